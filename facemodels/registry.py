@@ -1,0 +1,277 @@
+"""The table of models: what each is called, what it answers, and exactly which bytes it is.
+
+A spec is the `config.json` beside a model's weights. Those that ship with the package stand under `weights/<name>/`; a spec
+without bundled files (the detector `yunet`, say) names files that the hub has. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from facemodels.errors import UnknownModelError, WeightsError
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+GENDERS = ("female", "male")
+ETHNICITIES = ("white", "black", "east_asian", "southeast_asian", "indian", "middle_eastern", "latino")
+# UTKFace knows five groups; its "Others" are Hispanic, Latino and Middle Eastern.
+ETHNICITY_FIVE = {
+    "white": "white",
+    "black": "black",
+    "east_asian": "asian",
+    "southeast_asian": "asian",
+    "indian": "indian",
+    "middle_eastern": "other",
+    "latino": "other",
+}
+
+# The model that answers an attribute when the caller names none.
+DEFAULT_MODELS = {
+    "emotion": "emotion-efficientnet",
+    "age": "demographics-efficientnet",
+    "gender": "demographics-efficientnet",
+    "ethnicity": "demographics-efficientnet",
+}
+
+SPEC_SCHEMA = 1
+SPEC_FILE = "config.json"
+WEIGHTS = Path(__file__).parent / "weights"
+KINDS = ("classification", "age", "detector")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One answer of a model.
+
+    Attributes:
+        attribute: The attribute it answers: ``emotion``, ``age``, ``gender`` or ``ethnicity``.
+        output: Name of the model's output, ``(N, len(labels))`` probabilities.
+        kind: ``classification``, or ``age`` for a distribution over years.
+        labels: One per output, in order (for ages, the years).
+        views: Coarser views: name to a mapping from label to group.
+    """
+
+    attribute: str
+    output: str
+    kind: str
+    labels: tuple[str, ...]
+    views: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of a model, and the bytes it must have.
+
+    Attributes:
+        sha256: Hexadecimal digest.
+        size: Bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that code needs to know of one version of one model.
+
+    Attributes:
+        name: Published name, for example ``emotion-efficientnet``.
+        version: ``MAJOR.MINOR.PATCH``; new bytes mean a new version.
+        kind: ``attributes``, or ``detector`` for a face detector.
+        heads: What it answers.
+        input_size: Side of the square RGB input in pixels, values 0..255.
+        margin: Room around a detected box, as a fraction of its longer side, that gives the framing of the training crops.
+        offset: Downward move of the crop's centre, same unit.
+        align: Whether crops are turned by the eye line where landmarks are known.
+        repo_id: Hub repository, ``owner/name``.
+        revision: Commit of that repository, or None while this version is not published.
+        files: File name to its bytes.
+        license: SPDX id, or ``other`` with `license_name`.
+        license_name: Name of a licence that has no SPDX id.
+        datasets: What it learned from.
+        metrics: Headline figures as measured by ``training/evaluate.py``: dataset, metric, value.
+        tolerance: Largest difference between the Keras and the LiteRT file's outputs, as measured at export.
+        schema: Version of this layout.
+        folder: Where the files are, for a model that was given as a folder; never written to a file.
+
+    Example:
+        >>> get_spec("emotion-efficientnet").attributes
+        ('emotion',)
+    """
+
+    name: str
+    version: str
+    kind: str
+    heads: tuple[Head, ...]
+    input_size: int
+    margin: float
+    offset: float
+    align: bool
+    repo_id: str
+    revision: str | None
+    files: Mapping[str, WeightsFile]
+    license: str
+    license_name: str | None = None
+    datasets: tuple[str, ...] = ()
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    tolerance: float = 0.0
+    schema: int = SPEC_SCHEMA
+    folder: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes it answers, each once."""
+        return tuple(dict.fromkeys(head.attribute for head in self.heads))
+
+    def head(self, attribute: str) -> Head:
+        """The head that answers an attribute (the first, if several do).
+
+        Raises:
+            UnknownModelError: If the model does not answer it.
+        """
+        for head in self.heads:
+            if head.attribute == attribute:
+                return head
+        raise UnknownModelError(f"{self.id} does not answer {attribute!r}; it answers: {', '.join(self.attributes)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as it stands in `config.json`."""
+        data = asdict(self)
+        del data["folder"]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], source: str = "the spec") -> ModelSpec:
+        """Read and check plain data.
+
+        Args:
+            data: As from `to_dict`.
+            source: Where it came from, for the error message.
+
+        Raises:
+            WeightsError: If a field is missing, unknown, of the wrong type, unsafe as a path, or of a newer schema.
+        """
+        try:
+            if data.get("schema") != SPEC_SCHEMA:
+                raise ValueError(f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}")
+            known = {item.name for item in fields(cls)} - {"folder"}
+            if unknown := sorted(set(data) - known):
+                raise ValueError(f"unknown fields {', '.join(unknown)}")
+            values = dict(data)
+            values["heads"] = tuple(
+                Head(**{**head, "labels": tuple(head["labels"])}) for head in data["heads"]
+            )
+            values["files"] = {name: WeightsFile(**entry) for name, entry in data["files"].items()}
+            values["datasets"] = tuple(data.get("datasets", ()))
+            values["metrics"] = tuple(data.get("metrics", ()))
+            spec = cls(**values)
+            _check(spec)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise WeightsError(f"{source} is not a usable model spec: {error}") from error
+        return spec
+
+    @classmethod
+    def from_file(cls, path: Path) -> ModelSpec:
+        """Read a `config.json`.
+
+        Raises:
+            WeightsError: If it cannot be read or does not hold a usable spec.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path}: cannot be read as a model spec: {error}") from error
+        if not isinstance(data, dict):
+            raise WeightsError(f"{path}: holds no JSON object")
+        return cls.from_dict(data, str(path))
+
+
+def _check(spec: ModelSpec) -> None:
+    """Raise ValueError for values that must never be used (a spec may come from a stranger's repository)."""
+    if not _NAME.fullmatch(spec.name):
+        raise ValueError(f"name {spec.name!r} must match {_NAME.pattern}")
+    if not _VERSION.fullmatch(spec.version):
+        raise ValueError(f"version {spec.version!r} must look like 1.2.0")
+    if spec.kind not in ("attributes", "detector"):
+        raise ValueError(f"kind {spec.kind!r} is not 'attributes' or 'detector'")
+    if (spec.kind == "attributes") != bool(spec.heads):
+        raise ValueError("a model of attributes needs heads, a detector has none")
+    if not 1 <= int(spec.input_size) <= 1024:
+        raise ValueError(f"input_size {spec.input_size!r} is not within 1..1024")
+    if not -0.4 <= float(spec.margin) <= 2 or not -1 <= float(spec.offset) <= 1:
+        raise ValueError(f"margin {spec.margin!r} or offset {spec.offset!r} is out of range")
+    for name, entry in spec.files.items():
+        if not _FILE.fullmatch(name) or Path(name).name != name:
+            raise ValueError(f"file name {name!r} is not a plain file name")
+        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or not 0 < int(entry.size) <= 256 * 2**20:
+            raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
+    for head in spec.heads:
+        if head.attribute not in DEFAULT_MODELS or head.kind not in KINDS or not head.labels:
+            raise ValueError(f"head {head.output!r} answers {head.attribute!r} as {head.kind!r}, which is not known here")
+        for name, view in head.views.items():
+            if set(view) != set(head.labels):
+                raise ValueError(f"view {name!r} of head {head.output!r} does not map every label")
+
+
+@cache
+def _table() -> dict[str, ModelSpec]:
+    """The specs that ship with the package, by ``name@version``; read once, on first use."""
+    specs = (ModelSpec.from_file(path) for path in sorted(WEIGHTS.glob(f"*/{SPEC_FILE}")))
+    return {spec.id: spec for spec in specs}
+
+
+def list_models(attribute: str | None = None) -> list[ModelSpec]:
+    """The models this version of facemodels knows by name.
+
+    Args:
+        attribute: Only those that answer this attribute.
+
+    Returns:
+        Their specs, by name and version; without `attribute` the detectors that need a file too.
+
+    Raises:
+        UnknownModelError: If there is no such attribute.
+
+    Example:
+        >>> [spec.name for spec in list_models("emotion")]
+        ['emotion-efficientnet']
+    """
+    if attribute is not None and attribute not in DEFAULT_MODELS:
+        raise UnknownModelError(f"unknown attribute {attribute!r}; known: {', '.join(DEFAULT_MODELS)}")
+    return [spec for spec in _table().values() if attribute is None or attribute in spec.attributes]
+
+
+def get_spec(reference: str) -> ModelSpec:
+    """The spec of a known model.
+
+    Args:
+        reference: ``name`` (its newest version here) or ``name@version``.
+
+    Raises:
+        UnknownModelError: If it is not known; the message lists what is.
+
+    Example:
+        >>> get_spec("emotion-efficientnet").kind
+        'attributes'
+    """
+    name, _, version = reference.partition("@")
+    versions = [spec for spec in _table().values() if spec.name == name and version in ("", spec.version)]
+    if not versions:
+        known = ", ".join(_table()) or "none"
+        raise UnknownModelError(f"unknown model {reference!r}; known here: {known}")
+    return max(versions, key=lambda spec: tuple(int(part) for part in spec.version.split(".")))

@@ -1,0 +1,100 @@
+"""What a training run can be told. A file in `configs/` lists only what differs from these defaults."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.augment import Augment
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run.
+
+    Attributes:
+        model: Name of the published model, for example ``emotion-efficientnet``.
+        version: Version that an export of this run gets.
+        heads: Heads to learn; each is a key of `datasets.HEADS`.
+        datasets: Data sets to learn from, keys of `datasets.DATASETS`.
+        network: Key of `networks.NETWORKS`.
+        network_options: Passed on to the network's function.
+        input_size: Side of the network's input in pixels.
+        grey: Whether the network turns its input to grey.
+        margin: Room around a detected box that brings it to the framing of the training crops; see `measure_framing.py`.
+        offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
+        imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
+        freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
+        loss_weights: Head to weight of its loss; 1 where not named.
+        epochs: Passes over the training split.
+        batch_size: Images per step.
+        learning_rate: Peak of the cosine schedule.
+        warmup: Share of all steps in which the rate rises to its peak.
+        weight_decay: Of AdamW.
+        dropout: Before the heads.
+        ema: Momentum of the moving average of the weights that is evaluated and exported.
+        clip_norm: Cap on the norm of the gradient.
+        augment: What a training crop goes through.
+        monitor: Validation metric that picks the checkpoint, and whether more is better.
+        patience: Epochs without a better `monitor` before the run ends.
+        dtype: Keras dtype policy, for example ``mixed_bfloat16``.
+        seed: Of everything random.
+    """
+
+    model: str
+    version: str
+    heads: tuple[str, ...]
+    datasets: tuple[str, ...]
+    network: str = "efficientnet_lite0"
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    input_size: int = 96
+    grey: bool = False
+    margin: float = 0.0
+    offset: float = 0.0
+    imagenet: bool = True
+    freeze_blocks: int = -1
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.02
+    dropout: float = 0.2
+    ema: float = 0.998
+    clip_norm: float = 5.0
+    augment: Augment = field(default_factory=Augment)
+    monitor: tuple[str, str] = ("val_loss", "min")
+    patience: int = 1000
+    dtype: str = "float32"
+    seed: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as kept in the run folder."""
+        return asdict(self)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Args:
+        path: A Python file that sets `config`; the ``.py`` may be left out, and so may its folder.
+
+    Returns:
+        The config it sets.
+
+    Raises:
+        FileNotFoundError: If there is no such file; the message lists those there are.
+        TypeError: If the file sets no `Config`.
+    """
+    folder = Path(__file__).parent / "configs"
+    for candidate in (Path(path), Path(f"{path}.py"), folder / f"{Path(path).name}.py"):
+        if candidate.is_file():
+            config = runpy.run_path(str(candidate)).get("config")
+            if not isinstance(config, Config):
+                raise TypeError(f"{candidate} does not set `config` to a training.config.Config")
+            return config
+    known = ", ".join(sorted(file.stem for file in folder.glob("*.py")))
+    raise FileNotFoundError(f"no config {path}; known: {known}")

