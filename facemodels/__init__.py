@@ -1,9 +1,9 @@
 """facemodels: the faces in a picture, and the emotion, age, gender and ethnicity a model perceives in each.
 
->>> import facemodels
->>> analysis = facemodels.FaceAnalyzer().analyze("photo.jpg")      # doctest: +SKIP
->>> [(face.emotion.label, round(face.age.value)) for face in analysis]      # doctest: +SKIP
-[('happy', 31)]
+    from facemodels import FaceAnalyzer
+
+    for face in FaceAnalyzer().analyze("photo.jpg"):
+        print(face.box, face.emotion.label, face.age.value, face.gender.label, face.ethnicity.label)
 
 Every public name is loaded on first use, so that `import facemodels` costs next to nothing.
 """
@@ -32,38 +32,61 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "analyzer": ("FaceAnalyzer",),
-    "drawing": ("annotate",),
-    "errors": (
-        "ArgumentError",
-        "DetectorError",
-        "FaceModelsError",
-        "HubError",
-        "ImageError",
-        "UnknownModelError",
-        "WeightsError",
-    ),
-    "hub": ("download",),
-    "images": ("read_image",),
-    "registry": ("ModelSpec", "get_spec", "list_models"),
-    "tracking": ("FaceTracker",),
-    "types": ("Analysis", "Box", "Classification", "Estimate", "Face"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [  # noqa: PLE0604 - built from the same table that serves the names
+__all__ = [
+    "Analysis",
+    "ArgumentError",
+    "Box",
+    "Classification",
+    "DetectorError",
+    "Estimate",
+    "Face",
+    "FaceAnalyzer",
+    "FaceModelsError",
+    "FaceTracker",
+    "HubError",
+    "ImageError",
+    "ModelSpec",
+    "UnknownModelError",
+    "WeightsError",
     "__version__",
-    *_HOME_OF,
+    "annotate",
+    "download",
+    "get_spec",
+    "list_models",
+    "read_image",
 ]
+
+# Where each public name lives.
+_HOMES = {
+    "Analysis": "types",
+    "ArgumentError": "errors",
+    "Box": "types",
+    "Classification": "types",
+    "DetectorError": "errors",
+    "Estimate": "types",
+    "Face": "types",
+    "FaceAnalyzer": "analyzer",
+    "FaceModelsError": "errors",
+    "FaceTracker": "tracking",
+    "HubError": "errors",
+    "ImageError": "errors",
+    "ModelSpec": "registry",
+    "UnknownModelError": "errors",
+    "WeightsError": "errors",
+    "annotate": "drawing",
+    "download": "hub",
+    "get_spec": "registry",
+    "list_models": "registry",
+    "read_image": "images",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
+    if name not in _HOMES:
         raise AttributeError(f"module 'facemodels' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"facemodels.{_HOME_OF[name]}"), name)
+    value = getattr(import_module(f"facemodels.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

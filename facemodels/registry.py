@@ -168,14 +168,14 @@ class ModelSpec:
         """
         try:
             if data.get("schema") != SPEC_SCHEMA:
-                raise ValueError(f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}")
+                raise ValueError(
+                    f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}"
+                )
             known = {item.name for item in fields(cls)} - {"folder"}
             if unknown := sorted(set(data) - known):
                 raise ValueError(f"unknown fields {', '.join(unknown)}")
             values = dict(data)
-            values["heads"] = tuple(
-                Head(**{**head, "labels": tuple(head["labels"])}) for head in data["heads"]
-            )
+            values["heads"] = tuple(Head(**{**head, "labels": tuple(head["labels"])}) for head in data["heads"])
             values["files"] = {name: WeightsFile(**entry) for name, entry in data["files"].items()}
             values["datasets"] = tuple(data.get("datasets", ()))
             values["metrics"] = tuple(data.get("metrics", ()))
@@ -222,7 +222,9 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
     for head in spec.heads:
         if head.attribute not in DEFAULT_MODELS or head.kind not in KINDS or not head.labels:
-            raise ValueError(f"head {head.output!r} answers {head.attribute!r} as {head.kind!r}, which is not known here")
+            raise ValueError(
+                f"head {head.output!r} answers {head.attribute!r} as {head.kind!r}, which is not known here"
+            )
         for name, view in head.views.items():
             if set(view) != set(head.labels):
                 raise ValueError(f"view {name!r} of head {head.output!r} does not map every label")

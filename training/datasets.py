@@ -107,7 +107,7 @@ def target_for(head: str, data: FaceData) -> np.ndarray:
 
 # The columns of the FER+ votes, in the order of EMOTIONS, and the two that are no emotion.
 FERPLUS_COLUMNS = [4, 5, 6, 1, 3, 2, 0, 7]
-FERPLUS_UNTRUSTED = (5274, 33200)
+FERPLUS_UNTRUSTED = (5274, 33200)  # their votes belong to other images: nothing is learned from them
 
 
 def fer2013(folder: Path, split: str) -> FaceData:
@@ -117,9 +117,8 @@ def fer2013(folder: Path, split: str) -> FaceData:
     row (index % 10 == 7) of Training; ``test`` is PrivateTest, ``public_test`` is PublicTest.
     """
     parts = _packed(folder, "fer2013_48", ("emotion", "usage", "ferplus"))
-    usage = np.concatenate([part["usage"] for part in parts])
-    original = np.concatenate([part["emotion"] for part in parts]).astype(int)
-    votes = np.concatenate([part["ferplus"] for part in parts]).astype(np.float32)
+    usage, original = _column(parts, "usage"), _column(parts, "emotion").astype(int)
+    votes = _column(parts, "ferplus").astype(np.float32)
     images = _decoded(parts, cv2.IMREAD_GRAYSCALE)
 
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
@@ -136,7 +135,6 @@ def fer2013(folder: Path, split: str) -> FaceData:
     }[split]
 
     majority = ferplus_majority(votes)
-    majority[list(FERPLUS_UNTRUSTED)] = -1
     targets = {"emotion": _vote_distribution(votes), "emotion_fer2013": np.eye(7, dtype=np.float32)[original]}
     targets["emotion"][list(FERPLUS_UNTRUSTED)] = 1.0
     data = FaceData(f"fer2013 {split}", images, targets, {"emotion": majority, "emotion_fer2013": original})
@@ -173,18 +171,16 @@ FIVE_GROUPS = ("white", "black", "asian", "indian", "other")  # UTKFace's order
 def utkface(folder: Path, split: str) -> FaceData:
     """UTKFace: age in years, gender, five ethnicities. Splits by a hash of the duplicate group or the name."""
     parts = _packed(folder, "utkface_112", ("age", "gender", "ethnicity", "name", "duplicate_group"))
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0].files if key not in PACKED}
-    keys = [
-        b"g%d" % group if group >= 0 else name
-        for group, name in zip(columns["duplicate_group"], columns["name"], strict=True)
-    ]
+    groups, names = _column(parts, "duplicate_group"), _column(parts, "name")
+    keys = [b"g%d" % group if group >= 0 else name for group, name in zip(groups, names, strict=True)]
     fold = np.array([crc32(key) % 10 for key in keys])
     keep = {"test": fold == 0, "validation": fold == 1, "train": fold > 1, "public_test": fold < 0}[split]
 
-    age, five = columns["age"].astype(np.float32), columns["ethnicity"].astype(int)
-    gender = GENDER_FROM_DATA[columns["gender"]]
+    age = _column(parts, "age")[keep].astype(np.float32)
+    gender = GENDER_FROM_DATA[_column(parts, "gender")[keep]]
+    five = _column(parts, "ethnicity")[keep].astype(int)
     members = np.array([[ETHNICITY_FIVE[label] == group for label in ETHNICITIES] for group in FIVE_GROUPS])
-    data = FaceData(
+    return FaceData(
         f"utkface {split}",
         _decoded(parts, cv2.IMREAD_COLOR_RGB, keep),
         {
@@ -195,22 +191,29 @@ def utkface(folder: Path, split: str) -> FaceData:
         {"age": age, "gender": gender, "ethnicity_five": five},
         {"gender": np.array(GENDERS)[gender], "ethnicity": np.array(FIVE_GROUPS)[five], "age": _decade(age)},
     )
-    return _labels_of(data, keep)
 
 
 def fairface(folder: Path, split: str) -> FaceData:
-    """FairFace: an age bin, gender, seven ethnicities. Validation is ``crc32(name) % 20 == 1``; there is no test split."""
-    parts = _packed(folder, "fairface_96", ("age_bin", "gender", "race", "name"))
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in ("age_bin", "gender", "race", "name")}
-    validation = np.array([crc32(name) % 20 == 1 for name in columns["name"]])
-    nothing = np.zeros(len(validation), bool)
-    keep = {"train": ~validation, "validation": validation, "test": nothing, "public_test": nothing}[split]
+    """FairFace: an age bin, gender, seven ethnicities.
 
-    bins, gender = columns["age_bin"].astype(int), GENDER_FROM_DATA[columns["gender"]]
-    race = np.array([ETHNICITIES.index(name) for name in FAIRFACE_RACES])[columns["race"]]
+    Its figures are reported on ``crc32(name) % 20 == 1``, which therefore chooses nothing and is ``test`` here; ``validation``
+    is ``== 2``, held back from training.
+    """
+    parts = _packed(folder, "fairface_96", ("age_bin", "gender", "race", "name"))
+    fold = np.array([crc32(name) % 20 for name in _column(parts, "name")])
+    keep = {
+        "test": fold == 1,
+        "validation": fold == 2,
+        "train": (fold != 1) & (fold != 2),
+        "public_test": fold < 0,
+    }[split]
+
+    bins = _column(parts, "age_bin")[keep].astype(int)
+    gender = GENDER_FROM_DATA[_column(parts, "gender")[keep]]
+    race = np.array([ETHNICITIES.index(name) for name in FAIRFACE_RACES])[_column(parts, "race")[keep]]
     years = np.arange(YEARS)
     inside = np.array([(years >= first) & (years <= last) for first, last in AGE_BINS], np.float32)
-    data = FaceData(
+    return FaceData(
         f"fairface {split}",
         _decoded(parts, cv2.IMREAD_COLOR_RGB, keep),
         {
@@ -225,7 +228,6 @@ def fairface(folder: Path, split: str) -> FaceData:
             "age": np.array([f"{first}-{last}" if last < YEARS - 1 else f"{first}+" for first, last in AGE_BINS])[bins],
         },
     )
-    return _labels_of(data, keep)
 
 
 def age_distribution(age: np.ndarray) -> np.ndarray:
@@ -239,14 +241,6 @@ def age_distribution(age: np.ndarray) -> np.ndarray:
 def _decade(age: np.ndarray) -> np.ndarray:
     decade = np.minimum(age.astype(int) // 10 * 10, 80)
     return np.array(["80+" if value == 80 else f"{value}-{value + 9}" for value in decade])
-
-
-def _labels_of(data: FaceData, keep: np.ndarray) -> FaceData:
-    """`data.take(keep)` where the images were decoded for `keep` alone already."""
-    images, data.images = data.images, [data.images[0][:0]] * len(keep) if data.images else []
-    taken = data.take(keep) if data.images else data
-    taken.images = images
-    return taken
 
 
 # --- a plain folder of pictures ------------------------------------------------------------------------------------------
@@ -279,9 +273,7 @@ def folder(path: Path, split: str) -> FaceData:
                 images.append(image)
                 labels.append(EMOTIONS.index(category.name.lower()))
     index = np.array(labels, int)
-    return FaceData(
-        f"folder {split}", images, {"emotion": np.eye(8, dtype=np.float32)[index]}, {"emotion": index}
-    )
+    return FaceData(f"folder {split}", images, {"emotion": np.eye(8, dtype=np.float32)[index]}, {"emotion": index})
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -346,7 +338,9 @@ def _packed(folder: Path, stem: str, columns: Sequence[str]) -> list[np.lib.npyi
     """Open the parts of a packed data set: image i of a part is ``blob[offset[i]:offset[i + 1]]``, an encoded image."""
     paths = sorted(folder.glob(f"{stem}-*.npz"))
     if not paths:
-        raise DataError(f"no {stem}-*.npz in {folder}; give the folder of the packed parts with --data or FACEMODELS_DATA")
+        raise DataError(
+            f"no {stem}-*.npz in {folder}; give the folder of the packed parts with --data or FACEMODELS_DATA"
+        )
     parts = []
     for path in paths:
         part = np.load(path, allow_pickle=False)
@@ -355,6 +349,11 @@ def _packed(folder: Path, stem: str, columns: Sequence[str]) -> list[np.lib.npyi
             raise DataError(f"{path}: lacks {', '.join(missing)}")
         parts.append(part)
     return parts
+
+
+def _column(parts: Sequence[np.lib.npyio.NpzFile], name: str) -> np.ndarray:
+    """One column of all parts, in order."""
+    return np.concatenate([part[name] for part in parts])
 
 
 def _decoded(parts: Sequence[np.lib.npyio.NpzFile], flags: int, keep: np.ndarray | None = None) -> list[np.ndarray]:

@@ -62,3 +62,59 @@ def five_groups(probabilities: np.ndarray) -> np.ndarray:
     return np.stack(
         [probabilities[:, [i for i, g in enumerate(groups) if g == group]].sum(1) for group in FIVE_GROUPS], axis=1
     )
+
+
+def class_table(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of every label, 0..1; a label without a single example or prediction scores 0."""
+    predicted = probabilities.argmax(1)
+    table = {}
+    for index, label in enumerate(labels):
+        hit = int(((predicted == index) & (truth == index)).sum())
+        said, support = int((predicted == index).sum()), int((truth == index).sum())
+        precision, recall = hit / max(said, 1), hit / max(support, 1)
+        f1 = 2 * precision * recall / max(precision + recall, 1e-12)
+        table[label] = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    return table
+
+
+def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
+    """Counts: a row per true label, a column per predicted one."""
+    count = probabilities.shape[1]
+    flat = np.bincount(truth * count + probabilities.argmax(1), minlength=count * count)
+    return flat.reshape(count, count).tolist()
+
+
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence."""
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(correct[place == b].mean() - confidence[place == b].mean()) * (place == b).mean() for b in set(place)]
+    return float(sum(gaps))
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share measured on `count` examples (Wilson 1927)."""
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return float(middle - half), float(middle + half)
+
+
+def best_temperature(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature that makes the true labels most probable; ``p ** (1 / temperature)``, renormalized.
+
+    Args:
+        truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that hold the truth.
+        probabilities: ``(N, outputs)``.
+    """
+    sets = np.eye(probabilities.shape[1])[truth] if truth.ndim == 1 else truth
+    logits = np.log(np.clip(probabilities, 1e-9, 1))
+    candidates = np.geomspace(0.25, 4, 161)
+
+    def loss(temperature: float) -> float:
+        scaled = np.exp(logits / temperature)
+        scaled /= scaled.sum(1, keepdims=True)
+        return float(-np.log(np.clip((scaled * sets).sum(1), 1e-9, 1)).mean())
+
+    return float(min(candidates, key=loss))

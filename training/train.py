@@ -102,7 +102,9 @@ def build_model(config: Config) -> keras.Model:
     return model
 
 
-def train(config: Config, data_folder: str | Path, run: Path, limit: int | None = None, workers: int = 2) -> keras.Model:
+def train(
+    config: Config, data_folder: str | Path, run: Path, limit: int | None = None, workers: int = 2
+) -> keras.Model:
     """Train a model and leave it in a run folder.
 
     Args:

@@ -1,0 +1,25 @@
+PYTHON ?= python3
+IN = .venv/bin/
+
+.PHONY: app test check style smoke clean
+
+app: ## set up and start the app
+	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python app.py
+
+test: ## set up and run the tests
+	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt -e ".[dev]" && .venv/bin/python -m pytest
+
+check: ## lint, format and types, without changing anything
+	$(IN)ruff check .
+	$(IN)ruff format --check .
+	$(IN)mypy
+
+style: ## mend what lint and format can
+	$(IN)ruff check --fix .
+	$(IN)ruff format .
+
+smoke: ## train a tiny model on synthetic faces
+	$(IN)python -m training.train configs/emotion-efficientnet --smoke
+
+clean:
+	rm -rf build dist *.egg-info runs/*-smoke tests/artefacts

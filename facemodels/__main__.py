@@ -1,0 +1,5 @@
+"""`python -m facemodels`."""
+
+from facemodels.cli import main
+
+raise SystemExit(main())

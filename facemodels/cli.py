@@ -1,0 +1,350 @@
+"""The command line: `python -m facemodels {analyze,models,card,download}`.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 1 something could not be done (the
+rest was), 2 the command itself was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import glob
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facemodels import __version__
+from facemodels.errors import ArgumentError, FaceModelsError, ImageError
+from facemodels.registry import WEIGHTS, ModelSpec, get_spec, list_models
+from facemodels.types import ATTRIBUTES, Analysis, Face
+
+if TYPE_CHECKING:
+    from facemodels.analyzer import FaceAnalyzer
+
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+CSV_COLUMNS = (
+    *("source", "face", "x1", "y1", "x2", "y2", "score"),
+    *("emotion", "emotion_score", "age", "age_error", "gender", "gender_score", "ethnicity", "ethnicity_score"),
+    "error",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except FaceModelsError as error:
+        _complain(str(error))
+        return WRONG if isinstance(error, (ArgumentError, LookupError)) else FAILED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough. Python would complain once more when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m facemodels",
+        description="Finds faces and says what models perceive in them: emotion, age, gender, ethnicity.",
+    )
+    parser.add_argument("--version", action="version", version=f"facemodels {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    analyze = commands.add_parser("analyze", help="analyze photos")
+    analyze.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="file, folder, glob pattern, or - for standard input"
+    )
+    form = analyze.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON array, an object per photo")
+    form.add_argument("--csv", action="store_true", help="print one CSV row per face")
+    analyze.add_argument("--annotate", type=Path, metavar="DIR", help="also write annotated copies into this folder")
+    analyze.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
+    analyze.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=MODEL",
+        help="use this model for an attribute (repeatable)",
+    )
+    analyze.add_argument(
+        "--detector", default="auto", help="auto, libfacedetection, yunet, haar, or a YuNet .onnx file"
+    )
+    analyze.add_argument("--backend", default="litert", choices=("litert", "keras"))
+    analyze.add_argument(
+        "--min-score", type=float, default=0.6, help="least confidence of a face, 0..1 (default: %(default)s)"
+    )
+    analyze.add_argument("--max-faces", type=int, help="keep only this many faces a photo, the largest")
+    analyze.set_defaults(run=_analyze)
+
+    models = commands.add_parser("models", help="list the models, their licences, sizes and figures")
+    models.add_argument("--json", action="store_true", help="print the specs as one JSON array")
+    models.set_defaults(run=_models)
+
+    card = commands.add_parser("card", help="show the card of a model")
+    card.add_argument("name", help="name or name@version")
+    card.set_defaults(run=_card)
+
+    download = commands.add_parser("download", help="have models here, verified, for use without a network")
+    download.add_argument("names", nargs="*", metavar="NAME[@VERSION]", help="default: the default models")
+    download.set_defaults(run=_download)
+    return parser
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from facemodels.analyzer import FaceAnalyzer
+
+    photos = expand(options.photos)
+    models = _pairs(options.model)
+    analyzer = FaceAnalyzer(
+        [name.strip() for name in options.attributes.split(",") if name.strip()],
+        models=models,
+        detector=options.detector,
+        backend=options.backend,
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+    )
+    if options.annotate is not None:
+        _make_folder(options.annotate)
+    results = _progress(_results(analyzer, photos, options.annotate), len(photos))
+    write = _write_json if options.json else _write_csv if options.csv else _write_text
+    return FAILED if write(results) else OK
+
+
+def expand(arguments: Iterable[str]) -> list[str]:
+    """Files, folders (their pictures, sorted, subfolders too) and glob patterns as one list of files, each once.
+
+    A name that does not exist stays in the list: reading it then fails like any other bad photo, and the others go on.
+
+    Raises:
+        ImageError: If a folder holds no picture, or a pattern fits none.
+    """
+    photos: list[str] = []
+    for argument in arguments:
+        if Path(argument).is_dir():
+            found = sorted(
+                str(p) for p in Path(argument).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+            )
+            if not found:
+                raise ImageError(f"the folder {argument} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        elif glob.has_magic(argument) and not Path(argument).exists():
+            found = sorted(path for path in glob.glob(argument, recursive=True) if Path(path).is_file())
+            if not found:
+                raise ImageError(f"no file fits the pattern {argument}")
+        else:
+            found = [argument]
+        photos.extend(found)
+    return list(dict.fromkeys(photos))
+
+
+def _results(analyzer: FaceAnalyzer, photos: list[str], folder: Path | None) -> Iterator[tuple[str, Analysis]]:
+    """Each photo with its analysis; one that cannot be read says why in `error`."""
+    from facemodels.images import read_image
+
+    taken: set[str] = set()
+    for photo in photos:
+        try:
+            pixels = read_image(sys.stdin.buffer.read() if photo == "-" else photo)
+            analysis = analyzer.analyze(pixels)
+        except ImageError as error:
+            yield photo, Analysis((), 0, 0, analyzer.models, str(error))
+            continue
+        if folder is not None:
+            _write_annotated(pixels, analysis, folder / _free_name(photo, taken))
+        yield photo, analysis
+
+
+def _write_annotated(pixels: Any, analysis: Analysis, path: Path) -> None:
+    from PIL import Image
+
+    from facemodels.drawing import annotate
+
+    try:
+        Image.fromarray(annotate(pixels, analysis)).save(path, quality=92)
+    except OSError as error:
+        raise FaceModelsError(f"cannot write {path}: {error}") from error
+
+
+def _free_name(photo: str, taken: set[str]) -> str:
+    """A file name for the annotated copy that no other photo of this call has."""
+    stem = "stdin" if photo == "-" else Path(photo).stem
+    name, number = f"{stem}.jpg", 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}.jpg"
+    taken.add(name)
+    return name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(f"--annotate {folder}: cannot be made a folder: {error}") from error
+
+
+def _progress(results: Iterable[tuple[str, Analysis]], total: int) -> Iterable[tuple[str, Analysis]]:
+    """The results, with a progress bar on standard error when that is a terminal and there is something to wait for."""
+    if total < 5 or not sys.stderr.isatty():
+        return results
+    from tqdm import tqdm
+
+    return tqdm(results, total=total, unit="photo", file=sys.stderr)
+
+
+def _write_json(results: Iterable[tuple[str, Analysis]]) -> int:
+    """One JSON array, written as it grows; returns how many photos failed."""
+    failed, out = 0, sys.stdout
+    out.write("[")
+    for index, (source, analysis) in enumerate(results):
+        out.write(",\n" if index else "\n")
+        out.write(json.dumps({"source": source, **analysis.to_dict()}, ensure_ascii=False, indent=2))
+        failed += _complain_about(source, analysis)
+    out.write("\n]\n")
+    return failed
+
+
+def _write_csv(results: Iterable[tuple[str, Analysis]]) -> int:
+    """One row per face, and one for a photo that failed; returns how many failed."""
+    failed = 0
+    writer = csv.DictWriter(sys.stdout, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for source, analysis in results:
+        if analysis.error is not None:
+            writer.writerow({"source": source, "error": analysis.error})
+            failed += _complain_about(source, analysis)
+        for number, face in enumerate(analysis, start=1):
+            writer.writerow({"source": source, "face": number, **csv_row(face)})
+    return failed
+
+
+def csv_row(face: Face) -> dict[str, Any]:
+    """A face's columns for a table; an attribute that was not asked for is left out."""
+    row: dict[str, Any] = {**face.box.to_dict(), "score": face.score}
+    for name in ATTRIBUTES:
+        value = getattr(face, name)
+        if name == "age" and value is not None:
+            row.update(age=value.value, age_error=value.error)
+        elif value is not None:
+            row.update({name: value.label, f"{name}_score": value.score})
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _write_text(results: Iterable[tuple[str, Analysis]]) -> int:
+    """Lines for people; returns how many photos failed."""
+    failed = 0
+    for source, analysis in results:
+        failed += _complain_about(source, analysis)
+        if analysis.error is not None:
+            continue
+        count = len(analysis)
+        sys.stdout.write(f"{source}: {count or 'no'} {'face' if count == 1 else 'faces'}\n")
+        for face in analysis:
+            sys.stdout.write(f"  {describe(face)}\n")
+    return failed
+
+
+def describe(face: Face) -> str:
+    """One line about a face: where it is and what is perceived in it."""
+    box = face.box
+    parts = [f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}"]
+    for name in ATTRIBUTES:
+        value = getattr(face, name)
+        if name == "age" and value is not None:
+            parts.append(f"age {value.value:.0f} ± {value.error:.0f}")
+        elif value is not None:
+            parts.append(f"{value.label.replace('_', ' ')} {value.score:.0%}")
+    return "  ".join(parts)
+
+
+def _complain_about(source: str, analysis: Analysis) -> int:
+    """Say on standard error that a photo failed, if it did; returns 1 then, else 0."""
+    if analysis.error is None:
+        return 0
+    _complain(f"{source}: {analysis.error}")
+    return 1
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"facemodels: {message}\n")
+
+
+def _pairs(options: Iterable[str]) -> dict[str, str | Path] | None:
+    """``["age=NAME"]`` as a dict."""
+    pairs: dict[str, str | Path] = {}
+    for option in options:
+        attribute, separator, model = option.partition("=")
+        if not separator or not model:
+            raise ArgumentError(
+                f"--model {option}: write ATTRIBUTE=MODEL, for example age=demographics-efficientnet@0.1.0"
+            )
+        pairs[attribute] = model
+    return pairs or None
+
+
+def _models(options: argparse.Namespace) -> int:
+    specs = list_models()
+    if options.json:
+        json.dump([spec.to_dict() for spec in specs], sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return OK
+    rows = [
+        ("name", "version", "answers", "licence", "size", "from", "headline"),
+        *(_model_row(spec) for spec in specs),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
+    return OK
+
+
+def _model_row(spec: ModelSpec) -> tuple[str, ...]:
+    from facemodels import hub
+
+    size = sum(file.size for file in spec.files.values()) / 1e6
+    answers = " ".join(spec.attributes) or spec.kind
+    return (
+        *(spec.name, spec.version, answers, spec.license_name or spec.license),
+        *(f"{size:.1f} MB", hub.locate(spec), "; ".join(headlines(spec))),
+    )
+
+
+def headlines(spec: ModelSpec) -> list[str]:
+    """A model's main figure per attribute, for people: the first that its spec lists."""
+    lines: dict[str, str] = {}
+    for row in spec.metrics:
+        value = f"{row['value']:.2f} years" if row["metric"] == "mae" else f"{row['value']:.1%}"
+        lines.setdefault(row["label"], f"{row['label']} {value}")
+    return list(lines.values())
+
+
+def _card(options: argparse.Namespace) -> int:
+    spec = get_spec(options.name)
+    path = WEIGHTS / spec.name / "README.md"
+    if not path.is_file():
+        raise FaceModelsError(f"{spec.id} has no card here; its repository is {spec.repo_id}")
+    sys.stdout.write(path.read_text(encoding="utf-8"))
+    return OK
+
+
+def _download(options: argparse.Namespace) -> int:
+    from facemodels.hub import download
+
+    for name, folder in download(options.names or None).items():
+        sys.stdout.write(f"{name}: {folder}\n")
+    return OK

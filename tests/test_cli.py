@@ -1,0 +1,146 @@
+"""The command line as scripts use it: output, exit codes, errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facemodels import Analysis, Box, Face
+from facemodels.cli import CSV_COLUMNS, FAILED, OK, WRONG, describe, expand, main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: Path) -> Path:
+    """Two photos of one face, an empty scene, a broken file, and something that is no picture."""
+    (tmp_path / "deep").mkdir()
+    shutil.copy(photo, tmp_path / "a.jpg")
+    shutil.copy(photo, tmp_path / "deep" / "a.jpg")
+    Image.fromarray(np.full((90, 120, 3), 80, np.uint8)).save(tmp_path / "blank.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_json_is_one_array_with_sources(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "analyze", str(folder), "--json")
+    items = json.loads(out)
+    assert code == FAILED
+    assert [Path(item["source"]).name for item in items] == ["a.jpg", "blank.png", "broken.jpg", "a.jpg"]
+    assert [len(item["faces"]) for item in items] == [1, 0, 0, 1]
+    assert [item["error"] is None for item in items] == [True, True, False, True]
+    assert items[0]["faces"] == items[3]["faces"]
+    assert "broken.jpg" in err
+    assert set(items[0]) - {"source"} == set(Analysis((), 1, 1).to_dict())
+
+
+def test_csv_has_a_row_per_face(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "analyze", str(folder / "a.jpg"), str(folder / "broken.jpg"), "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == FAILED
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert rows[0]["gender"] == "female" and float(rows[0]["age"]) > 10 and rows[0]["error"] == ""
+    assert rows[1]["face"] == "" and "broken.jpg" in rows[1]["error"]
+
+
+def test_text_and_annotated_copies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = folder / "drawn" / "here"
+    photos = [str(folder / "a.jpg"), str(folder / "deep" / "a.jpg")]
+    code, out, err = run(capsys, "analyze", *photos, "--annotate", str(drawn), "--attributes", "emotion")
+    assert (code, err) == (OK, "")
+    assert out.count(": 1 face\n") == 2 and "happy" in out and "age" not in out
+    assert sorted(path.name for path in drawn.iterdir()) == ["a-2.jpg", "a.jpg"]  # neither overwrites the other
+    with Image.open(drawn / "a.jpg") as image, Image.open(photos[0]) as original:
+        assert image.size == original.size
+        assert np.abs(np.asarray(image, int) - np.asarray(original, int)).max() > 100
+
+
+def test_standard_input(photo: Path) -> None:
+    command = [sys.executable, "-m", "facemodels", "analyze", "-", "--json", "--attributes", "gender"]
+    done = subprocess.run(command, input=photo.read_bytes(), capture_output=True, timeout=120, check=False)
+    assert done.returncode == OK, done.stderr
+    (item,) = json.loads(done.stdout)
+    assert item["source"] == "-" and item["faces"][0]["gender"]["label"] == "female"
+    assert done.stderr == b""  # no progress bar where there is no terminal
+
+
+def test_expand(folder: Path) -> None:
+    names = [Path(path).relative_to(folder).as_posix() for path in expand([str(folder), str(folder / "*.jpg")])]
+    assert names == ["a.jpg", "blank.png", "broken.jpg", "deep/a.jpg"]
+    assert expand(["missing.jpg"]) == ["missing.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["analyze", "missing.jpg"], FAILED, "missing.jpg"),
+        (["analyze", "no-such-*.jpg"], FAILED, "no-such-"),
+        (["analyze", "x.jpg", "--attributes", "mood"], WRONG, "mood"),
+        (["analyze", "x.jpg", "--min-score", "7"], WRONG, "min_score"),
+        (["analyze", "x.jpg", "--model", "age"], WRONG, "ATTRIBUTE=MODEL"),
+        (["analyze", "x.jpg", "--model", "age=nothing"], WRONG, "nothing"),
+        (["analyze", "x.jpg", "--detector", "mtcnn"], FAILED, "mtcnn"),
+        (["card", "nothing"], WRONG, "known here"),
+        (["download", "nothing"], WRONG, "known here"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got, _, err = run(capsys, *arguments)
+    assert got == code
+    assert message in err and err.startswith("facemodels: ") and err.count("\n") == 1
+
+
+def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "analyze", str(tmp_path))
+    assert code == FAILED and "holds no picture" in err
+
+
+def test_a_wrong_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["guess"], ["analyze"], ["analyze", "x.jpg", "--json", "--csv"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == WRONG
+    assert "usage" in capsys.readouterr().err
+
+
+def test_models_and_card(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "models")
+    assert code == OK
+    line = next(line for line in out.splitlines() if line.startswith("emotion-efficientnet"))
+    assert "bundled" in line and "non-commercial" in line and "MB" in line and "%" in line
+    code, out, _ = run(capsys, "models", "--json")
+    assert {spec["name"] for spec in json.loads(out)} >= {"emotion-efficientnet", "demographics-efficientnet", "yunet"}
+    code, out, _ = run(capsys, "card", "emotion-efficientnet")
+    assert code == OK and "## Not meant for" in out
+
+
+def test_download_of_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "download")
+    assert code == OK
+    assert len(out.splitlines()) == 2 and "emotion-efficientnet: " in out
+
+
+def test_a_reader_that_leaves_early(photo: Path) -> None:
+    command = f"{sys.executable} -m facemodels models --json | head -c 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=60, check=False)
+    assert done.stderr == b"" and done.stdout == b"["
+
+
+def test_describe_without_attributes() -> None:
+    assert describe(Face(Box(1, 2, 31, 42))) == "30x40 at 1,2"

@@ -1,0 +1,149 @@
+"""Detectors on one real face, put where faces are hard to find."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facemodels import Box, DetectorError, WeightsError
+from facemodels.detectors import Haar, LibFaceDetection, YuNet, make_detector
+
+FACE = Box(178, 70, 270, 190)  # the astronaut's, by eye
+
+
+@pytest.fixture(scope="module")
+def detector() -> LibFaceDetection:
+    return LibFaceDetection()
+
+
+@pytest.fixture(scope="module")
+def yunet() -> YuNet:
+    path = os.environ.get("FACEMODELS_YUNET")
+    if path:
+        return YuNet(path)
+    if not YuNet.is_here():
+        pytest.skip("YuNet's file is not here: python -m facemodels download yunet, or set FACEMODELS_YUNET to it")
+    return YuNet()
+
+
+def overlap(a: Box, b: Box) -> float:
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    shared = max(0, width) * max(0, height)
+    return shared / (a.area + b.area - shared)
+
+
+def test_one_face_where_it_is(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    before = astronaut.copy()
+    (face,) = detector.detect(astronaut)
+    assert overlap(face.box, FACE) > 0.6
+    assert 0.8 < face.score <= 1
+    assert all(isinstance(value, float) for value in (face.box.x1, face.score))
+    assert np.array_equal(astronaut, before)
+
+
+def test_the_same_answer_twice(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    assert detector.detect(astronaut) == detector.detect(astronaut)
+
+
+def test_a_small_face_in_a_large_photo(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    small = cv2.resize(astronaut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # the face is 60 px high
+    for x, y in ((100, 100), (2950, 2000), (5700, 3700)):
+        scene = np.full((4000, 6000, 3), 120, np.uint8)
+        scene[y : y + 256, x : x + 256] = small[: 4000 - y, : 6000 - x]
+        faces = detector.detect(scene)
+        expected = Box(x + FACE.x1 / 2, y + FACE.y1 / 2, x + FACE.x2 / 2, y + FACE.y2 / 2)
+        assert [overlap(face.box, expected) > 0.5 for face in faces] == [True], (x, y)
+
+
+def test_a_selfie_that_fills_the_frame(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    close = astronaut[60:200, 165:285]
+    selfie = cv2.resize(close, (1800, 2100), interpolation=cv2.INTER_CUBIC)
+    faces = detector.detect(selfie)
+    assert len(faces) == 1
+    assert faces[0].box.height > 1400
+
+
+@pytest.mark.parametrize("edge", ["left", "right", "top", "bottom"])
+def test_a_face_cut_by_the_border(detector: LibFaceDetection, astronaut: np.ndarray, edge: str) -> None:
+    cut = {
+        "left": astronaut[:, 200:],
+        "right": astronaut[:, :245],
+        "top": astronaut[95:],
+        "bottom": astronaut[:165],
+    }[edge]
+    faces = detector.detect(np.ascontiguousarray(cut))
+    assert len(faces) == 1
+    box = faces[0].box
+    assert box.x1 >= 0 and box.y1 >= 0 and box.x2 <= cut.shape[1] and box.y2 <= cut.shape[0]
+
+
+def test_many_faces_largest_first(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    scene = np.full((800, 1400, 3), 90, np.uint8)
+    for index, side in enumerate((160, 300, 220)):
+        tile = cv2.resize(astronaut[:320, 60:380], (side, side), interpolation=cv2.INTER_AREA)
+        scene[100 : 100 + side, 60 + 400 * index : 60 + 400 * index + side] = tile
+    faces = detector.detect(scene)
+    assert [int(face.box.x1 // 400) for face in faces] == [1, 2, 0]
+    areas = [face.box.area for face in faces]
+    assert areas == sorted(areas, reverse=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 500), (500, 2), (17, 23)])
+def test_tiny_pictures_hold_no_face(detector: LibFaceDetection, shape: tuple[int, int]) -> None:
+    assert detector.detect(np.full((*shape, 3), 200, np.uint8)) == []
+
+
+def test_min_score_is_kept(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    assert detector.detect(astronaut, min_score=1.0) == []
+    blurred = cv2.GaussianBlur(astronaut, (0, 0), 4)
+    assert all(face.score >= 0.7 for face in detector.detect(blurred, min_score=0.7))
+
+
+def test_haar_agrees_on_the_box(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    faces = Haar().detect(astronaut)
+    assert any(overlap(face.box, detector.detect(astronaut)[0].box) > 0.6 for face in faces)
+
+
+def test_yunet_gives_landmarks(yunet: YuNet, detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    (face,) = yunet.detect(astronaut)
+    assert overlap(face.box, detector.detect(astronaut)[0].box) > 0.7
+    assert face.landmarks is not None and len(face.landmarks) == 5
+    (right_eye, left_eye) = face.landmarks[:2]
+    assert right_eye[0] < left_eye[0]  # the person's right eye is on the left of the picture
+    assert all(face.box.x1 < x < face.box.x2 and face.box.y1 < y < face.box.y2 for x, y in face.landmarks)
+
+
+def test_yunet_refuses_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "face_detection_yunet_2023mar.onnx"
+    path.write_bytes(b"not the network")
+    with pytest.raises(WeightsError, match="yunet"):
+        make_detector(path)
+
+
+def test_auto_needs_no_download() -> None:
+    detector = make_detector("auto")
+    assert detector is not None
+    assert detector.name == ("yunet" if YuNet.is_here() else "libfacedetection")
+
+
+@pytest.mark.parametrize("wrong", ["mtcnn", 3, "", object()])
+def test_an_unknown_detector_is_named(wrong: object) -> None:
+    with pytest.raises(DetectorError, match="libfacedetection"):
+        make_detector(wrong)  # type: ignore[arg-type]
+
+
+def test_an_object_with_detect_is_taken() -> None:
+    class Mine:
+        name = "mine"
+
+        def detect(self, image: np.ndarray, min_score: float = 0.6) -> list:
+            return []
+
+    mine = Mine()
+    assert make_detector(mine) is mine
+    assert make_detector(None) is None

@@ -1,0 +1,267 @@
+"""The training folder: what is read, what is learned from it, and that a run becomes a model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
+
+from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
+from facemodels.registry import EMOTIONS, ETHNICITIES  # noqa: E402
+from training import datasets, metrics, networks  # noqa: E402
+from training.augment import Augment  # noqa: E402
+from training.config import load_config  # noqa: E402
+from training.losses import partial_label_crossentropy  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+
+
+# --- losses and metrics ----------------------------------------------------------------------------------------------------
+
+
+def loss(target: list[float], probabilities: list[float]) -> float:
+    return float(partial_label_crossentropy(np.array([target], np.float32), np.array([probabilities], np.float32))[0])
+
+
+def test_the_loss_reads_all_three_kinds_of_target() -> None:
+    p = [0.1, 0.2, 0.7]
+    assert loss([0, 0, 1], p) == pytest.approx(-np.log(0.7), rel=1e-5)
+    assert loss([0, 0.5, 0.5], p) == pytest.approx(-(np.log(0.2) + np.log(0.7)) / 2, rel=1e-5)
+    assert loss([1, 1, 0], p) == pytest.approx(-np.log(0.3), rel=1e-5)  # one of the first two
+    assert loss([1, 1, 1], p) == pytest.approx(0, abs=1e-5)  # not known
+
+
+def test_ferplus_majority_as_in_the_paper() -> None:
+    columns = "neutral happiness surprise sadness anger disgust fear contempt unknown nf".split()
+
+    def row(**votes: int) -> list[int]:
+        return [votes.get(name, 0) for name in columns]
+
+    votes = np.array(
+        [
+            row(happiness=10),
+            row(happiness=5, neutral=5),  # exactly half is not more than half
+            row(sadness=5, neutral=4, fear=1),  # the single vote counts none: 5 of 9
+            row(anger=4, unknown=6),
+            row(contempt=6, neutral=4),
+            row(anger=1, fear=1, sadness=1),
+        ],
+        np.float32,
+    )
+    expected = ["happy", None, "sad", None, "contempt", None]
+    found = [EMOTIONS[i] if i >= 0 else None for i in datasets.ferplus_majority(votes)]
+    assert found == expected
+
+
+def test_age_targets_and_estimates_fit_together() -> None:
+    ages = np.array([0.0, 25.0, 50.0, 116.0])
+    rows = datasets.age_distribution(ages)
+    assert np.allclose(rows.sum(1), 1)
+    value, error = metrics.age_estimate(rows)
+    assert value[1] == pytest.approx(25, abs=0.01) and value[2] == pytest.approx(50, abs=0.01)
+    assert value[0] < 2.5 and value[3] > 97.5  # cut at both ends
+    assert error[1] == pytest.approx(datasets.AGE_SIGMA * np.sqrt(2 / np.pi), abs=0.05)
+    assert metrics.age_bins(rows).argmax(1).tolist() == [0, 3, 6, 8]
+
+
+def test_class_table_confusion_and_calibration() -> None:
+    truth = np.array([0, 0, 1, 1])
+    p = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.1, 0.9, 0], [0.4, 0.6, 0]])
+    table = metrics.class_table(truth, p, ("a", "b", "c"))
+    assert table["a"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3), "support": 2}
+    assert table["b"]["precision"] == pytest.approx(2 / 3) and table["c"]["support"] == 0
+    assert metrics.confusion(truth, p) == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
+    assert metrics.calibration_error(np.array([0, 0]), np.array([[1.0, 0], [1.0, 0]])) == 0
+    assert metrics.calibration_error(np.array([1, 1]), np.array([[1.0, 0], [1.0, 0]])) == 1
+    low, high = metrics.wilson_interval(0.5, 100)
+    assert (low, high) == (pytest.approx(0.404, abs=1e-3), pytest.approx(0.596, abs=1e-3))
+
+
+def test_temperature_mends_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet([1.0, 1.0, 1.0], 4000)
+    truth = np.array([rng.choice(3, p=row) for row in honest])
+    sharp = honest**3 / (honest**3).sum(1, keepdims=True)
+    assert metrics.best_temperature(truth, sharp) == pytest.approx(3, rel=0.1)
+    assert metrics.best_temperature(truth, honest) == pytest.approx(1, rel=0.1)
+
+
+def test_five_groups_are_sums() -> None:
+    rows = np.eye(7)
+    grouped = metrics.five_groups(rows)
+    assert grouped.sum() == 7
+    asian = datasets.FIVE_GROUPS.index("asian")
+    assert [ETHNICITIES[i] for i in np.flatnonzero(grouped[:, asian])] == ["east_asian", "southeast_asian"]
+
+
+# --- data --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_emotions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for category in ("happy", "Sad"):
+        (tmp_path / "Emotion" / category).mkdir(parents=True)
+        for index in range(20):
+            cv2.imwrite(str(tmp_path / "Emotion" / category / f"{index}.png"), rng.integers(0, 256, (30, 30, 3), np.uint8))
+    train, held_out, everything = (datasets.load("folder", split, tmp_path) for split in ("train", "validation", "test"))
+    assert len(train) + len(held_out) == len(everything) == 40 and len(held_out) > 0
+    assert set(everything.labels["emotion"]) == {EMOTIONS.index("happy"), EMOTIONS.index("sad")}
+    assert np.allclose(everything.targets["emotion"].sum(1), 1)
+
+    (tmp_path / "Emotion" / "happy" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(datasets.DataError, match=r"happy/0\.png"):
+        datasets.load("folder", "test", tmp_path)
+
+
+@pytest.mark.parametrize("problem", ["nothing", "unknown category", "empty category"])
+def test_a_bad_folder_is_named(tmp_path: Path, problem: str) -> None:
+    if problem != "nothing":
+        (tmp_path / "Emotion" / ("bored" if problem == "unknown category" else "happy")).mkdir(parents=True)
+    with pytest.raises(datasets.DataError, match="Emotion|emotion"):
+        datasets.load("folder", "train", tmp_path)
+
+
+def test_packed_parts_that_are_missing_or_lack_columns(tmp_path: Path) -> None:
+    with pytest.raises(datasets.DataError, match=r"fer2013_48-\*\.npz.*--data"):
+        datasets.load("fer2013", "train", tmp_path)
+    np.savez(tmp_path / "fer2013_48-00.npz", blob=np.zeros(1, np.uint8), offset=np.zeros(1, np.int64))
+    with pytest.raises(datasets.DataError, match="emotion, usage, ferplus"):
+        datasets.load("fer2013", "train", tmp_path)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="known: fer2013"):
+        datasets.load("mnist", "train", ".")
+    with pytest.raises(ValueError, match="known: train"):
+        datasets.load("synthetic", "all", ".")
+
+
+def test_fer2013_follows_the_protocol(data_folder: Path) -> None:
+    parts = {split: datasets.load("fer2013", split, data_folder) for split in datasets.SPLITS}
+    assert len(parts["test"]) == len(parts["public_test"]) == 3589
+    assert int((parts["test"].labels["emotion"] >= 0).sum()) == 3153
+    assert 28709 - 703 - 20 <= len(parts["train"]) + len(parts["validation"]) <= 28709 - 703
+    pixels = {split: {image.tobytes() for image in data.images} for split, data in parts.items()}
+    assert not pixels["train"] & (pixels["test"] | pixels["public_test"])
+    assert not pixels["validation"] & (pixels["test"] | pixels["public_test"])
+
+
+@pytest.mark.parametrize(("name", "total", "test"), [("utkface", 23704, 2333), ("fairface", 26000, 1301)])
+def test_splits_are_whole_and_apart(data_folder: Path, name: str, total: int, test: int) -> None:
+    sizes = {split: len(datasets.load(name, split, data_folder)) for split in ("train", "validation", "test")}
+    assert sum(sizes.values()) == total and sizes["test"] == test
+
+
+# --- augmentation and networks -----------------------------------------------------------------------------------------------
+
+
+def test_augmentation_is_repeatable_and_leaves_its_input() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    before = image.copy()
+    one = Augment()(image, 48, np.random.default_rng(3))
+    two = Augment()(image, 48, np.random.default_rng(3))
+    other = Augment()(image, 48, np.random.default_rng(4))
+    assert one.shape == (48, 48, 3) and one.dtype == np.uint8
+    assert np.array_equal(one, two) and not np.array_equal(one, other) and np.array_equal(image, before)
+
+
+def test_augmentation_switched_off_changes_nothing() -> None:
+    off = Augment(0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    assert np.array_equal(off(image, 48, np.random.default_rng(0)), image)
+
+
+@pytest.mark.parametrize("network", sorted(networks.NETWORKS))
+def test_networks_answer_in_probabilities(network: str) -> None:
+    model = networks.build(network, {"a": 3, "b": 5}, input_size=48, width=0.25)
+    outputs = model(np.full((2, 48, 48, 3), 200, np.float32))
+    assert {name: tuple(rows.shape) for name, rows in outputs.items()} == {"a": (2, 3), "b": (2, 5)}
+    assert np.allclose(np.asarray(outputs["b"]).sum(1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="efficientnet_lite0, vgg16"):
+        networks.build("resnet", {"a": 2}, input_size=48)
+
+
+def test_vgg16_has_thirteen_convolutions() -> None:
+    model = networks.build("vgg16", {"emotion": 4}, input_size=48, width=0.125)
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 13
+
+
+def test_a_grey_network_ignores_colour() -> None:
+    model = networks.build("efficientnet_lite0", {"a": 3}, input_size=48, grey=True, width=0.25)
+    colour = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3)).astype(np.float32)
+    grey = np.repeat((colour @ np.array(networks.LUMA, np.float32))[..., None], 3, axis=3)
+    assert np.allclose(np.asarray(model(colour)["a"]), np.asarray(model(grey)["a"]), atol=1e-4)
+
+
+def test_imagenet_weights_fit_one_to_one() -> None:
+    model = networks.build("efficientnet_lite0", {"a": 3}, input_size=96)
+    backbone = [layer for layer in model.layers if layer.weights and "logits" not in layer.name]
+    assert networks.load_imagenet_lite0(model) == sum(len(layer.weights) for layer in backbone)
+    # Features of a trained network differ from picture to picture; those of a wrong copy die or explode.
+    features = keras.Model(model.input, model.get_layer("pool").output)
+    crops = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3)).astype(np.float32)
+    values = np.asarray(features(crops))
+    assert 0.05 < values.mean() < 3 and values.std(axis=0).mean() > 0.01
+
+
+def test_configs_name_what_exists() -> None:
+    for path in (ROOT / "training" / "configs").glob("*.py"):
+        config = load_config(path)
+        assert config.model == path.stem and config.network in networks.NETWORKS
+        assert set(config.heads) <= set(datasets.HEADS) and set(config.datasets) <= set(datasets.DATASETS)
+    with pytest.raises(FileNotFoundError, match="emotion-efficientnet"):
+        load_config("configs/no-such-model")
+
+
+# --- from a run to a model -----------------------------------------------------------------------------------------------------
+
+
+def test_a_smoke_run_becomes_a_model_that_serves(release: Path) -> None:
+    assert {path.name for path in release.iterdir()} == {
+        *("README.md", "config.json", "golden.json", "metrics.json", "model.keras", "model.tflite")
+    }
+    spec = ModelSpec.from_file(release / "config.json")
+    assert spec.datasets == ("synthetic faces",) and spec.metrics == ()
+    assert 0 < spec.tolerance < 0.02
+    faces = FaceAnalyzer(["emotion"], models={"emotion": release}, detector=None).analyze_crops(
+        datasets.load("synthetic", "test", ".").images[:3]
+    )
+    assert [sum(face.emotion.scores.values()) for face in faces] == pytest.approx([1, 1, 1])
+
+
+def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
+    from training.export import read_run
+
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+        read_run(tmp_path)
+
+
+def test_training_needs_to_know_its_data() -> None:
+    command = [sys.executable, "-m", "training.train", "configs/emotion-efficientnet"]
+    environment = {"PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2 and "--data" in done.stderr
+
+
+def test_the_loop_and_the_networks_are_backend_agnostic() -> None:
+    for name in ("train", "networks", "augment", "losses", "metrics", "datasets"):
+        source = (ROOT / "training" / f"{name}.py").read_text()
+        assert "import tensorflow" not in source and "tf." not in source, name
+
+
+def test_the_log_of_a_run(tmp_path: Path) -> None:
+    from training.train import smoke, train
+
+    config = smoke(load_config("demographics-efficientnet"))
+    train(config, ".", tmp_path, limit=32)
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    assert len(log) == 1 + config.epochs
+    assert {"loss", "val_loss", "val_age_mae", "val_gender_accuracy", "val_ethnicity_accuracy"} <= set(log[0].split(","))
+    assert json.loads((tmp_path / "config.json").read_text())["heads"] == ["age", "gender", "ethnicity"]

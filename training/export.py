@@ -1,0 +1,243 @@
+"""From a run folder to a release: `python -m training.export runs/emotion-efficientnet --data DIR --to facemodels/weights`.
+
+Calibrates on the validation split, writes `model.keras` and the `model.tflite` compiled from it, proves them equal, measures the
+test sets once, and writes the spec (`config.json`), `metrics.json`, golden outputs and the card. No number is copied by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from facemodels.golden import SEEDS, golden_crops
+from facemodels.models import AttributeModel
+from facemodels.registry import ETHNICITY_FIVE, SPEC_FILE, Head, ModelSpec, WeightsFile
+from training.card import DATASET_CARDS, write_card
+from training.config import Config
+from training.datasets import HEADS, FaceData, load, target_for
+from training.evaluate import evaluate, headline
+from training.metrics import best_temperature
+from training.train import predict
+
+log = logging.getLogger("training")
+
+OWNER = "facemodels"
+TOLERANCE = 0.02  # an export whose two files differ by more, in any probability, is refused
+
+
+def read_run(run: Path) -> tuple[Config, keras.Model]:
+    """The config and the best weights of a run folder.
+
+    Raises:
+        FileNotFoundError: If the run is not finished.
+    """
+    from training.augment import Augment
+
+    for name in ("config.json", "model.keras"):
+        if not (run / name).is_file():
+            raise FileNotFoundError(f"{run / name} is missing: is this the folder of a finished training run?")
+    data = json.loads((run / "config.json").read_text())
+    data["augment"] = Augment(**{**data["augment"], "zoom": tuple(data["augment"]["zoom"])})
+    for key in ("heads", "datasets", "monitor"):
+        data[key] = tuple(data[key])
+    return Config(**data), keras.saving.load_model(run / "model.keras", compile=False)
+
+
+def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> dict[str, float]:
+    """Fold each head's best validation temperature into its logits; returns the temperatures."""
+    predictions = [predict(model, data, config) for data in held_out]
+    temperatures = {}
+    for head in config.heads:
+        truths, answers = [], []
+        for data, predicted in zip(held_out, predictions, strict=True):
+            sets = _truth_sets(head, data)
+            known = sets.sum(1) < sets.shape[1]
+            truths.append(sets[known])
+            answers.append(predicted[head][known])
+        temperatures[head] = best_temperature(np.concatenate(truths), np.concatenate(answers))
+        layer = model.get_layer(f"{head}_logits")
+        layer.set_weights([weight / temperatures[head] for weight in layer.get_weights()])
+    return temperatures
+
+
+def _truth_sets(head: str, data: FaceData) -> np.ndarray:
+    """What calibration holds true: the scored label where there is one, else the head's set of possible labels."""
+    if head in data.labels:
+        truth = data.labels[head]
+        index = np.clip(truth, 0, len(HEADS[head]) - 1).astype(int)
+        sets = np.eye(len(HEADS[head]))[index]
+        return np.where((truth >= 0)[:, None], sets, 1.0)
+    return target_for(head, data)
+
+
+def save_keras(model: keras.Model, path: Path) -> None:
+    """Save with weights rounded to half precision and compressed, which halves the file; the file stays an ordinary `.keras`."""
+    for variable in model.weights:
+        # Moving variances may lie below what half precision holds; they are few, and stay exact.
+        if "moving" not in variable.path:
+            variable.assign(np.asarray(variable, np.float16).astype(np.float32))
+    model.save(path)
+    packed = path.with_suffix(".packed")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+        for entry in source.namelist():
+            # A fixed date makes the same weights the same bytes.
+            target.writestr(zipfile.ZipInfo(entry), source.read(entry), zipfile.ZIP_DEFLATED, 9)
+    packed.replace(path)
+
+
+def save_tflite(keras_file: Path, path: Path) -> None:
+    """Compile the `.keras` file for LiteRT: half-precision weights, full-precision arithmetic, any batch size."""
+    import tensorflow as tf
+
+    model = keras.saving.load_model(keras_file, compile=False)
+    size = model.input_shape[1]
+    signature = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
+
+    @tf.function(input_signature=[signature])
+    def serve(image):
+        return model(image, training=False)
+
+    with tempfile.TemporaryDirectory() as folder:
+        module = tf.Module()
+        module.model, module.serve = model, serve
+        tf.saved_model.save(module, folder, signatures={"serving_default": serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        path.write_bytes(converter.convert())
+
+
+def spec_of(config: Config, folder: Path) -> ModelSpec:
+    """The spec of a folder that holds the two weights files; metrics and tolerance come later."""
+    views = {"ethnicity": {"five": ETHNICITY_FIVE}}
+    heads = tuple(
+        Head(
+            attribute=head.split("_")[0],
+            output=head,
+            kind="age" if head == "age" else "classification",
+            labels=HEADS[head],
+            views=views.get(head, {}),
+        )
+        for head in config.heads
+    )
+    files = {
+        name: WeightsFile(hashlib.sha256((folder / name).read_bytes()).hexdigest(), (folder / name).stat().st_size)
+        for name in ("model.keras", "model.tflite")
+    }
+    return ModelSpec(
+        name=config.model,
+        version=config.version,
+        kind="attributes",
+        heads=heads,
+        input_size=config.input_size,
+        margin=config.margin,
+        offset=config.offset,
+        align=True,
+        repo_id=f"{OWNER}/{config.model}",
+        revision=None,
+        files=files,
+        license="other",
+        license_name="non-commercial-research",
+        datasets=tuple(DATASET_CARDS[name]["title"] for name in config.datasets),
+        folder=folder,
+    )
+
+
+def export(run: Path, target: Path, data_folder: str | Path, summary: str = "", limit: int | None = None) -> ModelSpec:
+    """Make a release folder from a run folder.
+
+    Args:
+        run: A finished run of `train.py`.
+        target: Folder to make; an existing one is replaced at the end, when everything succeeded.
+        data_folder: Where the data sets are (validation calibrates, test measures).
+        summary: First lines of the card.
+        limit: Use only this many images of each data set (for trying).
+
+    Returns:
+        The spec, with its measured figures.
+
+    Raises:
+        ValueError: If the two weights files do not agree.
+    """
+    config, model = read_run(run)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        folder = Path(temporary) / target.name
+        folder.mkdir()
+        held_out = [load(name, "validation", data_folder, limit) for name in config.datasets]
+        temperatures = calibrate(model, config, held_out)
+        save_keras(model, folder / "model.keras")
+        save_tflite(folder / "model.keras", folder / "model.tflite")
+        spec = spec_of(config, folder)
+
+        crops = golden_crops(config.input_size)
+        lite = AttributeModel(spec).probabilities(crops)
+        exact = AttributeModel(spec, backend="keras").probabilities(crops)
+        difference = max(float(np.abs(lite[name] - exact[name]).max()) for name in lite)
+        if difference > TOLERANCE:
+            raise ValueError(
+                f"model.tflite differs from model.keras by {difference:.4f} in a probability (at most {TOLERANCE})"
+            )
+        golden = {"seeds": SEEDS, "outputs": {name: np.round(rows, 6).tolist() for name, rows in exact.items()}}
+
+        synthetic = config.datasets == ("synthetic",)
+        measured: dict[str, Any] = {"tests": []} if synthetic else evaluate(spec, data_folder, limit=limit)
+        measured.update(
+            temperatures=temperatures,
+            parameters=int(model.count_params()),
+            epochs=len((run / "log.csv").read_text().splitlines()) - 1,
+            keras_litert_difference=difference,
+        )
+        # Probabilities differ more on other pictures than on these few, hence the factor.
+        spec = replace(spec, metrics=tuple(headline(measured)), tolerance=round(max(1e-4, 4 * difference), 6))
+        write_json(folder / SPEC_FILE, spec.to_dict())
+        write_json(folder / "metrics.json", measured)
+        write_json(folder / "golden.json", golden)
+        (folder / "README.md").write_text(write_card(spec, config, measured, summary), encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    return replace(spec, folder=target)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, indented, with a newline at the end."""
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a finished training run")
+    parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
+    parser.add_argument("--to", type=Path, help="parent of the release folder (default: RUN/release)")
+    parser.add_argument("--cards", type=Path, help="also copy the card here, as <model>.md")
+    parser.add_argument("--limit", type=int, help="use only this many images of each data set")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+    config, _ = read_run(options.run)
+    if not options.data and config.datasets != ("synthetic",):
+        parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")
+    target = (options.to or options.run / "release") / config.model
+    spec = export(options.run, target, options.data or ".", limit=options.limit)
+    if options.cards:
+        shutil.copyfile(target / "README.md", options.cards / f"{config.model}.md")
+    for row in spec.metrics:
+        log.info("%s %s %s %.4f (%d)", row["dataset"], row["label"], row["metric"], row["value"], row["count"])
+
+
+if __name__ == "__main__":
+    main()
