@@ -27,10 +27,11 @@ class FaceAnalyzer:
 
     Args:
         attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity`` to answer.
-        models: Attribute to model: ``name``, ``name@version``, ``owner/name@version`` of a hub repository, or a local folder.
-            Defaults fill the rest.
-        detector: ``auto`` (yunet where its file is present, else libfacedetection), ``libfacedetection``, ``yunet``, ``haar``, the
-            path of YuNet's file, an object with a `detect` method, or None for `analyze_crops` and given boxes only.
+        models: Attribute to model: ``name``, ``name@version``, ``owner/name@version`` of a hub repository, or a local
+            folder. Defaults fill the rest.
+        detector: ``auto`` (yunet where its file is present, else libfacedetection), ``libfacedetection``, ``yunet``,
+            ``haar``, the path of YuNet's file, an object with a `detect` method, or None for `analyze_crops` and given
+            boxes only.
         backend: ``litert`` (fast) or ``keras`` (the same numbers from the `.keras` file; needs TensorFlow).
         min_score: Least confidence of a detected face, 0..1.
         max_faces: Keep only this many faces per image, the largest; None keeps all.

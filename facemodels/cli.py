@@ -1,7 +1,7 @@
 """The command line: `python -m facemodels {analyze,models,card,download}`.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 1 something could not be done (the
-rest was), 2 the command itself was wrong, 130 interrupted.
+Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 1 something could not be
+done (the rest was), 2 the command itself was wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def expand(arguments: Iterable[str]) -> list[str]:
             if not found:
                 raise ImageError(f"the folder {argument} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         elif glob.has_magic(argument) and not Path(argument).exists():
-            found = sorted(path for path in glob.glob(argument, recursive=True) if Path(path).is_file())
+            # Path.glob takes no absolute pattern.
+            matches = glob.glob(argument, recursive=True)  # noqa: PTH207
+            found = sorted(path for path in matches if Path(path).is_file())
             if not found:
                 raise ImageError(f"no file fits the pattern {argument}")
         else:

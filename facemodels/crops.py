@@ -1,8 +1,8 @@
 """From a box in an image to the square picture a model sees: the one crop of training and of serving.
 
-A `Window` is a rotated rectangle of the image. Serving makes it from a detected box (`face_window`), training from a face that is
-cut already, jittered by its augmentation (`whole_window`); both go through `cut`, so both get the same interpolation, border
-and rounding.
+A `Window` is a rotated rectangle of the image. Serving makes it from a detected box (`face_window`), training from a
+face that is cut already, jittered by its augmentation (`whole_window`); both go through `cut`, so both get the same
+interpolation, border and rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 
 from facemodels.types import Box
+
+OPENCV_SIDE = 2**15 - 1  # `warpAffine` refuses images with a side of this many pixels or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,11 @@ def cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
         >>> cut(np.zeros((40, 30, 3), np.uint8), Window(15, 20, 10, 10), 48).shape
         (48, 48, 3)
     """
-    # Bilinear sampling skips pixels when it shrinks by much; so a large window is first averaged down to about the output's size.
+    # Bilinear sampling skips pixels when it shrinks by much; so a large window is first averaged down to about the
+    # output's size.
     shrink = min(window.width, window.height) / size
-    if shrink > 1.5:
-        image, window = _averaged(image, window, shrink)
+    if shrink > 1.5 or max(image.shape[:2]) >= OPENCV_SIDE:
+        image, window = _averaged(image, window, max(shrink, 1.0))
     matrix = _to_window(window, size)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     out = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -133,10 +136,8 @@ def _averaged(image: np.ndarray, window: Window, shrink: float) -> tuple[np.ndar
     """The part of the image around the window, averaged down by `shrink`, and the window's place in it."""
     height, width = image.shape[:2]
     reach = math.hypot(window.width * (1 + abs(window.shear)), window.height) / 2 + 2 * shrink
-    x1, x2 = (int(np.clip(v, 0, width)) for v in (window.cx - reach, window.cx + reach))
-    y1, y2 = (int(np.clip(v, 0, height)) for v in (window.cy - reach, window.cy + reach))
-    if x2 - x1 < 1 or y2 - y1 < 1:
-        return image, window
+    x1, y1 = int(np.clip(window.cx - reach, 0, width - 1)), int(np.clip(window.cy - reach, 0, height - 1))
+    x2, y2 = int(np.clip(window.cx + reach, x1 + 1, width)), int(np.clip(window.cy + reach, y1 + 1, height))
     new_width, new_height = max(1, round((x2 - x1) / shrink)), max(1, round((y2 - y1) / shrink))
     small = cv2.resize(image[y1:y2, x1:x2], (new_width, new_height), interpolation=cv2.INTER_AREA)
     fx, fy = new_width / (x2 - x1), new_height / (y2 - y1)

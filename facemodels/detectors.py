@@ -23,8 +23,9 @@ from facemodels.errors import DetectorError
 from facemodels.registry import get_spec
 from facemodels.types import Box, Face
 
-# Both networks see faces from about 10 to 300 px. So every image is looked at twice, in full at FIRST_LOOK and, for faces that
-# fill the frame, at SMALL_LOOK; a large image once more, in overlapping tiles, at up to FINE_LOOK, for faces far away.
+# Both networks see faces from about 10 to 300 px. So every image is looked at twice, in full at FIRST_LOOK and, for
+# faces that fill the frame, at SMALL_LOOK; a large image once more, in overlapping tiles, at up to FINE_LOOK, for faces
+# far away.
 FIRST_LOOK = 640
 SMALL_LOOK = 224
 FINE_LOOK = 2048
@@ -139,7 +140,7 @@ def _merged(rows: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """How much two boxes share: intersection over union, or 1 where one is mostly a part of the other (a face seen whole and cut)."""
+    """Intersection over union of two boxes, or 1 where one is mostly part of the other (a face seen whole and cut)."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -224,16 +225,17 @@ class YuNet(_NetworkDetector):
 
 
 class Haar:
-    """OpenCV's frontal face cascade, as the project's ancestor used it: slow, frontal faces only, nothing to download."""
+    """OpenCV's frontal face cascade, as the project's ancestor used it: slow, frontal faces only."""
 
     name = "haar"
 
-    # Its squares are wider than a face; this brings them to the boxes of the other detectors (medians on UTKFace's training part).
+    # Its squares are wider than a face; this brings them to the boxes of the other detectors (medians on UTKFace's
+    # training part).
     WIDTH, HEIGHT = 0.78, 1.04
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
             raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 brings along and OpenCV 5 does not")
@@ -264,8 +266,8 @@ def make_detector(detector: str | Path | FaceDetector | None) -> FaceDetector | 
     """The detector a caller asked for.
 
     Args:
-        detector: ``"auto"`` (yunet where its file is present, else libfacedetection), a key of `DETECTORS`, the path of YuNet's
-            ONNX file, an object with a `detect` method, or None.
+        detector: ``"auto"`` (yunet where its file is present, else libfacedetection), a key of `DETECTORS`, the path of
+            YuNet's ONNX file, an object with a `detect` method, or None.
 
     Raises:
         DetectorError: If it is none of these, or cannot run here.

@@ -1,4 +1,4 @@
-"""Golden outputs: a release carries what it answered for a few pictures made from seeds, so that anybody can compare."""
+"""Golden outputs: a release carries its answers for a few pictures made from seeds, so that anybody can compare."""
 
 from __future__ import annotations
 

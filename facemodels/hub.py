@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ BACKEND_FILES = {"litert": ".tflite", "keras": ".keras"}
 ANSWER_SECONDS = 3  # for the hub's answer to a question, unless HF_HUB_ETAG_TIMEOUT says otherwise
 PATIENCE_SECONDS = 20  # for a transfer, and one second more for every SLOWEST_BYTES
 SLOWEST_BYTES = 50_000
-MAX_SPEC_BYTES = 2**20
+MAX_TEXT_BYTES = 2**20
 
 _HUB_REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@v?(\d+\.\d+\.\d+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -45,7 +46,7 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
     Args:
         reference: A known name (``emotion-efficientnet``) or ``name@version``; the path of a local folder that holds a
             `config.json` (``./mine``: a plain word is always a name); or ``OWNER/NAME@1.1.0``, a version published on
-            the hub, which is asked for once and then cached.
+            the hub, which is asked for once and then cached. So are other versions of a known name, if it is published.
 
     Raises:
         UnknownModelError: If it is none of these. A hub repository without a version is refused, since branches move.
@@ -61,12 +62,7 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
     text = os.fspath(reference)
     folder = Path(text).expanduser()
     if isinstance(reference, str) and folder.name == text:
-        try:
-            return get_spec(text)
-        except UnknownModelError as error:
-            if not folder.is_dir():
-                raise
-            raise UnknownModelError(f"{error}. For the folder of that name write ./{text}") from error
+        return _named_spec(text)
     if (folder / SPEC_FILE).is_file():
         return replace(ModelSpec.from_file(folder / SPEC_FILE), folder=folder.resolve())
     if folder.is_dir():
@@ -80,7 +76,6 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
     if version is None:
         raise UnknownModelError(
             f"{text!r} names no version, and a branch can change at any time: pin one, as in {text}@1.1.0"
-            f" (python -m facemodels models --remote {text.split('/')[0]} lists them)"
         )
     return _published_spec(repo_id, version)
 
@@ -116,6 +111,31 @@ def fetch(spec: ModelSpec, name: str) -> Path:
         raise HubError(
             f"{name} of {spec.id} is not here and could not be downloaded: {error}; {looked}."
             f" Once the hub can be reached, run: python -m facemodels download {_reference(spec)}"
+        ) from error
+
+
+def fetch_text(repo_id: str, revision: str, name: str, reference: str) -> Path:
+    """The local path of a small text file of a repository, from the cache or the hub, as the hub sent it.
+
+    Args:
+        repo_id: ``owner/name``.
+        revision: A commit, or the tag of a version that was never asked for before.
+        name: ``config.json`` or ``README.md``.
+        reference: What the user typed, for the error message.
+
+    Raises:
+        WeightsError: If it is too large to be what it should.
+        HubError: If it must be downloaded and cannot be.
+    """
+    path = _snapshots(repo_id) / revision / name
+    if _text_problem(path) is None:
+        return path
+    try:
+        return _download(repo_id, name, revision, _text_problem)
+    except HubError as error:
+        raise HubError(
+            f"{name} of {reference} is not here and could not be downloaded: {error}; looked in: cache {path.parent}."
+            f" Once the hub can be reached, run: python -m facemodels download {reference}"
         ) from error
 
 
@@ -220,11 +240,15 @@ def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
     seconds = seconds or _answer_seconds() + 1
     outcome: Future[T] = Future()
 
+    def hand_over(kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is not None:
+            outcome.set_exception(error)  # `result` raises it where somebody waits for it
+        return True
+
     def run() -> None:
-        try:
+        with ExitStack() as stack:
+            stack.push(hand_over)
             outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised again by `result`
-            outcome.set_exception(error)
 
     Thread(target=run, daemon=True, name="facemodels-hub").start()
     try:
@@ -265,6 +289,8 @@ def _reason(error: Exception) -> str:
         status = error.response.status_code
         hint = " (does HF_TOKEN hold a token with the right to?)" if status in (401, 403) else ""
         return f"{constants.ENDPOINT} answered {status}: {error.server_message or 'no message'}{hint}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
     detail = " ".join(str(error).split())[:500]
     return f"{constants.ENDPOINT} could not be used ({type(error).__name__}: {detail})"
 
@@ -321,15 +347,15 @@ def _problem(path: Path, expected: WeightsFile) -> str | None:
     return None if digest == expected.sha256 else f"has sha256 {digest} instead of {expected.sha256}"
 
 
-def _spec_problem(path: Path) -> str | None:
-    """Why a cached `config.json` is not what the hub sent, or None.
+def _text_problem(path: Path) -> str | None:
+    """Why a cached text file is not what the hub sent, or None.
 
     No sha256 of it is known in advance, but the cache names each blob after its content: by git's id, or by the sha256
     of a large one. (Where the cache holds plain copies, as on Windows, that name is lost and only the size is checked.)
     """
     try:
-        if path.stat().st_size > MAX_SPEC_BYTES:
-            return f"is larger than {MAX_SPEC_BYTES:,} bytes"
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            return f"is larger than {MAX_TEXT_BYTES:,} bytes"
         content = path.read_bytes()
     except OSError as error:
         return "not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
@@ -352,6 +378,20 @@ def _reference(spec: ModelSpec) -> str:
     return spec.id if known else f"{spec.repo_id}@{spec.version}"
 
 
+def _named_spec(text: str) -> ModelSpec:
+    """The spec of a plain name: one that ships with the package, or another published version of one that does."""
+    try:
+        return get_spec(text)
+    except UnknownModelError as error:
+        name, _, version = text.partition("@")
+        known = next((spec for spec in registry.list_models() if spec.name == name), None)
+        if version and known is not None and known.revision is not None and known.kind == "attributes":
+            return resolve(f"{known.repo_id}@{version}")
+        if Path(text).is_dir():
+            raise UnknownModelError(f"{error}. For the folder of that name write ./{text}") from error
+        raise
+
+
 def _published_spec(repo_id: str, version: str) -> ModelSpec:
     """The spec of a published version, from the cache or, the first time, from the hub.
 
@@ -363,16 +403,7 @@ def _published_spec(repo_id: str, version: str) -> ModelSpec:
     revision = ref.read_text().strip() if ref.is_file() else ""
     if not _COMMIT.fullmatch(revision):
         revision = f"v{version}"
-    path = repository / "snapshots" / revision / SPEC_FILE
-    if _spec_problem(path) is not None:
-        try:
-            path = _download(repo_id, SPEC_FILE, revision, _spec_problem)
-        except HubError as error:
-            raise HubError(
-                f"{SPEC_FILE} of {reference} is not here and could not be downloaded: {error};"
-                f" looked in: cache {repository}."
-                f" Once the hub can be reached, run: python -m facemodels download {reference}"
-            ) from error
+    path = fetch_text(repo_id, revision, SPEC_FILE, reference)
     spec = ModelSpec.from_file(path)
     if spec.version != version:
         raise WeightsError(f"{reference} is not used: its {SPEC_FILE} says that it is version {spec.version}")
@@ -393,7 +424,7 @@ def _download(
         name: A plain file name.
         revision: A commit, or the tag of a version.
         problem: Says why a local file is not the one wanted, or None.
-        size: Its bytes; None for a spec, which may have any number up to a cap.
+        size: Its bytes; None for a text file, which may have any number up to a cap.
     """
     from huggingface_hub import constants
 
@@ -410,8 +441,8 @@ def _download(
 
     # `hf_hub_download` goes on trying for half a minute when nobody answers, so one short question comes first.
     offered = ask(what, look)
-    if offered is not None and (offered != size if size else offered > MAX_SPEC_BYTES):
-        raise WeightsError(f"{what} is not downloaded: the hub has {offered:,} bytes, not {size or MAX_SPEC_BYTES:,}")
+    if offered is not None and (offered != size if size else offered > MAX_TEXT_BYTES):
+        raise WeightsError(f"{what} is not downloaded: the hub has {offered:,} bytes, not {size or MAX_TEXT_BYTES:,}")
     old = _snapshots(repo_id) / revision / name
     damaged = old.is_file()
     if damaged and not old.is_symlink():

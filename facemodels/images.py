@@ -1,7 +1,7 @@
 """Whatever holds a picture, to RGB pixels: the one way in for images.
 
-Only Pillow's own decoders for the formats below are used, whatever else a program has registered with Pillow, and none of
-Pillow's global switches is touched; so it is safe to call from many threads.
+Only Pillow's own decoders for the formats below are used, whatever else a program has registered with Pillow, and none
+of Pillow's global switches is touched; so it is safe to call from many threads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -52,7 +53,7 @@ _DECODERS: dict[str, tuple[bytes, Callable[[BinaryIO], ImageFile.ImageFile]]] = 
 
 # What people hand over by mistake: how it begins, what it is.
 _OTHERS: dict[bytes, str] = {
-    rb"\s*(<\?xml|<!--|<!DOCTYPE svg|<svg).{0,1000}?<svg|\s*<svg": "an SVG drawing, which has no pixels: export it as PNG",
+    rb"\s*((<\?xml|<!--|<!DOCTYPE svg).{0,1500}?)?<svg": "an SVG drawing, which has no pixels: export it as PNG",
     rb"\s*(<!doctype html|<html|<head|<body)": "an HTML page (was a download answered with an error page?)",
     rb"\s*%PDF": "a PDF document: export its page as PNG or JPEG",
     rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)": "a HEIC photo: convert it to JPEG",
@@ -66,9 +67,12 @@ _OTHERS: dict[bytes, str] = {
 }
 
 _ACCEPTED = (
-    f"Accepted are {', '.join(list(_DECODERS)[:-1])} and {list(_DECODERS)[-1]} as a path, bytes or a binary file object, "
-    "a PIL image, or a numpy array (H, W), (H, W, 3) or (H, W, 4) in RGB(A) order"
+    f"Accepted: a path, bytes or a binary file object ({', '.join(_DECODERS)}), a PIL image, "
+    "or a numpy array (H, W), (H, W, 3) or (H, W, 4) in RGB(A) order"
 )
+
+# What Pillow raises over a damaged EXIF block (Warning: where the program turns warnings into errors).
+_EXIF_ERRORS = (AssertionError, LookupError, OSError, SyntaxError, TypeError, ValueError, Warning, struct.error)
 
 # EXIF orientation to what brings the picture upright.
 _TURNS = {
@@ -85,13 +89,13 @@ _TURNS = {
 def read_image(source: ImageSource) -> np.ndarray:
     """Read a picture, upright and in RGB, from whatever holds it.
 
-    A path, the bytes, an open file and a PIL image of one picture give equal pixels. EXIF orientation is applied (for PIL
-    images too), transparency is laid on white, grey becomes RGB, and of an animation the first frame is taken.
+    A path, the bytes, an open file and a PIL image of one picture give equal pixels. EXIF orientation is applied (for
+    PIL images too), transparency is laid on white, grey becomes RGB, and of an animation the first frame is taken.
 
     Args:
-        source: A path, encoded bytes, a binary file object (read from where it stands, left open), a PIL image, or a numpy
-            array: grey ``(H, W)`` or ``(H, W, 1)``, grey with alpha ``(H, W, 2)``, RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``.
-            OpenCV's arrays are BGR: pass ``image[:, :, ::-1]``. What array values mean depends on their type:
+        source: A path, encoded bytes, a binary file object (read from where it stands, left open), a PIL image, or a
+            numpy array: grey ``(H, W)`` or ``(H, W, 1)``, grey with alpha ``(H, W, 2)``, RGB ``(H, W, 3)`` or RGBA
+            ``(H, W, 4)``. OpenCV's arrays are BGR: pass ``image[:, :, ::-1]``. What values mean depends on their type:
 
             - uint8: 0..255. bool: black and white.
             - uint16: 0..65535, divided by 257.
@@ -102,8 +106,8 @@ def read_image(source: ImageSource) -> np.ndarray:
         A new ``(H, W, 3)`` uint8 array, RGB. The source is not modified.
 
     Raises:
-        ImageError: If it is no picture, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES` encoded
-            bytes. The message says what came and what is accepted.
+        ImageError: If it is no picture, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES`
+            encoded bytes. The message says what came and what is accepted.
 
     Example:
         >>> read_image(np.zeros((40, 30), np.float32)).shape
@@ -112,8 +116,8 @@ def read_image(source: ImageSource) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        with _as_image_error(f"The PIL image of mode {source.mode!r} cannot be read"):
-            return _from_pil(source, "the PIL image")
+        with _as_image_error(f"PIL image of mode {source.mode!r}: it cannot be read"):
+            return _from_pil(source, "PIL image")
     data, name = _encoded(source)
     return _decode(data, name)
 
@@ -123,30 +127,31 @@ def _encoded(source: object) -> tuple[bytes, str]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         size = source.nbytes if isinstance(source, memoryview) else len(source)
         if size > MAX_BYTES:
-            raise _too_many_bytes("The given bytes")
-        return bytes(source), f"The given {type(source).__name__} ({size:,} bytes)"
+            raise _too_many_bytes(f"{size:,} bytes")
+        return bytes(source), f"{size:,} bytes"
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         name = _shown(path)
         if isinstance(path, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:", path):
-            raise ImageError(f"{name} is a URL: download it first (or decode it, for data:) and pass the bytes")
+            raise ImageError(f"{name}: a URL is not fetched; download (or decode) it first and pass the bytes")
         try:
-            with open(path, "rb") as file:
+            with Path(os.fsdecode(path)).open("rb") as file:
                 return _read_all(file, name), name
         except FileNotFoundError as error:
             raise ImageError(f"{name}: there is no such file") from error
         except IsADirectoryError as error:
-            raise ImageError(f"{name} is a directory: pass the pictures in it one by one") from error
+            raise ImageError(f"{name}: this is a directory; pass the pictures in it one by one") from error
+        except ImageError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, ImageError):
-                raise
-            raise ImageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            raise ImageError(f"{name}: it cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if callable(getattr(source, "read", None)):
-        name = f"The file object {_shown(getattr(source, 'name', type(source).__name__))}"
-        with _as_image_error(f"{name} cannot be read"):
+        name = f"file object {_shown(getattr(source, 'name', type(source).__name__))}"
+        with _as_image_error(f"{name}: it cannot be read"):
             return _read_all(source, name), name
-    hint = " (pass numpy.asarray(...) of it)" if hasattr(source, "__array__") or isinstance(source, (list, tuple)) else ""
-    raise ImageError(f"{_shown(source)} of type {type(source).__name__} is not an image{hint}. {_ACCEPTED}")
+    like_array = isinstance(source, (list, tuple)) or hasattr(source, "__array__")
+    hint = " (pass numpy.asarray(...) of it)" if like_array else ""
+    raise ImageError(f"{type(source).__name__} {_shown(source)}: this is not an image{hint}. {_ACCEPTED}")
 
 
 def _read_all(file: object, name: str) -> bytes:
@@ -155,7 +160,7 @@ def _read_all(file: object, name: str) -> bytes:
     room = MAX_BYTES + 1
     while room > 0 and (part := file.read(room)):  # type: ignore[attr-defined]
         if not isinstance(part, (bytes, bytearray, memoryview)):
-            raise ImageError(f"{name} gives {type(part).__name__}, not bytes: open it in binary mode, 'rb'")
+            raise ImageError(f"{name}: it gives {type(part).__name__}, not bytes; open it in binary mode, 'rb'")
         parts.append(bytes(part))
         room -= len(part)
     if room <= 0:
@@ -166,15 +171,13 @@ def _read_all(file: object, name: str) -> bytes:
 def _decode(data: bytes, name: str) -> np.ndarray:
     """The pixels of an encoded picture."""
     if not data:
-        raise ImageError(f"{name} is empty: 0 bytes were left to read. {_ACCEPTED}")
+        raise ImageError(f"{name}: this is empty, there were 0 bytes to read. {_ACCEPTED}")
     for kind, (start, open_header) in _DECODERS.items():
         if re.match(start, data, re.DOTALL):
-            with (
-                _as_image_error(f"{name} is a damaged or incomplete {kind} file"),
-                open_header(io.BytesIO(data)) as image,
-            ):
+            problem = f"{name}: this is a damaged or incomplete {kind} file"
+            with _as_image_error(problem), open_header(io.BytesIO(data)) as image:
                 return _from_pil(image, name)
-    raise ImageError(f"{name} is not an image but {_kind_of(data)}. {_ACCEPTED}")
+    raise ImageError(f"{name}: this is not an image but {_kind_of(data)}. {_ACCEPTED}")
 
 
 def _kind_of(data: bytes) -> str:
@@ -218,7 +221,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation; 1, upright, where it has none or its EXIF block is damaged, as every picture viewer does."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (ArithmeticError, AssertionError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
+    except _EXIF_ERRORS:
         return 1
     return value if isinstance(value, int) else 1
 
@@ -232,16 +235,16 @@ def _from_array(array: np.ndarray) -> np.ndarray:
             hint = " It looks like several images: pass them one by one."
         elif array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = " It looks like channels first: pass array.transpose(1, 2, 0)."
-        raise ImageError(f"An array of shape ({shape}) is not an image.{hint} {_ACCEPTED}")
+        raise ImageError(f"array of shape ({shape}): this is not an image.{hint} {_ACCEPTED}")
     if 0 in array.shape:
-        raise ImageError(f"The array of shape ({shape}) is empty: it has no pixels")
-    _check_size(array.shape[1], array.shape[0], "the array")
+        raise ImageError(f"array of shape ({shape}): this is empty, it has no pixels")
+    _check_size(array.shape[1], array.shape[0], "array")
     pixels = _to_uint8(np.asarray(array))
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return np.array(pixels, order="C")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    return _from_pil(Image.fromarray(pixels), "the array")
+    return _from_pil(Image.fromarray(pixels), "array")
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:
@@ -252,10 +255,10 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if kind == "b":
         return array * np.uint8(255)
     if kind not in "iuf":
-        raise ImageError(f"An array of {array.dtype} is not an image: its values must be numbers. {_ACCEPTED}")
+        raise ImageError(f"array of {array.dtype}: this is not an image, its values must be numbers. {_ACCEPTED}")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError("The array holds NaN or infinite values: replace them first, with numpy.nan_to_num for example")
+        raise ImageError(f"array of {array.dtype}: it holds NaN or infinite values; numpy.nan_to_num replaces them")
     if kind == "f":
         # An overshoot that rounds away (interpolation leaves such) is no sign of another range.
         scale = 255.0 if high * 255.0 < 255.5 else 1.0
@@ -265,7 +268,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
         fits = low >= 0 and high <= 65535
     if not fits:
         ranges = "0..1 or 0..255" if kind == "f" else "0..255 or 0..65535"
-        raise ImageError(f"The {array.dtype} array holds values from {low} to {high}; accepted are {ranges}")
+        raise ImageError(f"array of {array.dtype}: it holds values from {low} to {high}; accepted are {ranges}")
     if scale == 1.0 and kind != "f":
         return array.astype(np.uint8)
     return np.rint(array * np.float32(scale)).clip(0, 255).astype(np.uint8)
@@ -275,13 +278,13 @@ def _check_size(width: int, height: int, name: str) -> None:
     """Refuse what has too many pixels, before it is decoded."""
     if width * height > MAX_PIXELS:
         limit = f"{MAX_PIXELS // 10**6} megapixels"
-        raise ImageError(f"{name} has {width:,} x {height:,} pixels, more than {limit}: shrink it first")
+        raise ImageError(f"{name}: {width:,} x {height:,} pixels are more than {limit}; shrink it first")
     if width < 1 or height < 1:
-        raise ImageError(f"{name} has {width} x {height} pixels: it is empty")
+        raise ImageError(f"{name}: this is empty, {width} x {height} pixels")
 
 
 def _too_many_bytes(name: str) -> ImageError:
-    return ImageError(f"{name} has more than {MAX_BYTES // 2**20} MB: save it smaller first, as JPEG for example")
+    return ImageError(f"{name}: more than {MAX_BYTES // 2**20} MB are not read; save it smaller first")
 
 
 def _shown(value: object, most: int = 120) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -35,11 +38,9 @@ class LiteRTBackend:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        import os
-
         self._path = path
         self._threads = threads or min(4, os.cpu_count() or 1)
-        self._runners: dict[int, object] = {}
+        self._runners: dict[int, Callable[..., dict[str, np.ndarray]]] = {}
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,19 +50,48 @@ class LiteRTBackend:
             # The outputs are views into the interpreter's memory, which the next call overwrites.
             return {name: np.array(output) for name, output in runner(image=batch).items()}
 
-    def _make_runner(self, size: int):
+    def _make_runner(self, size: int) -> Callable[..., dict[str, np.ndarray]]:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
-            index = interpreter.get_input_details()[0]["index"]
-            interpreter.resize_tensor_input(index, [size, *interpreter.get_input_details()[0]["shape"][1:]])
-            interpreter.allocate_tensors()
+            with _quiet():
+                interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
+                (image,) = interpreter.get_input_details()
+                interpreter.resize_tensor_input(image["index"], [size, *image["shape"][1:]])
+                interpreter.allocate_tensors()
             runner = interpreter.get_signature_runner("serving_default")
         except (RuntimeError, ValueError) as error:
             raise WeightsError(f"{self._path} cannot be run by LiteRT: {error}") from error
         self._runners[size] = runner
         return runner
+
+
+# Standard error belongs to the whole process, so one thread at a time may hold it.
+_STDERR = threading.Lock()
+_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LiteRT's one notice, for which it has no switch, from standard error; whatever else is written there passes.
+
+    It is written in C++, so only the file descriptor itself can be turned aside. Ugly, but a library must not talk.
+    """
+    with _STDERR, tempfile.TemporaryFile() as aside:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # no standard error at all: nothing to keep quiet
+            yield
+            return
+        try:
+            os.dup2(aside.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            aside.seek(0)
+            if said := aside.read().replace(_NOTICE, b""):
+                os.write(2, said)
 
 
 class KerasBackend:
@@ -169,7 +199,8 @@ class AttributeModel:
             if got is None or got.shape[1:] != (len(head.labels),):
                 found = {name: values.shape[1:] for name, values in outputs.items()}
                 raise WeightsError(
-                    f"{self.spec.id}: expected the output {head.output!r} with {len(head.labels)} values, the file has {found}"
+                    f"{self.spec.id}: expected the output {head.output!r} with {len(head.labels)} values, "
+                    f"the file has {found}"
                 )
 
 

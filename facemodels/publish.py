@@ -10,16 +10,20 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from facemodels import hub
+from facemodels import hub, registry
 from facemodels.errors import ArgumentError, HubError, WeightsError
+from facemodels.golden import golden_difference
+from facemodels.models import AttributeModel
 from facemodels.registry import SPEC_FILE, ModelSpec
 
 CARD_FILE = "README.md"
@@ -120,8 +124,9 @@ def check_run_folder(folder: str | os.PathLike[str]) -> ModelSpec:
     folder = Path(folder)
     spec = replace(ModelSpec.from_file(folder / SPEC_FILE), folder=folder)
     problems = list(_weights_problems(spec, folder))
+    if not problems:  # only then is it safe to load
+        problems += _golden_problems(spec, folder / GOLDEN_FILE)
     problems += _card_problems(spec, folder / CARD_FILE)
-    problems += _golden_problems(spec, folder / GOLDEN_FILE)
     if problems:
         raise WeightsError(f"{folder} cannot be published: " + "; ".join(problems))
     return spec
@@ -149,6 +154,27 @@ def remote_versions(owner: str) -> list[RemoteVersion]:
     return versions
 
 
+def card(spec: ModelSpec) -> str:
+    """The card of a model, as Markdown with the hub's metadata on top; from where the model itself is, or from the hub.
+
+    Args:
+        spec: From `facemodels.hub.resolve` or `facemodels.get_spec`.
+
+    Raises:
+        WeightsError: If no card is here and this version is not published.
+        HubError: If it must be downloaded and cannot be.
+    """
+    folder = spec.folder or registry.WEIGHTS / spec.name
+    try:
+        if ModelSpec.from_file(folder / SPEC_FILE).version == spec.version:
+            return (folder / CARD_FILE).read_text(encoding="utf-8")
+    except (WeightsError, OSError):
+        pass  # not here, so it is asked for below
+    if spec.folder is not None or spec.revision is None:
+        raise WeightsError(f"the card of {spec.id} is not here: {folder} holds no {CARD_FILE} of this version")
+    return hub.fetch_text(spec.repo_id, spec.revision, CARD_FILE, f"{spec.repo_id}@{spec.version}").read_text("utf-8")
+
+
 def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> PublishResult:
     """Write the release to a new folder: all of it, or nothing."""
     names = _release_names(spec)
@@ -173,6 +199,7 @@ def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> P
 def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     """Upload the release in one commit and tag it."""
     from huggingface_hub import CommitOperationAdd, constants
+    from huggingface_hub.utils import disable_progress_bars
 
     repo_id, tag, names = spec.repo_id, f"v{spec.version}", _release_names(spec)
     size = sum((folder / name).stat().st_size for name in names)
@@ -192,15 +219,17 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
     # The spec says where it was published; it cannot say in which commit, being part of it.
     contents[SPEC_FILE] = (json.dumps(spec.to_dict(), indent=2) + "\n").encode()
-    commit = hub.ask(
-        f"the upload to {repo_id}",
-        lambda: api.create_commit(
-            repo_id,
-            operations=[CommitOperationAdd(name, content) for name, content in contents.items()],
-            commit_message=f"{spec.name} {spec.version}",
-        ),
-        hub.transfer_seconds(size),
-    )
+    # Unlike those of downloads, the bars of uploads do not see by themselves that nobody watches.
+    with nullcontext() if sys.stderr.isatty() else disable_progress_bars():
+        commit = hub.ask(
+            f"the upload to {repo_id}",
+            lambda: api.create_commit(
+                repo_id,
+                operations=[CommitOperationAdd(name, content) for name, content in contents.items()],
+                commit_message=f"{spec.name} {spec.version}",
+            ),
+            hub.transfer_seconds(size),
+        )
     hub.ask(
         f"tagging commit {commit.oid} of {repo_id} as {tag}",
         partial(api.create_tag, repo_id, tag=tag, revision=commit.oid),
@@ -297,14 +326,14 @@ def _card_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
 
 
 def _golden_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
-    """Whether there are golden outputs for every head."""
+    """Whether the model answers what its golden outputs say it should."""
     try:
-        outputs = set(json.loads(path.read_text(encoding="utf-8"))["outputs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        yield f"{GOLDEN_FILE} cannot be read: {error!r}"
+        difference = golden_difference(AttributeModel(spec), path)
+    except WeightsError as error:
+        yield str(error)
         return
-    if outputs != {head.output for head in spec.heads}:
-        yield f"{GOLDEN_FILE} has outputs {', '.join(sorted(outputs))}, which are not those of the heads"
+    if not difference <= spec.tolerance:  # true for NaN, too
+        yield f"its answers differ from {GOLDEN_FILE} by {difference:.2g}, and {spec.tolerance:.2g} is its tolerance"
 
 
 def _repositories(owner: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The table of models: what each is called, what it answers, and exactly which bytes it is.
 
-A spec is the `config.json` beside a model's weights. Those that ship with the package stand under `weights/<name>/`; a spec
-without bundled files (the detector `yunet`, say) names files that the hub has. Standard library only.
+A spec is the `config.json` beside a model's weights. Those that ship with the package stand under `weights/<name>/`; a
+spec without bundled files (the detector `yunet`, say) names files that the hub has. Standard library only.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class ModelSpec:
         kind: ``attributes``, or ``detector`` for a face detector.
         heads: What it answers.
         input_size: Side of the square RGB input in pixels, values 0..255.
-        margin: Room around a detected box, as a fraction of its longer side, that gives the framing of the training crops.
+        margin: Room around a detected box, as a fraction of its longer side, that gives the framing of the training
+            crops.
         offset: Downward move of the crop's centre, same unit.
         align: Whether crops are turned by the eye line where landmarks are known.
         repo_id: Hub repository, ``owner/name``.

@@ -37,13 +37,17 @@ def analyzer() -> FaceAnalyzer:
 
 def close(a: Analysis, b: Analysis) -> bool:
     """Equal but for the last digits, which batching may change."""
-    return a.to_dict() == pytest.approx(b.to_dict()) if not len(a) else all(
-        x.box == y.box
-        and x.emotion.label == y.emotion.label
-        and abs(x.age.value - y.age.value) < 1e-3
-        and abs(x.gender.score - y.gender.score) < 1e-5
-        and abs(x.ethnicity.score - y.ethnicity.score) < 1e-5
-        for x, y in zip(a, b, strict=True)
+    return (
+        a.to_dict() == pytest.approx(b.to_dict())
+        if not len(a)
+        else all(
+            x.box == y.box
+            and x.emotion.label == y.emotion.label
+            and abs(x.age.value - y.age.value) < 1e-3
+            and abs(x.gender.score - y.gender.score) < 1e-5
+            and abs(x.ethnicity.score - y.ethnicity.score) < 1e-5
+            for x, y in zip(a, b, strict=True)
+        )
     )
 
 
@@ -86,7 +90,9 @@ def test_a_bad_image_says_so(analyzer: FaceAnalyzer) -> None:
         analyzer.analyze("nowhere.jpg")
 
 
-def test_a_batch_keeps_order_and_survives_bad_items(analyzer: FaceAnalyzer, astronaut: np.ndarray, tmp_path: Path) -> None:
+def test_a_batch_keeps_order_and_survives_bad_items(
+    analyzer: FaceAnalyzer, astronaut: np.ndarray, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 nothing follows")
     blank = np.zeros((50, 60, 3), np.uint8)

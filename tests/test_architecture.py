@@ -76,7 +76,9 @@ def test_nothing_is_swallowed_and_nothing_printed() -> None:
     for path in [*MODULES, ROOT / "app.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ExceptHandler):
-                broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+                broad = node.type is None or (
+                    isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+                )
                 raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
                 assert not broad or raises, f"{path.name}:{node.lineno} swallows every error"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -53,7 +53,10 @@ def test_requirements_and_project_agree() -> None:
     """Every requirement is bounded on both sides, and has the same bounds wherever it stands."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
-    listed = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    listed = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
     bounds: dict[str, set[str]] = {}
     for line in [*required, *listed]:
         name, bound = re.fullmatch(r"([\w-]+(?:\[[\w,]+\])?)(.*)", line).groups()  # type: ignore[union-attr]
@@ -63,7 +66,9 @@ def test_requirements_and_project_agree() -> None:
     assert all(len(found) == 1 for found in bounds.values()), bounds
     for name in ("gradio", "tensorflow", "huggingface-hub", "opencv-python", "numpy", "pillow", "pytest"):
         assert any(line.startswith(f"{name}>=") for line in required), name
-    assert {re.split("[<>=]", line)[0] for line in project["dependencies"]} <= {re.split("[<>=]", r)[0] for r in required}
+    assert {re.split("[<>=]", line)[0] for line in project["dependencies"]} <= {
+        re.split("[<>=]", r)[0] for r in required
+    }
 
 
 def test_the_space_header() -> None:

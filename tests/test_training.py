@@ -23,7 +23,7 @@ from training.losses import partial_label_crossentropy  # noqa: E402
 ROOT = Path(__file__).parent.parent
 
 
-# --- losses and metrics ----------------------------------------------------------------------------------------------------
+# --- losses and metrics ----------------------------------------------------------------------------------------------
 
 
 def loss(target: list[float], probabilities: list[float]) -> float:
@@ -39,7 +39,10 @@ def test_the_loss_reads_all_three_kinds_of_target() -> None:
 
 
 def test_ferplus_majority_as_in_the_paper() -> None:
-    columns = "neutral happiness surprise sadness anger disgust fear contempt unknown nf".split()
+    columns = [
+        *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+        *("unknown", "nf"),
+    ]
 
     def row(**votes: int) -> list[int]:
         return [votes.get(name, 0) for name in columns]
@@ -101,7 +104,7 @@ def test_five_groups_are_sums() -> None:
     assert [ETHNICITIES[i] for i in np.flatnonzero(grouped[:, asian])] == ["east_asian", "southeast_asian"]
 
 
-# --- data --------------------------------------------------------------------------------------------------------------------
+# --- data ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_of_emotions(tmp_path: Path) -> None:
@@ -109,8 +112,12 @@ def test_a_folder_of_emotions(tmp_path: Path) -> None:
     for category in ("happy", "Sad"):
         (tmp_path / "Emotion" / category).mkdir(parents=True)
         for index in range(20):
-            cv2.imwrite(str(tmp_path / "Emotion" / category / f"{index}.png"), rng.integers(0, 256, (30, 30, 3), np.uint8))
-    train, held_out, everything = (datasets.load("folder", split, tmp_path) for split in ("train", "validation", "test"))
+            cv2.imwrite(
+                str(tmp_path / "Emotion" / category / f"{index}.png"), rng.integers(0, 256, (30, 30, 3), np.uint8)
+            )
+    train, held_out, everything = (
+        datasets.load("folder", split, tmp_path) for split in ("train", "validation", "test")
+    )
     assert len(train) + len(held_out) == len(everything) == 40 and len(held_out) > 0
     assert set(everything.labels["emotion"]) == {EMOTIONS.index("happy"), EMOTIONS.index("sad")}
     assert np.allclose(everything.targets["emotion"].sum(1), 1)
@@ -159,7 +166,7 @@ def test_splits_are_whole_and_apart(data_folder: Path, name: str, total: int, te
     assert sum(sizes.values()) == total and sizes["test"] == test
 
 
-# --- augmentation and networks -----------------------------------------------------------------------------------------------
+# --- augmentation and networks ---------------------------------------------------------------------------------------
 
 
 def test_augmentation_is_repeatable_and_leaves_its_input() -> None:
@@ -220,7 +227,7 @@ def test_configs_name_what_exists() -> None:
         load_config("configs/no-such-model")
 
 
-# --- from a run to a model -----------------------------------------------------------------------------------------------------
+# --- from a run to a model -------------------------------------------------------------------------------------------
 
 
 def test_a_smoke_run_becomes_a_model_that_serves(release: Path) -> None:
@@ -263,5 +270,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
     train(config, ".", tmp_path, limit=32)
     log = (tmp_path / "log.csv").read_text().splitlines()
     assert len(log) == 1 + config.epochs
-    assert {"loss", "val_loss", "val_age_mae", "val_gender_accuracy", "val_ethnicity_accuracy"} <= set(log[0].split(","))
+    assert {"loss", "val_loss", "val_age_mae", "val_gender_accuracy", "val_ethnicity_accuracy"} <= set(
+        log[0].split(",")
+    )
     assert json.loads((tmp_path / "config.json").read_text())["heads"] == ["age", "gender", "ethnicity"]

@@ -1,7 +1,7 @@
 """Augmentation: one random window and one random change of light per training crop.
 
-The geometry goes through `facemodels.crops.cut`, the same code that serving uses. NumPy and OpenCV only, so it runs beside any
-Keras backend.
+The geometry goes through `facemodels.crops.cut`, the same code that serving uses. NumPy and OpenCV only, so it runs
+beside any Keras backend.
 """
 
 from __future__ import annotations

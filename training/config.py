@@ -24,7 +24,8 @@ class Config:
         network_options: Passed on to the network's function.
         input_size: Side of the network's input in pixels.
         grey: Whether the network turns its input to grey.
-        margin: Room around a detected box that brings it to the framing of the training crops; see `measure_framing.py`.
+        margin: Room around a detected box that brings it to the framing of the training crops; see
+            `measure_framing.py`.
         offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
         imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.

@@ -1,8 +1,8 @@
 """The data sets, read into one form: face crops, what each head should answer, and what is scored.
 
-A head's target is a row of weights over its outputs. It either sums to one (a distribution to match: votes, a smoothed age) or
-is a set of ones (a partial label: "one of these", for example an age bin, or "Others"). All ones means "not known". The loss
-in `losses.py` reads both.
+A head's target is a row of weights over its outputs. It either sums to one (a distribution to match: votes, a smoothed
+age) or is a set of ones (a partial label: "one of these", for example an age bin, or "Others"). All ones means "not
+known". The loss in `losses.py` reads both.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def target_for(head: str, data: FaceData) -> np.ndarray:
     return data.targets.get(head, np.repeat(unknown, len(data), axis=0))
 
 
-# --- FER2013 -------------------------------------------------------------------------------------------------------------
+# --- FER2013 ---------------------------------------------------------------------------------------------------------
 
 # The columns of the FER+ votes, in the order of EMOTIONS, and the two that are no emotion.
 FERPLUS_COLUMNS = [4, 5, 6, 1, 3, 2, 0, 7]
@@ -113,8 +113,8 @@ FERPLUS_UNTRUSTED = (5274, 33200)  # their votes belong to other images: nothing
 def fer2013(folder: Path, split: str) -> FaceData:
     """FER2013 with its original labels and the FER+ votes.
 
-    Training rows whose pixels also stand in a test set are dropped, and so are constant images. Validation is every tenth
-    row (index % 10 == 7) of Training; ``test`` is PrivateTest, ``public_test`` is PublicTest.
+    Training rows whose pixels also stand in a test set are dropped, and so are constant images. Validation is every
+    tenth row (index % 10 == 7) of Training; ``test`` is PrivateTest, ``public_test`` is PublicTest.
     """
     parts = _packed(folder, "fer2013_48", ("emotion", "usage", "ferplus"))
     usage, original = _column(parts, "usage"), _column(parts, "emotion").astype(int)
@@ -145,8 +145,8 @@ def ferplus_majority(votes: np.ndarray) -> np.ndarray:
     """The FER+ paper's majority label: index in `EMOTIONS`, or -1 where the row is not scored.
 
     Args:
-        votes: ``(N, 10)`` votes, columns as published. An emotion with a single vote counts none; a row is scored where one of the
-            eight emotions then has more than half of the votes left.
+        votes: ``(N, 10)`` votes, columns as published. An emotion with a single vote counts none; a row is scored where
+            one of the eight emotions then has more than half of the votes left.
     """
     left = np.where(votes > 1, votes, 0)
     emotions = left[:, FERPLUS_COLUMNS]
@@ -154,14 +154,14 @@ def ferplus_majority(votes: np.ndarray) -> np.ndarray:
 
 
 def _vote_distribution(votes: np.ndarray) -> np.ndarray:
-    """``(N, 8)`` shares of the votes, single votes dropped; "not known" where no emotion is left or most see no face."""
+    """``(N, 8)`` shares of the votes, single ones dropped; "not known" where none is left or most see no face."""
     emotions = np.where(votes > 1, votes, 0)[:, FERPLUS_COLUMNS]
     total = emotions.sum(1, keepdims=True)
     known = (total > 0) & (votes[:, 9:] <= 5)
     return np.where(known, emotions / np.maximum(total, 1), 1.0).astype(np.float32)
 
 
-# --- UTKFace and FairFace ------------------------------------------------------------------------------------------------
+# --- UTKFace and FairFace --------------------------------------------------------------------------------------------
 
 GENDER_FROM_DATA = np.array([1, 0])  # both sets write 0 male, 1 female; GENDERS is female, male
 FAIRFACE_RACES = ("white", "black", "latino", "east_asian", "southeast_asian", "indian", "middle_eastern")
@@ -196,8 +196,8 @@ def utkface(folder: Path, split: str) -> FaceData:
 def fairface(folder: Path, split: str) -> FaceData:
     """FairFace: an age bin, gender, seven ethnicities.
 
-    Its figures are reported on ``crc32(name) % 20 == 1``, which therefore chooses nothing and is ``test`` here; ``validation``
-    is ``== 2``, held back from training.
+    Its figures are reported on ``crc32(name) % 20 == 1``, which therefore chooses nothing and is ``test`` here;
+    ``validation`` is ``== 2``, held back from training.
     """
     parts = _packed(folder, "fairface_96", ("age_bin", "gender", "race", "name"))
     fold = np.array([crc32(name) % 20 for name in _column(parts, "name")])
@@ -231,7 +231,7 @@ def fairface(folder: Path, split: str) -> FaceData:
 
 
 def age_distribution(age: np.ndarray) -> np.ndarray:
-    """``(N, 101)`` rows: a normal distribution of `AGE_SIGMA` years around each age, cut to 0..100 and summing to one."""
+    """``(N, 101)`` rows: a normal distribution of `AGE_SIGMA` years around each age, cut to 0..100, summing to one."""
     years = np.arange(YEARS, dtype=np.float32)
     centre = np.minimum(age, YEARS - 1)[:, None]
     density = np.exp(-(((years - centre) / AGE_SIGMA) ** 2) / 2)
@@ -243,14 +243,14 @@ def _decade(age: np.ndarray) -> np.ndarray:
     return np.array(["80+" if value == 80 else f"{value}-{value + 9}" for value in decade])
 
 
-# --- a plain folder of pictures ------------------------------------------------------------------------------------------
+# --- a plain folder of pictures --------------------------------------------------------------------------------------
 
 
 def folder(path: Path, split: str) -> FaceData:
     """Pictures in ``Emotion/Category/``, each already a face crop, the category being the name of an emotion.
 
-    Every fifth picture of a category (by the hash of its bytes, so that copies stay together) is for validation; the split
-    ``test`` takes them all.
+    Every fifth picture of a category (by the hash of its bytes, so that copies stay together) is for validation; the
+    split ``test`` takes them all.
     """
     root = path / "Emotion" if (path / "Emotion").is_dir() else path
     categories = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
@@ -279,7 +279,7 @@ def folder(path: Path, split: str) -> FaceData:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-# --- synthetic faces, for trying the machinery -----------------------------------------------------------------------------
+# --- synthetic faces, for trying the machinery -----------------------------------------------------------------------
 
 
 def synthetic(_: Path, split: str, count: int = 160) -> FaceData:
@@ -329,7 +329,7 @@ DATASETS: dict[str, Callable[[Path, str], FaceData]] = {
 }
 
 
-# --- packed parts --------------------------------------------------------------------------------------------------------
+# --- packed parts ----------------------------------------------------------------------------------------------------
 
 PACKED = ("blob", "offset")
 

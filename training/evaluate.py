@@ -1,7 +1,7 @@
 """Measure a model folder on its test sets: `python -m training.evaluate emotion-efficientnet --data DIR`.
 
-It opens the serving file as users do, through `facemodels`, and measures every head on every test set that labels it. Test sets
-choose nothing: this runs once, at the end.
+It opens the serving file as users do, through `facemodels`, and measures every head on every test set that labels it.
+Test sets choose nothing: this runs once, at the end.
 """
 
 from __future__ import annotations

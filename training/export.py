@@ -1,7 +1,9 @@
-"""From a run folder to a release: `python -m training.export runs/emotion-efficientnet --data DIR --to facemodels/weights`.
+"""From a run folder to a release: `python -m training.export runs/emotion-efficientnet --data DIR --to
+facemodels/weights`.
 
-Calibrates on the validation split, writes `model.keras` and the `model.tflite` compiled from it, proves them equal, measures the
-test sets once, and writes the spec (`config.json`), `metrics.json`, golden outputs and the card. No number is copied by hand.
+Calibrates on the validation split, writes `model.keras` and the `model.tflite` compiled from it, proves them equal,
+measures the test sets once, and writes the spec (`config.json`), `metrics.json`, golden outputs and the card. No number
+is copied by hand.
 """
 
 from __future__ import annotations
@@ -83,7 +85,9 @@ def _truth_sets(head: str, data: FaceData) -> np.ndarray:
 
 
 def save_keras(model: keras.Model, path: Path) -> None:
-    """Save with weights rounded to half precision and compressed, which halves the file; the file stays an ordinary `.keras`."""
+    """Save with weights rounded to half precision and compressed, which halves the file; the file stays an ordinary
+    `.keras`.
+    """
     for variable in model.weights:
         # Moving variances may lie below what half precision holds; they are few, and stay exact.
         if "moving" not in variable.path:
@@ -111,7 +115,8 @@ def save_tflite(keras_file: Path, path: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         module = tf.Module()
-        module.model, module.serve = model, serve
+        # Named one by one, or the saved model would hold the graph without its weights.
+        module.weights, module.serve = [variable.value for variable in model.variables], serve
         tf.saved_model.save(module, folder, signatures={"serving_default": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -186,7 +191,7 @@ def export(run: Path, target: Path, data_folder: str | Path, summary: str = "", 
         lite = AttributeModel(spec).probabilities(crops)
         exact = AttributeModel(spec, backend="keras").probabilities(crops)
         difference = max(float(np.abs(lite[name] - exact[name]).max()) for name in lite)
-        if difference > TOLERANCE:
+        if not difference <= TOLERANCE:  # so written that NaN is refused too
             raise ValueError(
                 f"model.tflite differs from model.keras by {difference:.4f} in a probability (at most {TOLERANCE})"
             )

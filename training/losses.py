@@ -8,8 +8,8 @@ from keras import ops
 def partial_label_crossentropy(target, probabilities):
     """Cross-entropy for targets as `datasets` makes them.
 
-    A row that sums to one is a distribution to match: ``-sum(t * log p)``. A row of several ones is a set that holds the truth:
-    ``-log sum(t * p)``, the marginal likelihood. All ones ("not known") therefore costs nothing.
+    A row that sums to one is a distribution to match: ``-sum(t * log p)``. A row of several ones is a set that holds
+    the truth: ``-log sum(t * p)``, the marginal likelihood. All ones ("not known") therefore costs nothing.
 
     Args:
         target: ``(N, outputs)`` weights.

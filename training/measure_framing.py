@@ -1,7 +1,8 @@
 """Measure how a data set's crops sit around a detected face: `python -m training.measure_framing utkface --data DIR`.
 
-Serving must cut a photo as the training pictures were cut. This finds the faces in a sample of the training split with the default
-detector and prints the `margin` and `offset` (medians) that would have cut exactly the training crop, for the config.
+Serving must cut a photo as the training pictures were cut. This finds the faces in a sample of the training split with
+the default detector and prints the `margin` and `offset` (medians) that would have cut exactly the training crop, for
+the config.
 """
 
 from __future__ import annotations

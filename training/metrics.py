@@ -65,7 +65,7 @@ def five_groups(probabilities: np.ndarray) -> np.ndarray:
 
 
 def class_table(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of every label, 0..1; a label without a single example or prediction scores 0."""
+    """Precision, recall, F1 and support of every label, 0..1; without examples or predictions, 0."""
     predicted = probabilities.argmax(1)
     table = {}
     for index, label in enumerate(labels):

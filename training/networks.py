@@ -1,7 +1,7 @@
 """The networks: EfficientNet-Lite0 (the default trunk) and the VGG16 of the project's ancestor.
 
-Every network takes RGB 0..255 and carries its own preprocessing, so that a saved file needs nothing but a crop. Built-in
-Keras 3 layers only: a file loads with ``safe_mode`` on, on every backend.
+Every network takes RGB 0..255 and carries its own preprocessing, so that a saved file needs nothing but a crop.
+Built-in Keras 3 layers only: a file loads with ``safe_mode`` on, on every backend.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def efficientnet_lite0(x, *, upsample: int = 1, width: float = 1.0, head_width: 
 
     Args:
         x: Input tensor, RGB 0..255.
-        upsample: Whole factor by which the picture is enlarged first (2 lets a 48 px picture use filters made for 96 px).
+        upsample: Whole factor by which the picture is enlarged first (2 lets a 48 px picture use filters made for 96
+            px).
         width: Factor on every stage's channels. ImageNet weights fit 1.0 only.
         head_width: Channels of the last 1x1 convolution.
     """
@@ -242,7 +243,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
         pickle.UnpicklingError: If the file holds anything but arrays.
     """
     storages: dict[str, tuple[list, str]] = {}
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for _ in range(3):  # magic number, protocol, system information
             _ArrayUnpickler(file, storages).load()
         tensors = _ArrayUnpickler(file, storages).load()

@@ -1,7 +1,7 @@
 """Train one model: `python -m training.train configs/emotion-efficientnet --data DIR`.
 
-One loop for every model and every Keras backend. It leaves a run folder with the config, the log, the best weights (moving average)
-and a backup to resume from; `evaluate.py` and `export.py` take it from there.
+One loop for every model and every Keras backend. It leaves a run folder with the config, the log, the best weights
+(moving average) and a backup to resume from; `evaluate.py` and `export.py` take it from there.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def train(
     # XLA makes small convolution networks several times slower on a CPU.
     model.compile(
         optimizer,
-        loss={head: partial_label_crossentropy for head in config.heads},
+        loss=dict.fromkeys(config.heads, partial_label_crossentropy),
         loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.heads},
         jit_compile=False,
     )

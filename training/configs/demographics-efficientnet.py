@@ -1,4 +1,6 @@
-"""Age, gender and ethnicity in one pass, learned from UTKFace (years, five groups) and FairFace (age bins, seven groups)."""
+"""Age, gender and ethnicity in one pass, learned from UTKFace (years, five groups) and FairFace (age bins, seven
+groups).
+"""
 
 from training.augment import Augment
 from training.config import Config
@@ -16,7 +18,7 @@ config = Config(
     freeze_blocks=3,
     # An age is a harder question (101 answers) and its loss larger; this brings the three gradients near each other.
     loss_weights={"age": 0.5},
-    epochs=9,
+    epochs=7,
     augment=Augment(rotation=15, zoom=(0.85, 1.2), blur=0.2),
     monitor=("val_loss", "min"),
 )

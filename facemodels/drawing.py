@@ -1,0 +1,299 @@
+"""Faces drawn on the picture they were found in: a box, a caption, and dots for the landmarks.
+
+Everything is anti-aliased: OpenCV draws the shapes, Pillow's own font the text, and only the pixels under a caption are
+blended, so that the cost depends on the faces and hardly on the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from facemodels.errors import ArgumentError
+from facemodels.types import Analysis, Box, Face
+
+Colour = tuple[int, int, int]
+
+# After Okabe and Ito: told apart with any kind of colour vision.
+COLOURS: dict[str, Colour] = {
+    "angry": (213, 94, 0),
+    "disgust": (0, 158, 115),
+    "fear": (204, 121, 167),
+    "happy": (240, 228, 66),
+    "sad": (0, 114, 178),
+    "surprise": (230, 159, 0),
+    "neutral": (190, 198, 206),
+    "contempt": (86, 180, 233),
+}
+OTHER_COLOUR: Colour = (232, 232, 232)  # no emotion, or one that is not in the table
+DARK: Colour = (20, 22, 26)
+LIGHT: Colour = (255, 255, 255)
+
+_SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
+
+
+def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
+    """Draw faces on a copy of their image.
+
+    Each face gets a box in the colour of its emotion and a caption: emotion and score, gender, age with its error,
+    ethnicity, and the id a tracker gave. What a face does not have is left out. Captions stay inside the image, shrink
+    with the faces, and say less where the full text would cover another face.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, RGB; not modified. `read_image` makes one from anything else.
+        faces: An analysis of this image, or faces with boxes in its pixels.
+
+    Returns:
+        A new ``(H, W, 3)`` uint8 array, RGB.
+
+    Raises:
+        ArgumentError: If `image` is no such array, `faces` holds something else than faces, or the analysis is of an
+            image of another size.
+
+    Example:
+        >>> annotate(np.zeros((48, 64, 3), np.uint8), [Face(Box(10, 10, 40, 40))]).shape
+        (48, 64, 3)
+    """
+    _check_image(image)
+    drawn = _checked_faces(faces, image)
+    out = np.array(image, order="C")
+    canvas = _Frame(0, 0, out.shape[1], out.shape[0])
+    frames = [_visible(face.box, canvas) for face in drawn]
+    colours = [COLOURS.get(face.emotion.label, OTHER_COLOUR) if face.emotion else OTHER_COLOUR for face in drawn]
+    for face, frame, colour in zip(drawn, frames, colours, strict=True):
+        _draw_face(out, face, frame, colour, _line_width(frame, canvas))
+    # Captions come last, so that no box runs through them, and each keeps clear of the faces and of those before it.
+    taken = np.array([frame.corners for frame in frames], np.int64).reshape(-1, 4)
+    for index, (face, frame, colour) in enumerate(zip(drawn, frames, colours, strict=True)):
+        caption = _place(face, frame, np.delete(taken, index, axis=0), canvas, canvas.width / (len(drawn) + 1))
+        if caption is not None:
+            taken = np.concatenate([taken, [caption.frame.corners]])
+            _draw_caption(out, caption, colour)
+    return out
+
+
+def _check_image(image: object) -> None:
+    came = type(image).__name__
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            return
+        came = f"a {image.dtype} array of shape {image.shape}"
+    raise ArgumentError(f"image must be an RGB uint8 array (H, W, 3), not {came}: facemodels.read_image makes one")
+
+
+def _checked_faces(faces: object, image: np.ndarray) -> list[Face]:
+    if isinstance(faces, Face) or not isinstance(faces, Iterable):
+        raise ArgumentError(f"faces must be an Analysis or several Face, not {type(faces).__name__}")
+    drawn = list(faces)
+    for face in drawn:
+        if not isinstance(face, Face):
+            raise ArgumentError(f"faces must hold Face, not {type(face).__name__}")
+    height, width = image.shape[:2]
+    if isinstance(faces, Analysis) and drawn and (faces.width, faces.height) != (width, height):
+        raise ArgumentError(
+            f"the analysis is of an image of {faces.width} x {faces.height} pixels, this one has {width} x {height}"
+        )
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A rectangle in whole pixels: its first column and row, and its size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom; the last two are just outside."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
+
+def _visible(box: Box, canvas: _Frame) -> _Frame:
+    """A face's box in whole pixels, cut to the image and at least one pixel large."""
+    x1, y1 = min(max(round(box.x1), 0), canvas.width - 1), min(max(round(box.y1), 0), canvas.height - 1)
+    x2, y2 = min(max(round(box.x2), x1 + 1), canvas.width), min(max(round(box.y2), y1 + 1), canvas.height)
+    return _Frame(x1, y1, x2 - x1, y2 - y1)
+
+
+def _line_width(frame: _Frame, canvas: _Frame) -> int:
+    return max(1, round(min(max(canvas.width, canvas.height) / 450, frame.width / 30)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Caption:
+    """Lines of text of one size, and the plate they stand on."""
+
+    lines: tuple[str, ...]
+    size: int
+    frame: _Frame
+
+
+def _texts(face: Face) -> list[tuple[str, ...]]:
+    """What a caption may say, from most to least; nothing where there is nothing to say."""
+    number = "" if face.track_id is None else f"#{face.track_id}"
+    label = _words(face.emotion.label) if face.emotion else ""
+    emotion = f"{label} {face.emotion.score:.0%}" if face.emotion else ""
+    years = f"{face.age.value:.0f}" if face.age else ""
+    age = f"{years} ± {face.age.error:.0f}" if face.age else ""
+    gender = _words(face.gender.label) if face.gender else ""
+    ethnicity = _words(face.ethnicity.label) if face.ethnicity else ""
+    head = _joined("  ", number, emotion)
+    ladder = [
+        (head, _joined(", ", gender, age), ethnicity),
+        (head, _joined(", ", gender, years)),
+        (head,),
+        (label or number,),
+    ]
+    texts = [tuple(line for line in lines if line) for lines in ladder]
+    return [lines for lines in dict.fromkeys(texts) if lines]
+
+
+def _joined(between: str, *parts: str) -> str:
+    return between.join(part for part in parts if part)
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: float) -> _Caption | None:
+    """The longest caption with a free place beside its face; else the one that covers least.
+
+    Args:
+        face: The face.
+        own: Its frame.
+        others: Corners of what should stay free: the other faces and the plates that stand already.
+        canvas: The image.
+        share: How wide a plate may be that is wider than its face, in pixels, to leave room for the others.
+    """
+    texts = _texts(face)
+    longest = max(canvas.width, canvas.height)
+    legible = max(9, round(longest / 70))
+    size = round(min(max(0.115 * own.width, legible), longest / 24 + 8))
+    smaller = max(legible, round(0.75 * size))
+    smallest = max(8, round(0.6 * legible))
+    steps = [(lines, points) for lines in texts for points in dict.fromkeys((size, smaller))]
+    steps += [(lines, points) for lines in texts[-1:] for points in range(smaller - 1, smallest - 1, -1)]
+    best: tuple[int, _Caption] | None = None
+    for step, (lines, points) in enumerate(steps):
+        wide, high = _plate_size(lines, points)
+        too_wide = wide > max(1.3 * own.width, share) and step < len(steps) - 1
+        if wide > canvas.width or high > canvas.height or too_wide:
+            continue
+        frames = _places(own, wide, high, canvas)
+        over_face = _covered(frames, np.array([own.corners]))
+        if wide * high <= 0.2 * own.width * own.height:
+            over_face[-1] = 0  # at the foot of a large face a small plate hides little
+        covered = over_face + _covered(frames, others)
+        least = int(covered.argmin())  # the first of equals
+        if best is None or covered[least] < best[0]:
+            best = int(covered[least]), _Caption(lines, points, frames[least])
+        if best[0] == 0:
+            break
+    return best[1] if best else None
+
+
+def _places(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Frame]:
+    """Where a plate may stand, best first: above, below, right, left, at the foot of the face; always in the image."""
+    gap = _line_width(own, canvas) + 1
+    places = [
+        (own.x, own.y - gap - high),
+        (own.x, own.y + own.height + gap),
+        (own.x + own.width + gap, own.y),
+        (own.x - gap - wide, own.y),
+        (own.x + gap, own.y + own.height - gap - high),
+    ]
+    return [
+        _Frame(min(max(x, 0), canvas.width - wide), min(max(y, 0), canvas.height - high), wide, high) for x, y in places
+    ]
+
+
+def _covered(frames: list[_Frame], others: np.ndarray) -> np.ndarray:
+    """How many pixels each frame shares with all the others together."""
+    corners = np.array([frame.corners for frame in frames])[:, None]
+    shared = np.minimum(corners[..., 2:], others[:, 2:]) - np.maximum(corners[..., :2], others[:, :2])
+    covered: np.ndarray = shared.clip(0).prod(axis=2).sum(axis=1)
+    return covered
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _line_height(size: int) -> int:
+    return round(1.25 * size)
+
+
+def _padding(size: int) -> int:
+    return max(2, round(0.3 * size))
+
+
+@lru_cache(maxsize=1024)
+def _plate_size(lines: tuple[str, ...], size: int) -> tuple[int, int]:
+    text = max(math.ceil(_font(size).getlength(text)) for text in lines)
+    return text + 2 * _padding(size), len(lines) * _line_height(size) + _padding(size)
+
+
+def _draw_face(out: np.ndarray, face: Face, frame: _Frame, colour: Colour, line: int) -> None:
+    """The box and the landmarks, dark-edged so that they stand out on any background."""
+    corners = _rounded(frame, min(0.08 * min(frame.width, frame.height), 10 * line))
+    if frame.width >= 40:  # on smaller ones the edge would hide the face
+        cv2.polylines(out, [corners], True, DARK, line + 2, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(out, [corners], True, colour, line, cv2.LINE_AA, _SHIFT)
+    for x, y in face.landmarks or ():
+        _dot(out, x, y, min(max(0.8, frame.width / 80), 3 * line), colour)
+
+
+def _draw_caption(out: np.ndarray, caption: _Caption, colour: Colour) -> None:
+    """A filled plate, and the text on it."""
+    frame, size = caption.frame, caption.size
+    corners = _rounded(frame, min(0.25 * size, frame.height / 2))
+    cv2.fillPoly(out, [corners], colour, cv2.LINE_AA, _SHIFT)
+    mask = Image.new("L", (frame.width, frame.height))
+    draw = ImageDraw.Draw(mask)
+    for row, text in enumerate(caption.lines):
+        baseline = _padding(size) / 2 + (row + 0.78) * _line_height(size)
+        draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
+    share = np.asarray(mask, np.float32)[:, :, None] / 255
+    under = out[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
+    under[:] = np.rint(under + (np.array(_ink(colour), np.float32) - under) * share)
+
+
+def _ink(colour: Colour) -> Colour:
+    """Dark or light text, whichever has more contrast on a colour (relative luminance as in WCAG 2)."""
+    luminance = float(np.dot((np.array(colour) / 255) ** 2.2, (0.2126, 0.7152, 0.0722)))
+    return DARK if (luminance + 0.05) / 0.058 > 1.05 / (luminance + 0.05) else LIGHT
+
+
+def _dot(out: np.ndarray, x: float, y: float, radius: float, colour: Colour) -> None:
+    one = 1 << _SHIFT
+    centre = (round((x - 0.5) * one), round((y - 0.5) * one))
+    cv2.circle(out, centre, round((radius + 0.75) * one), DARK, -1, cv2.LINE_AA, _SHIFT)
+    cv2.circle(out, centre, round(radius * one), colour, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _rounded(frame: _Frame, radius: float) -> np.ndarray:
+    """The corners of a rounded rectangle for OpenCV, through the middle of the frame's outer pixels."""
+    left, top, right, bottom = frame.x, frame.y, frame.x + frame.width - 1, frame.y + frame.height - 1
+    radius = max(0.0, min(radius, (right - left) / 2, (bottom - top) / 2))
+    turns = np.linspace(0, math.pi / 2, 7)
+    arc = np.stack([np.cos(turns), np.sin(turns)], axis=1) * radius
+    quarters = [
+        ((right - radius, bottom - radius), arc),
+        ((left + radius, bottom - radius), arc[::-1] * (-1, 1)),
+        ((left + radius, top + radius), -arc),
+        ((right - radius, top + radius), arc[::-1] * (1, -1)),
+    ]
+    points = np.concatenate([np.array(centre) + offsets for centre, offsets in quarters])
+    corners: np.ndarray = np.rint(points * (1 << _SHIFT)).astype(np.int32)
+    return corners

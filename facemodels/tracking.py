@@ -1,0 +1,234 @@
+"""Faces followed over the frames of a video: the same id for the same face, and values that do not flicker.
+
+A `FaceTracker` sees no picture and holds no model: analyses go in, analyses come out. Standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from facemodels.errors import ArgumentError
+from facemodels.types import ATTRIBUTES, Analysis, Box, Classification, Estimate, Face
+
+
+class FaceTracker:
+    """Gives faces an id that lasts, and smooths their boxes and attributes.
+
+    A face is the one of an earlier update whose expected place (where it was, moved on as it was moving) it overlaps
+    most; for fast motion, one of about its size less than a face away will do. The less a box moves, the more it is
+    smoothed, so that a still face does not tremble and a moving one is not left behind.
+
+    One tracker follows one video and is not safe to share between threads: give each visitor an own one. It can be
+    copied and pickled, and the same analyses in the same order give the same results.
+
+    Args:
+        max_age: How many updates a face may be away (turned, hidden) and still get its id back.
+        min_overlap: Overlap (intersection over union), above 0 up to 1, that makes two boxes the same face.
+        smoothing: Weight of the past, 0 (none) to below 1.
+        switch_margin: By how much, 0..1, the score of another label must lead before the label changes.
+
+    Raises:
+        ArgumentError: If a value is out of its range.
+
+    Example:
+        >>> tracker = FaceTracker()
+        >>> [face.track_id for face in tracker.update(Analysis((Face(Box(10, 10, 50, 60)),), 640, 480))]
+        [1]
+        >>> [face.track_id for face in tracker.update(Analysis((Face(Box(12, 10, 52, 60)),), 640, 480))]
+        [1]
+    """
+
+    def __init__(
+        self, *, max_age: int = 10, min_overlap: float = 0.3, smoothing: float = 0.7, switch_margin: float = 0.1
+    ) -> None:
+        if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
+            raise ArgumentError(f"max_age must be a whole number from 0 up, not {max_age!r}")
+        self._max_age = max_age
+        self._min_overlap = _fraction("min_overlap", min_overlap, above_zero=True)
+        self._smoothing = _fraction("smoothing", smoothing, below_one=True)
+        self._switch_margin = _fraction("switch_margin", switch_margin)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all faces; the next new one is number 1 again."""
+        self._tracks: list[_Track] = []
+        self._models: dict[str, str] = {}
+        self._size: tuple[int, int] | None = None
+        self._last_id = 0
+
+    def update(self, analysis: Analysis) -> Analysis:
+        """Take the next frame's analysis.
+
+        Args:
+            analysis: What was found in the frame. An attribute that is None for a face keeps the last value its track
+                has, so attributes need not be asked for in every frame. An analysis with an `error` changes nothing:
+                not to know is not to be away. With another frame size all faces are new ones.
+
+        Returns:
+            The same faces in the same order with `track_id`, and with smoothed boxes, landmarks and attributes. Scores
+            sum to 1; a label is kept until another leads by `switch_margin`, so for a while it may not be the most
+            probable one, and `score` is the label's own.
+
+        Raises:
+            ArgumentError: If it is not an `Analysis`.
+        """
+        if not isinstance(analysis, Analysis):
+            raise ArgumentError(f"analysis must be an Analysis, not {type(analysis).__name__}")
+        if analysis.error is not None:
+            return analysis
+        if self._size != (analysis.width, analysis.height):
+            self._size = (analysis.width, analysis.height)
+            self._tracks = []
+        self._models.update(analysis.models)
+        for track in self._tracks:
+            track.advance()
+        matches = self._match(analysis.faces)
+        faces = []
+        for index, seen in enumerate(analysis.faces):
+            if index in matches:
+                track = matches[index]
+                track.face = self._smoothed(track, seen)
+                track.see(seen.box)
+            else:
+                self._last_id += 1
+                track = _Track(seen.box, seen.replace(track_id=self._last_id))
+                self._tracks.append(track)
+            faces.append(track.face)
+        self._tracks = [track for track in self._tracks if track.missed <= self._max_age]
+        return replace(analysis, faces=tuple(faces), models=dict(self._models))
+
+    def _match(self, faces: Sequence[Face]) -> dict[int, _Track]:
+        """Index of a face to its track: the best pair first, then the best of the rest, and so on."""
+        pairs = []
+        for number, track in enumerate(self._tracks):
+            for index, face in enumerate(faces):
+                likeness = _likeness(track.expected, face.box, self._min_overlap)
+                if likeness is not None:
+                    pairs.append((-likeness, number, index))
+        matches: dict[int, _Track] = {}
+        used: set[int] = set()
+        for _, number, index in sorted(pairs):
+            if number not in used and index not in matches:
+                used.add(number)
+                matches[index] = self._tracks[number]
+        return matches
+
+    def _smoothed(self, track: _Track, seen: Face) -> Face:
+        """What is seen now, evened out by what its track had."""
+        past, keep = track.face, self._smoothing
+        still = keep * _overlap(past.box, seen.box) ** 2
+        box = Box(*(_mix(a, b, still) for a, b in zip(_edges(past.box), _edges(seen.box), strict=True)))
+        landmarks = seen.landmarks
+        if landmarks is not None and past.landmarks is not None and len(landmarks) == len(past.landmarks):
+            landmarks = tuple(
+                (_mix(a[0], b[0], still), _mix(a[1], b[1], still))
+                for a, b in zip(past.landmarks, landmarks, strict=True)
+            )
+        attributes = {name: self._attribute(getattr(past, name), getattr(seen, name)) for name in ATTRIBUTES}
+        return seen.replace(box=box, landmarks=landmarks, track_id=past.track_id, **attributes)
+
+    def _attribute(
+        self, past: Classification | Estimate | None, seen: Classification | Estimate | None
+    ) -> Classification | Estimate | None:
+        if past is None or seen is None:
+            return past if seen is None else seen
+        if isinstance(past, Estimate) and isinstance(seen, Estimate):
+            keep = self._smoothing
+            return Estimate(_mix(past.value, seen.value, keep), _mix(past.error, seen.error, keep))
+        if (
+            isinstance(past, Classification)
+            and isinstance(seen, Classification)
+            and past.scores.keys() == seen.scores.keys()
+        ):
+            return self._classification(past, seen)
+        return seen  # another model answers now
+
+    def _classification(self, past: Classification, seen: Classification) -> Classification:
+        mixed = {name: _mix(past.scores[name], score, self._smoothing) for name, score in seen.scores.items()}
+        total = sum(mixed.values())
+        if total <= 0:
+            return seen
+        best = Classification.of({name: score / total for name, score in mixed.items()})
+        if best.score - best.scores[past.label] > self._switch_margin:
+            return best
+        return Classification(past.label, best.scores[past.label], best.scores)
+
+
+@dataclass(slots=True)
+class _Track:
+    """One face over time.
+
+    Attributes:
+        seen: Its box as last seen, not smoothed.
+        face: What was last said of it.
+        missed: Updates since it was seen.
+        dx: Its motion, pixels per update to the right.
+        dy: Pixels per update downwards.
+        ahead: How often `dx`, `dy` are to be added to `seen` for the place where it is expected.
+    """
+
+    seen: Box
+    face: Face
+    missed: int = 0
+    dx: float = 0.0
+    dy: float = 0.0
+    ahead: float = 0.0
+
+    @property
+    def expected(self) -> Box:
+        """Where it should be now."""
+        dx, dy = self.dx * self.ahead, self.dy * self.ahead
+        return Box(self.seen.x1 + dx, self.seen.y1 + dy, self.seen.x2 + dx, self.seen.y2 + dy)
+
+    def advance(self) -> None:
+        """One more update begins; a face that stays away is expected to slow down, not to run off."""
+        self.ahead += 0.7**self.missed
+        self.missed += 1
+
+    def see(self, box: Box) -> None:
+        """It was found."""
+        (x, y), (old_x, old_y) = _centre(box), _centre(self.seen)
+        self.dx = _mix(self.dx, (x - old_x) / self.missed, 0.5)
+        self.dy = _mix(self.dy, (y - old_y) / self.missed, 0.5)
+        self.seen, self.missed, self.ahead = box, 0, 0.0
+
+
+def _likeness(expected: Box, box: Box, min_overlap: float) -> float | None:
+    """How well a box fits where a face is expected: overlap, 0..1; below 0 by distance alone; None if it does not."""
+    overlap = _overlap(expected, box)
+    if overlap >= min_overlap:
+        return overlap
+    side, other = math.sqrt(max(expected.area, 1.0)), math.sqrt(max(box.area, 1.0))
+    distance = 2 * math.dist(_centre(expected), _centre(box)) / (side + other)
+    return -distance if distance < 1 and 0.5 < side / other < 2 else None
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    across = min(a.x2, b.x2) - max(a.x1, b.x1)
+    down = min(a.y2, b.y2) - max(a.y1, b.y1)
+    if across <= 0 or down <= 0:
+        return 0.0
+    return across * down / (a.area + b.area - across * down)
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+
+
+def _edges(box: Box) -> tuple[float, float, float, float]:
+    return box.x1, box.y1, box.x2, box.y2
+
+
+def _mix(past: float, seen: float, keep: float) -> float:
+    return keep * past + (1 - keep) * seen
+
+
+def _fraction(name: str, value: float, *, above_zero: bool = False, below_one: bool = False) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1 or (above_zero and value == 0) or (below_one and value == 1):
+        low, high = "above 0" if above_zero else "0", "below 1" if below_one else "1"
+        raise ArgumentError(f"{name} must be a number from {low} to {high}, not {value!r}")
+    return float(value)
