@@ -58,8 +58,11 @@ def test_card_and_spec_agree(spec: ModelSpec) -> None:
     assert data.library_name == "keras" and data.pipeline_tag == "image-classification"
     assert tuple(data.datasets) == spec.datasets
     assert set(spec.attributes) <= set(data.tags)
-    on_card = {(r.dataset_name, r.metric_type): r.metric_value for r in data.eval_results}
-    in_spec = {(f"{row['dataset']} ({row['label']})", row["metric"]): row["value"] for row in spec.metrics}
+    on_card = {
+        (f"{r.dataset_name} {r.dataset_split}", r.dataset_config, r.metric_type): r.metric_value
+        for r in data.eval_results
+    }
+    in_spec = {(row["dataset"], row["label"], row["metric"]): row["value"] for row in spec.metrics}
     assert on_card == in_spec and in_spec
     text = card.text
     assert text.startswith(f"\n# {spec.name} {spec.version}") or text.startswith(f"# {spec.name} {spec.version}")

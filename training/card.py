@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from facemodels.registry import ModelSpec
 from training.config import Config
@@ -62,14 +62,13 @@ METRIC_NAMES = {
 }
 
 
-def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], summary: str = "") -> str:
+def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any]) -> str:
     """The card of a model.
 
     Args:
         spec: With its measured figures.
         config: What was trained.
         measured: What stands in `metrics.json`.
-        summary: First lines; by default from the attributes.
 
     Returns:
         Markdown with the hub's metadata on top.
@@ -92,7 +91,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], summar
         name=spec.name,
         version=spec.version,
         id=spec.id,
-        summary=summary or "\n".join(SUMMARIES[attribute] for attribute in spec.attributes),
+        summary="\n".join(SUMMARIES[attribute] for attribute in spec.attributes),
         answers="; ".join(f"`{head.attribute}`: {_answers(head)}" for head in spec.heads),
         input_size=spec.input_size,
         margin=spec.margin,
@@ -100,7 +99,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], summar
         parameters=f"{measured['parameters']:,}",
         keras_size=_megabytes(spec.files["model.keras"].size),
         tflite_size=_megabytes(spec.files["model.tflite"].size),
-        tolerance=f"{spec.tolerance:.1g}",
+        tolerance=f"{spec.tolerance:g}",
         speed=f"{measured['latency_ms']:.1f} ms a face ({measured['machine']})"
         if "latency_ms" in measured
         else "not measured",
@@ -117,17 +116,16 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], summar
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
 
-def check_card(text: str) -> None:
-    """Raise ValueError if a card's metadata cannot be read back."""
-    ModelCard(text)
-
-
 def _eval_result(spec: ModelSpec, row: dict[str, Any]) -> EvalResult:
+    dataset, _, split = row["dataset"].partition(" ")
     return EvalResult(
         task_type="image-classification",
         task_name=f"perceived {row['label'].replace('_', ' ')}",
-        dataset_type=row["dataset"].split()[0].lower(),
-        dataset_name=f"{row['dataset']} ({row['label']})",
+        dataset_type=dataset.lower(),
+        dataset_name=dataset,
+        # Results are grouped by type, config and split: all three must tell them apart.
+        dataset_config=row["label"],
+        dataset_split=split,
         metric_type=row["metric"],
         metric_name=METRIC_NAMES[row["metric"]],
         metric_value=row["value"],
