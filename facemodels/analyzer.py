@@ -248,12 +248,12 @@ def check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(attributes, str) or not isinstance(attributes, Iterable):
         raise ArgumentError(f"attributes must be a list of names out of {', '.join(ATTRIBUTES)}, not {attributes!r}")
-    names = tuple(dict.fromkeys(attributes))
+    names = list(attributes)
     unknown = [name for name in names if name not in ATTRIBUTES]
     if unknown or not names:
         came = ", ".join(repr(name) for name in unknown) or "an empty list"
         raise ArgumentError(f"attributes must be out of {', '.join(ATTRIBUTES)}; got {came}")
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def check_count(name: str, value: int | None) -> int | None:

@@ -156,7 +156,7 @@ class AttributeModel:
             Output name to ``(N, labels)`` float32, each row summing to one.
 
         Raises:
-            WeightsError: If the file's outputs are not those of the spec.
+            WeightsError: If the file's outputs are not those of the spec, or not numbers.
         """
         parts: list[dict[str, np.ndarray]] = []
         for start in range(0, len(crops), BATCH_SIZES[-1]):
@@ -202,6 +202,8 @@ class AttributeModel:
                     f"{self.spec.id}: expected the output {head.output!r} with {len(head.labels)} values, "
                     f"the file has {found}"
                 )
+            if not np.isfinite(got).all():
+                raise WeightsError(f"{self.spec.id}: the output {head.output!r} is not a number; the file is damaged")
 
 
 def decode(head: Head, probabilities: np.ndarray) -> list[Classification | Estimate]:

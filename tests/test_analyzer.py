@@ -187,6 +187,7 @@ def test_an_own_model_from_a_folder(release: Path, astronaut: np.ndarray) -> Non
         ({"attributes": "emotion"}, ArgumentError, "must be a list"),
         ({"attributes": ["mood"]}, ArgumentError, "'mood'"),
         ({"attributes": []}, ArgumentError, "empty"),
+        ({"attributes": [{}]}, ArgumentError, "{}"),
         ({"min_score": 2}, ArgumentError, "min_score"),
         ({"min_score": "high"}, ArgumentError, "min_score"),
         ({"max_faces": 0}, ArgumentError, "max_faces"),

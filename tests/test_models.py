@@ -99,6 +99,14 @@ def test_a_file_that_does_not_fit_its_spec(release: Path) -> None:
         AttributeModel(wrong).warmup()
 
 
+def test_outputs_that_are_not_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AttributeModel(SPECS[0])
+    broken = {head.output: np.full((1, len(head.labels)), np.nan, np.float32) for head in SPECS[0].heads}
+    monkeypatch.setattr(model._backend, "run", lambda batch: broken)
+    with pytest.raises(WeightsError, match="not a number"):
+        model.warmup()
+
+
 def test_decode_ages() -> None:
     head = Head("age", "age", "age", tuple(str(year) for year in range(101)))
     rows = np.zeros((2, 101), np.float32)

@@ -1,0 +1,742 @@
+"""The Gradio app: faces in a picture or a webcam, for visitors and for `gradio_client`; `python app.py` starts it."""
+
+# No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
+import argparse
+import base64
+import functools
+import html
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read by Gradio when it makes its first Blocks
+
+import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder, is_in_or_equal
+from PIL import Image
+
+from facemodels import FaceAnalyzer, FaceTracker, annotate, list_models, read_image
+from facemodels.errors import ArgumentError, FaceModelsError, ImageError
+from facemodels.registry import WEIGHTS, ModelSpec
+from facemodels.types import ATTRIBUTES, Analysis, Classification, Face
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_FACES = 1000  # the most that a caller may ask for
+FIRST_FACES = 12  # cards shown at once; the others unfold
+SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
+KEEP_SECONDS = 300  # how long Gradio's temporary copy of an upload lives
+
+
+class Analyzer(Protocol):
+    """What the app needs of a `FaceAnalyzer`."""
+
+    @property
+    def models(self) -> Mapping[str, str]: ...
+
+    def analyze(self, image: Any) -> Analysis: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much work the app takes on at once.
+
+    Attributes:
+        queue: Requests that may wait; further ones are told that the app is busy.
+        analyses: Pictures analyzed at the same time.
+        webcams: Visitors whose webcams stream at the same time; further ones wait for their turn.
+        webcam_seconds: How long a webcam keeps its place while others wait. The browser queues again by itself.
+    """
+
+    queue: int = 64
+    analyses: int = 2
+    webcams: int = 4
+    webcam_seconds: int = 60
+
+
+# ---------------------------------------------------------------- arguments that came over HTTP: Gradio checks no types
+
+
+def check_image(value: Any) -> Path:
+    """The uploaded file behind an image argument.
+
+    Raises:
+        ArgumentError: If it is not an upload: nobody may name another file of this machine.
+    """
+    path = value.get("path") if isinstance(value, dict) else None
+    if not isinstance(path, str) or not path:
+        raise ArgumentError(
+            f"image must be an uploaded file, such as gradio_client.handle_file('photo.jpg'); got {_short(value)}"
+        )
+    if not is_in_or_equal(path, get_upload_folder()):
+        raise ArgumentError(f"image must be an uploaded file, not a path of this machine; got {_short(path)}")
+    return Path(path)
+
+
+def check_max_faces(value: Any) -> int | None:
+    """How many faces to keep.
+
+    Raises:
+        ArgumentError: If it is neither None nor a whole number within 1..1000.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_FACES):
+        raise ArgumentError(
+            f"max_faces must be a whole number within 1..{MAX_FACES}, or null for all; got {_short(value)}"
+        )
+    return value
+
+
+def check_attributes(value: Any, offered: Sequence[str]) -> tuple[str, ...]:
+    """The attributes to answer, each once; None means all that are `offered`.
+
+    Raises:
+        ArgumentError: If it is anything but a list of offered names.
+    """
+    if value is None:
+        return tuple(offered)
+    if not isinstance(value, list) or not value or any(name not in offered for name in value):
+        raise ArgumentError(
+            f"attributes must be a list out of {', '.join(offered)}, or null for all; got {_short(value)}"
+        )
+    return tuple(dict.fromkeys(value))
+
+
+def _short(value: Any) -> str:
+    """The type and the beginning of a value, for an error message."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 80 else text[:80] + '…'}"
+
+
+# ---------------------------------------------------------------- handlers: plain functions of their arguments
+
+
+def look(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tuple[np.ndarray, Analysis]:
+    """Check the arguments, read the picture and analyze it.
+
+    Returns:
+        The picture, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes.
+
+    Raises:
+        FaceModelsError: If an argument or the picture is refused.
+    """
+    limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
+    path = check_image(image)
+    try:
+        pixels = read_image(path)
+    except ImageError as error:  # the visitor knows the file by its own name, not by its place on this machine
+        raise ImageError(str(error).replace(str(path), image.get("orig_name") or path.name)) from error
+    analysis = analyzer.analyze(pixels)
+    unwanted = {name: None for name in ATTRIBUTES if name not in wanted}
+    faces = tuple(face.replace(**unwanted) for face in analysis.faces[:limit])
+    models = {name: model for name, model in analysis.models.items() if name in wanted}
+    return pixels, replace(analysis, faces=faces, models=models)
+
+
+def show(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tuple[str | None, str]:
+    """The image tab: the annotated picture's file and the cards; what is refused becomes a message in their place."""
+    if image is None:
+        return None, EMPTY
+    if attributes == []:
+        return None, message_html("Nothing to answer", "Choose at least one attribute.", "warning")
+    try:
+        pixels, analysis = look(analyzer, image, max_faces, attributes)
+    except FaceModelsError as error:
+        return None, message_html("This did not work", str(error), "error")
+    return save_picture(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE), analysis_html(analysis, pixels)
+
+
+def follow(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
+    """The webcam tab: one frame in, the faces with stable ids out.
+
+    Returns:
+        `Analysis.to_dict()` and ``"ms"``, the time this took. A refused frame comes back with its ``"error"``: an
+        exception would end the stream.
+    """
+    start = time.perf_counter()
+    try:
+        analysis = tracker.update(analyzer.analyze(read_frame(frame)))
+    except FaceModelsError as error:
+        analysis = Analysis((), 0, 0, {}, str(error))
+    return {**analysis.to_dict(), "ms": round((time.perf_counter() - start) * 1000, 2)}
+
+
+def read_frame(frame: Any) -> np.ndarray:
+    """The pixels of a webcam frame, which the browser sends as a data URL; it never touches the disk.
+
+    Raises:
+        ImageError: If it is something else, or not an image.
+    """
+    url = frame.get("url") if isinstance(frame, dict) else None
+    if not isinstance(url, str) or not url.startswith("data:image/"):
+        raise ImageError(f"a webcam frame must be an image in a data URL; got {_short(frame)}")
+    try:
+        data = base64.b64decode(url.partition(",")[2], validate=True)
+    except ValueError as error:
+        raise ImageError(f"a webcam frame must be an image in base64: {error}") from error
+    return read_image(data)
+
+
+def save_picture(pixels: np.ndarray, kind: str, longest: int | None = None) -> str:
+    """Write a picture where Gradio serves and later deletes it; a name of its own keeps concurrent answers apart."""
+    picture = Image.fromarray(pixels)
+    if longest is not None:
+        picture.thumbnail((longest, longest))
+    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=get_upload_folder(), prefix="annotated-", suffix=f".{kind}", delete=False
+    ) as file:
+        picture.save(file, quality=90, compress_level=1)
+    return file.name
+
+
+def describe(spec: ModelSpec) -> dict[str, Any]:
+    """A model as plain data: its ``config.json``, its id, and the attributes it answers."""
+    return {"id": spec.id, "attributes": list(spec.attributes), **spec.to_dict()}
+
+
+def card_text(spec: ModelSpec) -> str:
+    """A model's card in Markdown, without its metadata header; empty where there is none."""
+    places = (WEIGHTS / spec.name / "README.md", Path(__file__).parent / "model_cards" / f"{spec.name}.md")
+    text = next((path.read_text(encoding="utf-8") for path in places if path.is_file()), "")
+    if text.startswith("---\n"):
+        text = text.partition("\n---\n")[2]
+    return text
+
+
+# ---------------------------------------------------------------- the page's own HTML
+
+
+def message_html(title: str, text: str, kind: str = "info") -> str:
+    """A short message where the results would be; `kind` is info, warning or error."""
+    role = "status" if kind == "info" else "alert"
+    return (
+        f'<div class="fm-message fm-{kind}" role="{role}"><b>{html.escape(title)}</b><p>{html.escape(text)}</p></div>'
+    )
+
+
+EMPTY = message_html("No picture yet", "Drop a photo, paste one, or take a snapshot: the faces in it will appear here.")
+
+
+def analysis_html(analysis: Analysis, pixels: np.ndarray) -> str:
+    """What was found: a summary with the JSON to download, and a card per face."""
+    count = len(analysis)
+    if not count:
+        text = (
+            "Faces that are small, turned away, covered or blurred are easily missed. Try a larger or brighter picture."
+        )
+        found = message_html("No face found", text)
+    else:
+        cards = [face_html(face, place, pixels) for place, face in enumerate(analysis, 1)]
+        found = f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>'
+        if rest := cards[FIRST_FACES:]:
+            found += (
+                f'<details class="fm-more"><summary>Show {len(rest)} more {_plural("face", len(rest))}</summary>'
+                f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
+            )
+    data = (
+        "data:application/json;base64," + base64.b64encode(json.dumps(analysis.to_dict(), indent=2).encode()).decode()
+    )
+    return (
+        f'<div class="fm-summary" role="status"><b>{count or "No"} {_plural("face", count)}</b>'
+        f"<span>in {analysis.width} × {analysis.height} pixels</span>"
+        f'<a class="fm-download" download="faces.json" href="{data}">Download JSON</a></div>{found}'
+    )
+
+
+def face_html(face: Face, place: int, pixels: np.ndarray) -> str:
+    """The card of one face: its crop and what the models perceive."""
+    facts = []
+    if face.age is not None:
+        facts.append(("Age", f"{face.age.value:.0f} ± {face.age.error:.0f} years"))
+    for name, value in (("Gender", face.gender), ("Ethnicity", face.ethnicity)):
+        if value is not None:
+            facts.append((name, _top_scores(value)))
+    rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts)
+    headline = (
+        f"<b>{_name(face.emotion.label)}</b> {face.emotion.score:.0%}" if face.emotion else f"Found, {face.score:.0%}"
+    )
+    bars = bars_html(face.emotion) if face.emotion else ""
+    return (
+        f'<article class="fm-card" aria-label="Face {place}"><header>'
+        f'<img src="{thumbnail(face, pixels)}" alt="Face {place}, cut from the picture" width="72" height="72">'
+        f"<div><small>Face {place}</small><p>{headline}</p></div></header>"
+        f"<dl>{rows}</dl>{bars}</article>"
+    )
+
+
+def bars_html(value: Classification) -> str:
+    """A bar per label, in the model's order; the text says it all, so the bars are hidden from screen readers."""
+    rows = (
+        f"<li{' class=fm-top' if label == value.label else ''}><span>{_name(label)}</span>"
+        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{score:.0%}</span></li>'
+        for label, score in value.scores.items()
+    )
+    return f'<ul class="fm-bars" aria-label="Emotion scores">{"".join(rows)}</ul>'
+
+
+def thumbnail(face: Face, pixels: np.ndarray) -> str:
+    """The face as a small picture in a data URL."""
+    box, height, width = face.box, *pixels.shape[:2]
+    reach = 0.65 * max(box.width, box.height)
+    cx, cy = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+    left, top = (int(min(max(middle - reach, 0), size - 1)) for middle, size in ((cx, width), (cy, height)))
+    picture = Image.fromarray(pixels[top : int(cy + reach) + 1, left : int(cx + reach) + 1])
+    picture.thumbnail((144, 144))
+    buffer = io.BytesIO()
+    picture.save(buffer, "jpeg", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def models_html(specs: Sequence[ModelSpec], used: Sequence[str]) -> str:
+    """The table of models; `used` holds the ``name@version`` of those that answer here."""
+    rows = []
+    for spec in specs:
+        figures = "<br>".join(_figure(row) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
+        cells = (
+            f"<b>{html.escape(spec.name)}</b>{' <mark>in use</mark>' if spec.id in used else ''}",
+            html.escape(spec.version),
+            html.escape(", ".join(spec.attributes) or spec.kind),
+            html.escape(spec.license_name or spec.license),
+            figures or "–",
+        )
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Model", "Version", "Answers", "Licence", "Measured"))
+    return (
+        '<div class="fm-table" tabindex="0" role="region" aria-label="Models">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _figure(row: Mapping[str, Any]) -> str:
+    """One measured figure: ``emotion 83.7% right``, ``age 5.9 years off``, and the data set."""
+    value = f"{row['value']:.1%} right" if row["metric"] == "accuracy" else f"{row['value']:.1f} years off"
+    return f"{html.escape(row['label'])} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
+
+
+def _top_scores(value: Classification) -> str:
+    """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
+    best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
+    shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
+    return " · ".join(f"{_name(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)
+
+
+def _name(label: str) -> str:
+    return html.escape(label.replace("_", " ").title())
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else word + "s"
+
+
+# ---------------------------------------------------------------- layout
+
+
+def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
+    """Tell callers of an endpoint what was wrong; Gradio hides every exception but its own."""
+
+    @functools.wraps(handler)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except FaceModelsError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return answer
+
+
+def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
+    """The whole page and its endpoints, around an analyzer that is ready.
+
+    Args:
+        analyzer: A `FaceAnalyzer`, or anything with its `models` and `analyze`; several threads call it at once.
+        limits: How much work is taken on at once.
+
+    Returns:
+        The Blocks, with its queue set up; start it with ``build_demo(analyzer).launch(**LAUNCH)``.
+    """
+    offered = list(analyzer.models)
+    specs = list_models()
+
+    @answers_errors
+    def analyze_endpoint(
+        image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> dict[str, Any]:
+        return look(analyzer, image, max_faces, attributes)[1].to_dict()
+
+    @answers_errors
+    def annotate_endpoint(
+        image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> gr.FileData:
+        pixels, analysis = look(analyzer, image, max_faces, attributes)
+        return gr.FileData(path=save_picture(annotate(pixels, analysis.faces), "png"))
+
+    def models_endpoint() -> list[dict[str, Any]]:
+        return [describe(spec) for spec in specs]
+
+    with gr.Blocks(title="facemodels", delete_cache=(60, KEEP_SECONDS)) as demo:
+        gr.HTML(HEADER, apply_default_css=False)
+        with gr.Tabs():
+            with gr.Tab("Image"):
+                _image_tab(analyzer, offered, limits)
+            with gr.Tab("Webcam"):
+                _webcam_tab(analyzer, limits)
+            with gr.Tab("Models"):
+                gr.HTML(models_html(specs, tuple(analyzer.models.values())), apply_default_css=False)
+                for spec in specs:
+                    if text := card_text(spec):
+                        with gr.Accordion(f"Card: {spec.id}", open=False):
+                            gr.Markdown(text)
+        shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
+        gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
+        gr.api(annotate_endpoint, api_name="annotate", api_description=ANNOTATE_DOC, **shared)
+        gr.api(models_endpoint, api_name="models", api_description=MODELS_DOC)
+    return demo.queue(max_size=limits.queue)
+
+
+def _image_tab(analyzer: Analyzer, offered: list[str], limits: Limits) -> None:
+    with gr.Row(equal_height=True):
+        picture = gr.Image(
+            label="Picture",
+            sources=["upload", "webcam", "clipboard"],
+            type="filepath",
+            height=420,
+            elem_id="fm-picture",
+            alt_text="The picture to analyze",
+            buttons=["fullscreen"],
+        )
+        annotated = gr.Image(
+            label="Faces",
+            interactive=False,
+            height=420,
+            elem_id="fm-annotated",
+            buttons=["download", "fullscreen"],
+            alt_text="The picture with a box and a label at each face",
+        )
+    with gr.Row(elem_id="fm-options"):
+        attributes = gr.CheckboxGroup(
+            [(name.capitalize(), name) for name in offered], value=offered, label="Attributes", scale=4, min_width=280
+        )
+        max_faces = gr.Slider(1, 100, value=50, step=1, label="Maximum faces", scale=3, min_width=200)
+        button = gr.Button("Analyze", variant="primary", scale=2, min_width=140)
+    results = gr.HTML(EMPTY, elem_id="fm-results", apply_default_css=False)
+    gr.on(
+        [picture.change, attributes.input, max_faces.release, button.click],
+        functools.partial(show, analyzer),
+        [picture, max_faces, attributes],
+        [annotated, results],
+        preprocess=False,  # `read_image` opens the upload, so that every picture goes the same way
+        trigger_mode="always_last",
+        concurrency_id="analyze",
+        concurrency_limit=limits.analyses,
+        api_visibility="private",
+    )
+
+
+def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
+    def handle(frame: Any, tracker: FaceTracker) -> dict[str, Any]:
+        return follow(analyzer, tracker, frame)
+
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            camera = gr.Image(
+                label="Webcam",
+                show_label=False,
+                sources=["webcam"],
+                streaming=True,
+                elem_id="fm-webcam",
+                buttons=[],
+                webcam_options=gr.WebcamOptions(
+                    constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+                ),
+            )
+        with gr.Column(scale=2, min_width=280):
+            live = gr.HTML(html_template=LIVE_HTML, js_on_load=LIVE_JS, elem_id="fm-live", apply_default_css=False)
+    camera.stream(
+        handle,
+        [camera, gr.State(FaceTracker())],  # each visitor gets a copy of the tracker
+        live,
+        preprocess=False,  # frames stay in memory
+        stream_every=1 / 30,
+        time_limit=limits.webcam_seconds,
+        show_progress="hidden",
+        concurrency_id="webcam",
+        concurrency_limit=limits.webcams,
+        api_visibility="private",
+    )
+
+
+HEADER = """
+<header class="fm-header"><h1>facemodels</h1>
+<p>The faces in a picture, and the emotion, age, gender and ethnicity that a model perceives in each.</p></header>
+<aside class="fm-notice" aria-label="What the predictions are">
+<b>Perceived, not known.</b> A model judges looks alone and is often wrong, for some groups more than for others. Its
+answers are not facts, feelings or identities: don't decide about people with them. <b>Nothing is kept:</b> pictures are
+analyzed in memory, the copy that an upload needs is deleted within minutes, and nobody is recognized or recorded.
+</aside>
+"""
+
+ANALYZE_DOC = (
+    "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first). "
+    "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
+    f"max_faces: 1..{MAX_FACES}, or null for all. attributes: a list out of {', '.join(ATTRIBUTES)}, or null for all."
+)
+ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Arguments as for /analyze."
+MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
+
+LIVE_HTML = """
+<div class="fm-status"><output>Allow the camera, then press Record.</output></div>
+<div class="fm-cards fm-live" tabindex="0" role="region" aria-label="Faces now"></div>
+"""
+
+# Draws each answer of the stream: boxes in an SVG over Gradio's video (its viewBox fits as the video does), and bars in
+# cards that live as long as their face's id, so that CSS can ease them.
+LIVE_JS = """
+const status = element.querySelector('output'), list = element.querySelector('.fm-live');
+const title = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
+const percent = (score) => Math.round(score * 100) + '%';
+const node = (tag, parent, attributes = {}) => {
+  const svg = ['svg', 'g', 'rect', 'text'].includes(tag);
+  const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  parent?.append(made);
+  return made;
+};
+const overlay = node('svg', null, {class: 'fm-overlay', 'aria-hidden': 'true'});
+const mostCards = 6;
+let frames = [], idle;
+
+const facts = (face) => [
+  face.age && Math.round(face.age.value) + ' ± ' + Math.round(face.age.error) + ' years',
+  face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
+].filter(Boolean).join(' · ');
+
+const drawBoxes = (value, video) => {
+  if (overlay.parentNode !== video.parentNode) video.parentNode.append(overlay);
+  overlay.setAttribute('viewBox', `0 0 ${value.width} ${value.height}`);
+  // 14 pixels on the screen, in pixels of the frame
+  const size = 14 * Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
+  overlay.replaceChildren();
+  for (const {box, emotion, age, track_id: id} of value.faces) {
+    const group = node('g', overlay, {'data-id': id});
+    node('rect', group, {x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1, rx: size / 3});
+    const place = {x: box.x1, y: Math.max(box.y1 - size / 2, size), 'font-size': size, 'stroke-width': size / 4};
+    const words = [emotion && title(emotion.label), age && Math.round(age.value)].filter(Boolean).join(', ');
+    node('text', group, place).textContent = '#' + id + (box.x2 - box.x1 > 7 * size ? ' ' + words : '');
+  }
+};
+
+const drawCards = (faces) => {
+  const cards = new Map([...list.children].map((card) => [card.dataset.id, card]));
+  for (const face of faces.slice(0, mostCards)) {
+    let card = cards.get(String(face.track_id));
+    cards.delete(String(face.track_id));
+    if (!card) {
+      card = node('article', list, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': 'Face ' + face.track_id});
+      node('b', card);
+      node('p', card);
+      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': 'Emotion scores'});
+      for (const label of Object.keys(face.emotion?.scores ?? {})) {
+        const row = node('li', bars, {'data-label': label});
+        node('span', row).textContent = title(label);
+        node('i', node('i', row, {'aria-hidden': 'true'}));
+        node('span', row);
+      }
+    }
+    card.querySelector('b').textContent = '#' + face.track_id + ' ' + (face.emotion ? title(face.emotion.label) : '');
+    card.querySelector('p').textContent = facts(face);
+    for (const row of card.querySelectorAll('li')) {
+      const score = face.emotion?.scores[row.dataset.label] ?? 0;
+      row.classList.toggle('fm-top', row.dataset.label === face.emotion?.label);
+      row.querySelector('i > i').style.width = score * 100 + '%';
+      row.lastChild.textContent = percent(score);
+    }
+  }
+  for (const card of cards.values()) card.remove();
+};
+
+const cameraTrouble = {
+  NotAllowedError: 'The camera is blocked. Allow it for this page (the sign beside the address), then click again.',
+  NotFoundError: 'No camera was found. Connect one, then click again.',
+  NotReadableError: 'The camera is in use by another program. Close it there, then click again.',
+};
+window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these pass without a word
+  if (!(event.reason?.name in cameraTrouble)) return;
+  status.textContent = cameraTrouble[event.reason.name];
+  event.preventDefault();
+});
+
+const stop = () => {
+  frames = [];
+  overlay.replaceChildren();
+  list.replaceChildren();
+  status.textContent = 'Paused. Press Record, or wait for a free place.';
+};
+
+watch('value', () => {
+  const value = props.value, video = document.querySelector('#fm-webcam video');
+  if (!value || !video) return;
+  clearTimeout(idle);
+  idle = setTimeout(stop, 1500);
+  const now = performance.now();
+  frames = [...frames.filter((time) => now - time < 2000), now];
+  const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
+  if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
+  drawCards(value.faces);
+  const count = value.faces.length, found = count === 0 ? 'no face' : count === 1 ? '1 face' : count + ' faces';
+  status.textContent = value.error ?? `${rate.toFixed(0)} frames/s · ${value.ms.toFixed(0)} ms per frame · ${found}`;
+});
+"""
+
+THEME = gr.themes.Soft(
+    primary_hue="teal",
+    secondary_hue="teal",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=(
+        gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
+        "ui-sans-serif",
+        "system-ui",
+        "sans-serif",
+    ),  # comes with Gradio
+).set(
+    body_background_fill="*neutral_100",
+    body_text_color_subdued="*neutral_500",
+    body_text_color_subdued_dark="*neutral_400",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_600",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_600",
+    checkbox_label_background_fill_selected="*primary_700",
+    checkbox_label_background_fill_selected_dark="*primary_700",
+    block_label_text_color="*primary_800",
+    block_title_text_color="*primary_800",
+    slider_color="*primary_600",
+)
+
+CSS = """
+.gradio-container { --color-accent: var(--primary-700); }
+.dark .gradio-container { --color-accent: var(--primary-400); }
+.gradio-container .html-container { padding: 0; }
+.icon-button-wrapper:not(:has(button)) { display: none; }
+.fm-header h1 { font-size: 1.9rem; font-weight: 700; margin: .4rem 0 .1rem; letter-spacing: -.02em; }
+.fm-header p { margin: 0; color: var(--body-text-color-subdued); }
+.fm-notice { margin-top: .8rem; padding: .7rem 1rem; border-left: 4px solid var(--color-accent);
+  border-radius: var(--radius-md);
+  background: var(--block-background-fill); font-size: .9rem; line-height: 1.45; color: var(--body-text-color); }
+.fm-message { padding: 2rem 1rem; text-align: center; border: 1px dashed var(--border-color-primary);
+  border-radius: var(--radius-lg);
+  background: var(--block-background-fill); color: var(--body-text-color); }
+.fm-message p { margin: .3rem 0 0; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.fm-warning { border: 1px solid #d97706; }
+.fm-error { border: 1px solid #dc2626; }
+.fm-summary { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin-bottom: .8rem;
+  color: var(--body-text-color); }
+.fm-summary span { color: var(--body-text-color-subdued); }
+.fm-download { margin-left: auto; padding: .4rem .9rem; border-radius: var(--radius-md); text-decoration: none;
+  border: 1px solid var(--border-color-primary); background: var(--block-background-fill);
+  color: var(--body-text-color); }
+.fm-download:hover { border-color: var(--color-accent); }
+.fm-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: .8rem;
+  align-items: start; }
+.fm-scroll { max-height: 75vh; overflow-y: auto; padding: .2rem; }
+.fm-more summary { cursor: pointer; padding: .8rem .2rem; font-weight: 600; color: var(--body-text-color); }
+.fm-card { padding: .9rem; border-radius: var(--radius-lg); background: var(--block-background-fill);
+  color: var(--body-text-color);
+  box-shadow: var(--shadow-drop); border: 1px solid var(--border-color-primary); }
+.fm-card header { display: flex; gap: .8rem; align-items: center; }
+.fm-card img { width: 72px; height: 72px; object-fit: cover; border-radius: var(--radius-md); margin: 0; }
+.fm-card small { color: var(--body-text-color-subdued); }
+.fm-card p { margin: 0; }
+.fm-card dl { margin: .7rem 0 0; font-size: .9rem; }
+.fm-card dl div { display: flex; gap: .6rem; margin: .15rem 0; }
+.fm-card dt { flex: 0 0 4.6rem; color: var(--body-text-color-subdued); }
+.fm-card dd { margin: 0; }
+.fm-bars { list-style: none; margin: .7rem 0 0; padding: 0; font-size: .8rem; }
+.fm-bars li { display: grid; grid-template-columns: 4.6rem 1fr 2.6rem; gap: .6rem; align-items: center; margin: .2rem 0;
+  color: var(--body-text-color-subdued); }
+.fm-bars li > span:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.fm-bars i { display: block; height: .5rem; border-radius: 99px; background: var(--border-color-primary); }
+.fm-bars i i { background: var(--neutral-400); transition: width .15s linear; }
+.fm-bars .fm-top { color: var(--body-text-color); font-weight: 600; }
+.fm-bars .fm-top i i { background: var(--color-accent); }
+.fm-status { margin-bottom: .8rem; font-variant-numeric: tabular-nums; color: var(--body-text-color); }
+.fm-live { min-height: 300px; align-content: start; padding: 2px; }
+@media (min-width: 900px) { .fm-live { max-height: 75vh; overflow-y: auto; } }
+#fm-webcam { aspect-ratio: 4 / 3; max-height: 75vh; }
+#fm-webcam .wrap:has(> video) { position: relative; }
+.fm-overlay { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
+.fm-overlay rect { fill: none; stroke: #2dd4bf; stroke-width: 3px; vector-effect: non-scaling-stroke; }
+.fm-overlay text { fill: #fff; font-weight: 700; stroke: #0f172a; stroke-linejoin: round; paint-order: stroke; }
+#fm-options { align-items: center; }
+@media (max-width: 640px) {
+  #fm-picture, #fm-annotated { height: 300px !important; }
+  #fm-annotated:has(.empty) { display: none; }
+  .fm-bars li { grid-template-columns: 5rem 1fr 2.6rem; }
+}
+.fm-table { overflow-x: auto; border-radius: var(--radius-lg); background: var(--block-background-fill);
+  box-shadow: var(--shadow-drop); }
+.fm-table table { width: 100%; border-collapse: collapse; font-size: .9rem; color: var(--body-text-color); }
+.fm-table th, .fm-table td { padding: .6rem .9rem; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--border-color-primary); }
+.gr-accordion .prose :is(th, td) { border-color: var(--border-color-primary) !important; }
+.fm-table mark { padding: .05rem .5rem; border-radius: 99px; font-size: .75rem; background: #115e59; color: #fff;
+  white-space: nowrap; }
+"""
+
+LAUNCH: dict[str, Any] = {
+    "theme": THEME,
+    "css": CSS,
+    "run_history": False,
+    "ssr_mode": False,
+    "max_file_size": "32mb",
+    "footer_links": ["api", "gradio", "settings"],
+}
+
+
+# ---------------------------------------------------------------- start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Load the models and serve the page until it is stopped."""
+    default = Limits()
+    parser = argparse.ArgumentParser(description="Serve the facemodels page and its API.")
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
+    port = os.environ.get("GRADIO_SERVER_PORT")
+    parser.add_argument("--host", default=host, help="address to listen on; GRADIO_SERVER_NAME (now: %(default)s)")
+    parser.add_argument(
+        "--port", default=port, type=int, help="port; GRADIO_SERVER_PORT (without either, the first free one from 7860)"
+    )
+    parser.add_argument(
+        "--detector", default="auto", help="face detector: auto, libfacedetection, yunet, haar (default: %(default)s)"
+    )
+    for name, text in (
+        ("queue", "requests that may wait"),
+        ("analyses", "pictures analyzed at the same time"),
+        ("webcams", "webcams that stream at the same time"),
+        ("webcam_seconds", "seconds a webcam keeps its place while others wait"),
+    ):
+        variable = f"FACEMODELS_{name.upper()}"
+        value = os.environ.get(variable, getattr(default, name))
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", default=value, type=int, help=f"{text}; {variable} (now: %(default)s)"
+        )
+    options = parser.parse_args(arguments)
+    limits = Limits(options.queue, options.analyses, options.webcams, options.webcam_seconds)
+    try:
+        analyzer = FaceAnalyzer(detector=options.detector)
+        analyzer.warmup()
+    except FaceModelsError as error:
+        parser.exit(1, f"app.py: {error}\n")
+    build_demo(analyzer, limits).launch(server_name=options.host, server_port=options.port, **LAUNCH)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,543 @@
+"""The app: its handlers as plain functions, and the real thing on a free port, called through `gradio_client`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facemodels import Analysis, Box, Classification, Estimate, Face, FaceTracker, list_models, read_image
+from facemodels.errors import ArgumentError, FaceModelsError, ImageError
+from facemodels.registry import EMOTIONS, ETHNICITIES, WEIGHTS
+from facemodels.types import ATTRIBUTES
+
+pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
+from gradio.utils import get_upload_folder
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+import app
+
+ROOT = Path(app.__file__).parent
+
+
+class FakeAnalyzer:
+    """Takes whatever stands out from the picture's most common colour for faces; its perceptions are fixed.
+
+    Args:
+        copies: How many faces it reports at that place.
+    """
+
+    def __init__(self, copies: int = 1) -> None:
+        self.models = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
+        self.copies = copies
+        self.calls = 0
+
+    def analyze(self, image: Any) -> Analysis:
+        self.calls += 1
+        pixels = read_image(image)
+        height, width = pixels.shape[:2]
+        far = np.abs(pixels.astype(int) - np.median(pixels, axis=(0, 1))).max(axis=2) > 60
+        if not far.any():
+            return Analysis((), width, height, self.models)
+        columns, rows = np.flatnonzero(far.any(axis=0)), np.flatnonzero(far.any(axis=1))
+        box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        return Analysis(tuple(self._face(box, place) for place in range(self.copies)), width, height, self.models)
+
+    @staticmethod
+    def _face(box: Box, place: int) -> Face:
+        def scores(labels: tuple[str, ...], best: str) -> Classification:
+            return Classification.of({label: 0.5 if label == best else 0.5 / (len(labels) - 1) for label in labels})
+
+        return Face(
+            box,
+            0.9,
+            emotion=scores(EMOTIONS, "happy"),
+            age=Estimate(31.4 + place, 5.2),
+            gender=Classification.of({"female": 0.75, "male": 0.25}),
+            ethnicity=scores(ETHNICITIES, "east_asian"),
+        )
+
+
+@contextmanager
+def serving(analyzer: app.Analyzer, limits: app.Limits | None = None) -> Iterator[str]:
+    """The app around an analyzer, on a free port: yields its address."""
+    demo = app.build_demo(analyzer, limits or app.Limits())
+    # Gradio looks for a free port from 7860 on; another test run may be doing the same.
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
+    try:
+        yield url
+    finally:
+        demo.close(verbose=False)
+
+
+def upload(path: Path, name: str | None = None) -> dict[str, Any]:
+    """A file as it stands in Gradio's upload folder, and the argument that a handler gets for it."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"test-app-{path.name}"
+    copy.write_bytes(path.read_bytes())
+    return {"path": str(copy), "orig_name": name or path.name, "meta": {"_type": "gradio.FileData"}}
+
+
+def data_url(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "jpeg")
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Path:
+    path = tmp_path / "blank.png"
+    Image.new("RGB", (320, 240), "navy").save(path)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises a size and holds no pixel."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+BAD_FILES = {
+    "empty.jpg": b"",
+    "notes.txt": b"no picture, only words",
+    "words.jpg": b"no picture, only words",
+    "bomb.png": png_header(50_000, 50_000),
+    "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "truncated.jpg": None,  # cut from the photo
+}
+
+
+@pytest.fixture(params=BAD_FILES)
+def bad_file(request: pytest.FixtureRequest, photo: Path, tmp_path: Path) -> Path:
+    path = tmp_path / request.param
+    content = BAD_FILES[request.param]
+    path.write_bytes(photo.read_bytes()[:3000] if content is None else content)
+    return path
+
+
+# ---------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize("value", [None, 1, 7, 1000])
+def test_max_faces_accepted(value: int | None) -> None:
+    assert app.check_max_faces(value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 1001, True, False, 2.0, "3", [], {}])
+def test_max_faces_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"max_faces must be a whole number within 1\.\.1000") as caught:
+        app.check_max_faces(value)
+    assert repr(value) in str(caught.value)
+
+
+def test_attributes_accepted() -> None:
+    assert app.check_attributes(None, ("age", "gender")) == ("age", "gender")
+    assert app.check_attributes(["gender", "gender", "age"], ATTRIBUTES) == ("gender", "age")
+
+
+@pytest.mark.parametrize("value", ["age", [], ["mood"], ["age", 3], [{}], 3, {"age": 1}, [["age"]], True])
+def test_attributes_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="attributes must be a list out of emotion, age, gender, ethnicity"):
+        app.check_attributes(value, ATTRIBUTES)
+
+
+def test_an_attribute_that_this_analyzer_lacks_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="out of emotion, or null"):
+        app.check_attributes(["age"], ("emotion",))
+
+
+@pytest.mark.parametrize("value", [None, "photo.jpg", 3, [], {}, {"path": None}, {"path": ""}, {"url": "x"}])
+def test_image_must_be_an_upload(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="image must be an uploaded file"):
+        app.check_image(value)
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "{upload}/../secret.png", "{upload}-other/secret.png", "app.py"])
+def test_no_other_file_of_the_machine_can_be_named(path: str) -> None:
+    with pytest.raises(ArgumentError, match="not a path of this machine"):
+        app.check_image({"path": path.format(upload=get_upload_folder()), "meta": {"_type": "gradio.FileData"}})
+
+
+# ---------------------------------------------------------------- handlers
+
+
+def test_look_keeps_what_was_asked_for(photo: Path) -> None:
+    pixels, analysis = app.look(FakeAnalyzer(copies=5), upload(photo), 2, ["age", "gender"])
+    assert pixels.shape == (512, 512, 3)
+    assert len(analysis) == 2
+    assert analysis.faces[0].age == Estimate(31.4, 5.2)
+    assert analysis.faces[0].emotion is None and analysis.faces[0].ethnicity is None
+    assert analysis.models == {"age": "age-fake@1.0.0", "gender": "gender-fake@1.0.0"}
+
+
+def test_a_bad_file_is_named_as_the_visitor_knows_it(bad_file: Path) -> None:
+    with pytest.raises(ImageError) as caught:
+        app.look(FakeAnalyzer(), upload(bad_file, "holiday.jpg"), None, None)
+    assert get_upload_folder() not in str(caught.value)
+
+
+def test_a_folder_is_no_image() -> None:
+    with pytest.raises(ImageError):
+        app.look(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
+
+
+def test_show_annotates_and_describes(photo: Path) -> None:
+    picture, cards = app.show(FakeAnalyzer(), upload(photo), 50, list(ATTRIBUTES))
+    assert picture is not None and Path(picture).is_relative_to(get_upload_folder())
+    with Image.open(picture) as shown:
+        assert shown.format == "JPEG" and shown.size == (512, 512)
+    for expected in ("1 face<", "<b>Happy</b> 50%", "31 ± 5 years", "Female", "East", 'src="data:image/jpeg;base64,'):
+        assert expected in cards
+    assert cards.count("<li") == len(EMOTIONS)
+
+
+def test_show_without_a_picture_invites() -> None:
+    assert app.show(FakeAnalyzer(), None, 50, list(ATTRIBUTES)) == (None, app.EMPTY)
+
+
+def test_show_without_attributes_asks_for_one(photo: Path) -> None:
+    picture, message = app.show(FakeAnalyzer(), upload(photo), 50, [])
+    assert picture is None and "at least one attribute" in message
+
+
+def test_show_says_when_there_is_no_face(blank: Path) -> None:
+    picture, message = app.show(FakeAnalyzer(), upload(blank), 50, list(ATTRIBUTES))
+    assert picture is not None and "No face found" in message
+    assert json.loads(downloads(message)[0])["faces"] == []
+
+
+def test_show_turns_a_bad_file_into_a_message(bad_file: Path) -> None:
+    picture, message = app.show(FakeAnalyzer(), upload(bad_file), 50, list(ATTRIBUTES))
+    assert picture is None and 'role="alert"' in message
+
+
+def test_a_large_picture_is_shown_smaller() -> None:
+    pixels = np.zeros((1000, 4000, 3), np.uint8)
+    with (
+        Image.open(app.save_picture(pixels, "jpeg", 1920)) as shown,
+        Image.open(app.save_picture(pixels, "png")) as full,
+    ):
+        assert shown.size == (1920, 480) and full.size == (4000, 1000)
+
+
+def downloads(page: str) -> list[str]:
+    """What the download links of some HTML hold."""
+    links = re.findall(r'<a [^>]*download="[^"]+" href="data:application/json;base64,([^"]+)"', page)
+    return [base64.b64decode(link).decode() for link in links]
+
+
+def test_fifty_faces_stay_readable_and_the_download_is_the_whole_answer(astronaut: np.ndarray) -> None:
+    analysis = FakeAnalyzer(copies=50).analyze(astronaut)
+    page = app.analysis_html(analysis, astronaut)
+    first, _, rest = page.partition("<details")
+    assert first.count("<article") == app.FIRST_FACES
+    assert rest.count("<article") == 50 - app.FIRST_FACES and "Show 38 more faces" in rest
+    assert [json.loads(text) for text in downloads(page)] == [analysis.to_dict()]
+
+
+def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> None:
+    odd = Classification.of({"<script>": 1.0})
+    face = Face(Box(0, 0, 9, 9), emotion=odd, gender=odd, ethnicity=odd)
+    for page in (app.face_html(face, 1, astronaut), app.message_html("<script>", "<script>")):
+        assert "<script" not in page.lower() and "&lt;script&gt;" in page.lower()
+
+
+@pytest.mark.parametrize(
+    "box", [Box(-20, -20, 5, 5), Box(500, 500, 540, 560), Box(512, 512, 512, 512), Box(3, 3, 3, 3)]
+)
+def test_a_thumbnail_of_any_box(box: Box, astronaut: np.ndarray) -> None:
+    data = app.thumbnail(Face(box), astronaut).partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert min(picture.size) >= 1
+
+
+def test_a_face_without_attributes_has_a_card(astronaut: np.ndarray) -> None:
+    assert "Found, 80%" in app.face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut)
+
+
+def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
+    tracker, analyzer, frame = FaceTracker(), FakeAnalyzer(), {"url": data_url(astronaut)}
+    answers = [app.follow(analyzer, tracker, frame) for _ in range(4)]
+    ids = {face["track_id"] for answer in answers for face in answer["faces"]}
+    assert len(ids) == 1 and None not in ids
+    assert answers[-1]["error"] is None and answers[-1]["ms"] > 0
+    assert json.loads(json.dumps(answers[-1])) == answers[-1]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [None, "x", {}, {"url": None}, {"url": "https://example.org/x.jpg"}, {"path": "/etc/hostname"}]
+    + [{"url": "data:image/jpeg;base64," + text} for text in ("", "###", "AAAA")],
+)
+def test_a_bad_frame_does_not_end_the_stream(frame: Any) -> None:
+    answer = app.follow(FakeAnalyzer(), FaceTracker(), frame)
+    assert answer["faces"] == [] and answer["error"]
+
+
+def test_other_errors_of_the_package_reach_the_caller_and_bugs_do_not_hide() -> None:
+    def refuse(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(app.gr.Error, match="no weights"):
+        app.answers_errors(refuse)(FaceModelsError("no weights"))
+    with pytest.raises(ZeroDivisionError):
+        app.answers_errors(refuse)(ZeroDivisionError())
+
+
+def test_the_models_table_lists_every_model() -> None:
+    specs = list_models()
+    page = app.models_html(specs, [specs[0].id])
+    assert all(spec.name in page and spec.version in page for spec in specs)
+    assert page.count("in use") == 1
+
+
+def test_the_models_table_tells_the_main_figures() -> None:
+    row = {"dataset": "Faces & co", "count": 9, "label": "age", "metric": "mae", "value": 5.8712}
+    rows = (
+        row,
+        {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
+        {**row, "metric": "f1", "value": 0.5},
+    )
+    page = app.models_html([replace(list_models()[0], metrics=rows)], ())
+    assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
+    assert "50.0%" not in page
+
+
+def test_a_card_is_shown_without_its_metadata(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = list_models()[0]
+    (tmp_path / spec.name).mkdir()
+    (tmp_path / spec.name / "README.md").write_text("---\nlicense: mit\n---\n# The card\n", encoding="utf-8")
+    monkeypatch.setattr(app, "WEIGHTS", tmp_path)
+    assert app.card_text(spec).strip() == "# The card"
+    (tmp_path / spec.name / "README.md").unlink()
+    monkeypatch.setattr(app, "__file__", str(tmp_path / "app.py"))
+    assert app.card_text(spec) == ""
+
+
+# ---------------------------------------------------------------- the running app
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer(copies=3)
+
+
+@pytest.fixture(scope="module")
+def client(analyzer: FakeAnalyzer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with serving(analyzer) as url:
+        client = Client(url, download_files=str(tmp_path_factory.mktemp("downloads")), verbose=False)
+        with closing(client):
+            yield client
+
+
+def test_the_api_is_these_three_endpoints(client: Client) -> None:
+    api = client.view_api(return_format="dict")
+    assert api["unnamed_endpoints"] == {}
+    arguments = {name: [p["parameter_name"] for p in end["parameters"]] for name, end in api["named_endpoints"].items()}
+    asked = ["image", "max_faces", "attributes"]
+    assert arguments == {"/analyze": asked, "/annotate": asked, "/models": []}
+    required = {
+        p["parameter_name"] for p in api["named_endpoints"]["/analyze"]["parameters"] if not p["parameter_has_default"]
+    }
+    assert required == {"image"}
+
+
+def test_analyze_answers_exactly_the_analysis(client: Client, analyzer: FakeAnalyzer, photo: Path) -> None:
+    assert client.predict(handle_file(photo), api_name="/analyze") == analyzer.analyze(photo).to_dict()
+
+
+def test_analyze_keeps_what_was_asked_for(client: Client, photo: Path) -> None:
+    result = client.predict(handle_file(photo), max_faces=2, attributes=["age"], api_name="/analyze")
+    assert len(result["faces"]) == 2 and list(result["models"]) == ["age"]
+    assert result["faces"][1]["age"] == {"value": 32.4, "error": 5.2} and result["faces"][1]["emotion"] is None
+
+
+def test_no_face_is_an_answer(client: Client, blank: Path) -> None:
+    result = client.predict(handle_file(blank), api_name="/analyze")
+    assert (result["faces"], result["width"], result["height"], result["error"]) == ([], 320, 240, None)
+
+
+def test_annotate_answers_a_picture_of_the_same_size(client: Client, photo: Path, astronaut: np.ndarray) -> None:
+    with Image.open(client.predict(handle_file(photo), api_name="/annotate")) as picture:
+        assert picture.format == "PNG"
+        changed = np.abs(np.asarray(picture).astype(int) - read_image(photo)).max(axis=2) > 0
+    assert changed.shape == astronaut.shape[:2] and 0 < changed.mean() < 0.5
+
+
+def test_models_answers_every_spec(client: Client) -> None:
+    result = client.predict(api_name="/models")
+    assert [(model["id"], model["license"]) for model in result] == [(spec.id, spec.license) for spec in list_models()]
+    assert all(set(model) >= {"name", "version", "attributes", "metrics", "datasets"} for model in result)
+
+
+@pytest.mark.parametrize("endpoint", ["/analyze", "/annotate"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_faces": 0}, "max_faces must be a whole number within 1..1000, or null for all; got int 0"),
+        ({"max_faces": True}, "got bool True"),
+        ({"max_faces": "many"}, "got str 'many'"),
+        (
+            {"attributes": "age"},
+            "attributes must be a list out of emotion, age, gender, ethnicity, or null for all; got str 'age'",
+        ),
+        ({"attributes": ["mood"]}, "got list ['mood']"),
+        ({"image": "photo.jpg"}, "image must be an uploaded file"),
+        ({"image": None}, "got NoneType None"),
+        ({"image": {"path": "/etc/hostname"}}, "not a path of this machine"),
+    ],
+)
+def test_wrong_arguments_are_explained(
+    client: Client, photo: Path, endpoint: str, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AppError) as caught:
+        client.predict(**{"image": handle_file(photo), **arguments}, api_name=endpoint)
+    assert message in str(caught.value.message)
+
+
+def test_bad_files_are_explained_and_the_app_lives_on(client: Client, bad_file: Path, photo: Path) -> None:
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(bad_file), api_name="/analyze")
+    assert "upstream Gradio app" not in str(caught.value.message)
+    assert len(client.predict(handle_file(photo), api_name="/analyze")["faces"]) == 3
+
+
+def test_the_same_picture_from_many_callers_at_once(client: Client, photo: Path) -> None:
+    def call(endpoint: str) -> Any:
+        answer = client.predict(handle_file(photo), api_name=endpoint)
+        return answer if endpoint == "/analyze" else Image.open(answer).convert("RGB").tobytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        annotated = list(pool.map(call, ["/annotate"] * 12))
+        analyzed = list(pool.map(call, ["/analyze"] * 12))
+    assert len(set(annotated)) == 1
+    assert all(answer == analyzed[0] for answer in analyzed)
+
+
+def test_nothing_is_sent_home_or_remembered(analyzer: FakeAnalyzer) -> None:
+    demo = app.build_demo(analyzer)
+    assert demo.analytics_enabled is False
+    assert demo.delete_cache == (60, app.KEEP_SECONDS)
+    assert app.LAUNCH["run_history"] is False
+
+
+def test_pictures_are_deleted_in_time(
+    analyzer: FakeAnalyzer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> list[Path]:
+        return [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    demo = app.build_demo(analyzer)
+    demo.delete_cache = (1, 1)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    try:
+        with closing(Client(url, download_files=str(tmp_path / "client"), verbose=False)) as client:
+            client.predict(handle_file(photo), api_name="/annotate")
+        assert list((tmp_path / "gradio").iterdir()), "the upload went elsewhere"
+        end = time.monotonic() + 10
+        while kept() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert kept() == []
+    finally:
+        demo.close(verbose=False)
+
+
+def test_webcams_have_a_limit_of_their_own(analyzer: FakeAnalyzer) -> None:
+    demo = app.build_demo(analyzer, app.Limits(webcams=7, analyses=3, webcam_seconds=11))
+    limits = {fn.concurrency_id: fn.concurrency_limit for fn in demo.fns.values() if fn.fn}
+    assert (limits["webcam"], limits["analyze"]) == (7, 3)
+    assert [fn.time_limit for fn in demo.fns.values() if fn.concurrency_id == "webcam"] == [11]
+
+
+# ---------------------------------------------------------------- python app.py
+
+
+def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_help_tells_the_settings_and_reads_the_environment() -> None:
+    process = start("--help", GRADIO_SERVER_NAME="0.0.0.0", FACEMODELS_WEBCAMS="9", COLUMNS="200")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    for expected in ("--host", "0.0.0.0", "--port", "GRADIO_SERVER_PORT", "FACEMODELS_WEBCAMS (now: 9)"):
+        assert expected in output
+
+
+def test_a_wrong_setting_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        app.main(["--webcams", "many"])
+    assert caught.value.code == 2 and "--webcams" in capsys.readouterr().err
+
+
+def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(**_: Any) -> None:
+        raise FaceModelsError("the weights are damaged")
+
+    monkeypatch.setattr(app, "FaceAnalyzer", refuse)
+    with pytest.raises(SystemExit) as caught:
+        app.main([])
+    assert caught.value.code == 1 and capsys.readouterr().err == "app.py: the weights are damaged\n"
+
+
+@pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
+def test_python_app_py_serves_the_bundled_models(photo: Path, tmp_path: Path) -> None:
+    port = free_port()
+    process = start(GRADIO_SERVER_PORT=str(port))
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        wait_for(url, process)
+        with closing(Client(url, download_files=str(tmp_path), verbose=False)) as client:
+            [face] = client.predict(handle_file(photo), api_name="/analyze")["faces"]
+        assert face["emotion"]["label"] == "happy" and face["gender"]["label"] == "female"
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+    raise TimeoutError(f"{url} did not answer within {seconds} s")

@@ -1,0 +1,318 @@
+"""The page in a real browser: each tab's story, with a camera whose film is known. Screenshots go to `artefacts/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facemodels import FaceAnalyzer
+from facemodels.registry import WEIGHTS
+
+pytest.importorskip("playwright", reason="the page is tested with Playwright: pip install -e '.[dev]'")
+pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
+
+from playwright import sync_api
+from test_app import FakeAnalyzer, serving
+
+CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ARTEFACTS = Path(__file__).parent / "artefacts"
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+GROUND = (90, 120, 90)  # what is behind the face in front of the fake camera
+
+pytestmark = pytest.mark.skipif(
+    not Path(CHROMIUM).is_file(), reason=f"no browser at {CHROMIUM}: apt install chromium, or set FACEMODELS_CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def camera(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of film, 640x480: a face in the left half of a plain ground, moving slowly to and fro."""
+    face = Image.fromarray(astronaut).crop((150, 20, 310, 220))
+    path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    with path.open("wb") as film:
+        for place in range(60):
+            frame = Image.new("RGB", (640, 480), GROUND)
+            frame.paste(face, (60 + abs(30 - place), 120))
+            frame.save(film, "jpeg", quality=90)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(camera: Path) -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        film = f"--use-file-for-fake-video-capture={camera}"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, film])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
+
+
+@pytest.fixture(scope="module")
+def url(analyzer: FakeAnalyzer) -> Iterator[str]:
+    with serving(analyzer) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages; fails the test if one logs an error, has a request fail, or asks anything of another machine."""
+    contexts: list[Any] = []
+    trouble: list[str] = []
+
+    def open_page(url: str, size: dict[str, int] = DESKTOP, theme: str = "light") -> Any:
+        context = browser.new_context(viewport=size, permissions=["camera"])
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: trouble.extend([message.text] if is_error(message) else []))
+        page.on("pageerror", lambda error: trouble.extend([f"uncaught: {error}"]))
+        page.on(
+            "requestfailed", lambda request: trouble.extend([f"failed: {request.url}"] if has_failed(request) else [])
+        )
+        page.on(
+            "response", lambda answer: trouble.extend([f"{answer.status} {answer.url}"] if is_refused(answer) else [])
+        )
+        page.on(
+            "request", lambda request: trouble.extend([f"elsewhere: {request.url}"] if is_elsewhere(request) else [])
+        )
+        page.goto(f"{url}?__theme={theme}")
+        page.wait_for_selector("#fm-results")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def is_elsewhere(request: Any) -> bool:
+    """A request to another machine."""
+    return not re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:", request.url)
+
+
+def is_error(message: Any) -> bool:
+    """An error on the console; a refused request is judged by `is_refused`, which knows its address."""
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+def has_failed(request: Any) -> bool:
+    """A request without an answer, unless the page hung up on the server's event stream, as it does when it is done."""
+    return not (request.failure == "net::ERR_ABORTED" and "/queue/data" in request.url)
+
+
+def is_refused(answer: Any) -> bool:
+    """A request that was refused, unless it brought one last frame to a stream that had just ended."""
+    return answer.status >= 400 and not (answer.status == 404 and "/gradio_api/stream/" in answer.url)
+
+
+def shoot(page: Any, name: str) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.wait_for_timeout(300)
+    page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
+
+
+def choose(page: Any, picture: Path) -> None:
+    page.set_input_files("#fm-picture input[type=file]", picture)
+
+
+def start_camera(page: Any) -> None:
+    page.get_by_role("tab", name="Webcam").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_text("Record", exact=True).click()
+    page.wait_for_selector(".fm-overlay g")
+
+
+def test_image_tab(
+    open_page: Callable[..., Any], url: str, analyzer: FakeAnalyzer, photo: Path, tmp_path: Path
+) -> None:
+    page = open_page(url)
+    assert "Perceived, not known." in page.inner_text("body")
+    assert "No picture yet" in page.inner_text("#fm-results")
+    shoot(page, "image-empty")
+
+    choose(page, photo)
+    page.wait_for_selector("#fm-results .fm-card")
+    card = page.inner_text("#fm-results .fm-card")
+    for expected in ("Face 1", "Happy 50%", "31 ± 5 years", "Contempt"):
+        assert expected in card
+    page.wait_for_selector("#fm-annotated img")
+    shoot(page, "image")
+
+    with page.expect_download() as download:
+        page.get_by_text("Download JSON").click()
+    saved = tmp_path / "faces.json"
+    download.value.save_as(saved)
+    assert json.loads(saved.read_text()) == analyzer.analyze(photo).to_dict()
+
+    page.get_by_label("Emotion", exact=True).uncheck()
+    page.wait_for_selector("#fm-results .fm-card:not(:has(li))")
+    assert "31 ± 5 years" in page.inner_text("#fm-results .fm-card")
+
+
+def test_image_tab_tells_what_went_wrong(open_page: Callable[..., Any], url: str, photo: Path, tmp_path: Path) -> None:
+    blank, broken = tmp_path / "blank.png", tmp_path / "broken.jpg"
+    Image.new("RGB", (320, 240), "navy").save(blank)
+    broken.write_bytes(photo.read_bytes()[:3000])
+    page = open_page(url)
+    choose(page, blank)
+    page.get_by_text("No face found").wait_for()
+    shoot(page, "image-no-face")
+    page.get_by_label("Remove Image").click()
+    page.get_by_text("No picture yet").wait_for()
+    choose(page, broken)
+    page.get_by_text("This did not work").wait_for()
+    assert "broken.jpg" in page.inner_text("#fm-results")
+    shoot(page, "image-broken")
+
+
+def test_a_snapshot_is_analyzed(open_page: Callable[..., Any], url: str) -> None:
+    page = open_page(url)
+    picture = page.locator("#fm-picture")
+    picture.get_by_label("Capture from camera").click()
+    picture.get_by_text("Click to Access Webcam").click()
+    picture.get_by_label("capture photo").click()
+    page.wait_for_selector("#fm-results .fm-card")
+    assert "in 640 × 480 pixels" in page.inner_text("#fm-results")
+
+
+def test_webcam_tab(open_page: Callable[..., Any], url: str, analyzer: FakeAnalyzer) -> None:
+    page = open_page(url)
+    before = analyzer.calls
+    start_camera(page)
+    assert "31 ± 5 years" in page.inner_text("#fm-live .fm-card")
+    page.wait_for_timeout(2000)
+    shoot(page, "webcam")
+    assert analyzer.calls - before >= 15, "frames did not flow"
+    status = re.match(r"(\d+) frames/s · (\d+) ms per frame · 1 face$", page.inner_text(".fm-status"))
+    assert status and int(status[1]) >= 5
+
+    # The overlay lies where the face is on the screen, mirror and scale included.
+    shown = overlay_box(page)
+    seen = face_on_screen(page)
+    assert np.abs(np.subtract(shown, seen)).max() < 40, f"overlay at {shown}, face at {seen}"
+
+    # It follows the face, under one id.
+    places = set()
+    for _ in range(10):
+        places.add(round(overlay_box(page)[0]))
+        page.wait_for_timeout(100)
+    assert len(places) > 3
+    assert page.eval_on_selector_all(".fm-overlay g", "all => all.map((one) => one.dataset.id)") == ["1"]
+
+    page.get_by_text("Stop", exact=True).click()
+    page.get_by_text("Paused. Press Record, or wait for a free place.").wait_for()
+    assert page.locator(".fm-overlay g").count() == 0 and page.locator("#fm-live .fm-card").count() == 0
+
+
+def overlay_box(page: Any) -> tuple[float, ...]:
+    """Left, top, right, bottom of the overlay's box, from the video's corner in screen pixels."""
+    return tuple(
+        page.evaluate("""() => {
+            const [video, box] = ['#fm-webcam video', '.fm-overlay rect'].map((one) => document.querySelector(one));
+            const [frame, inner] = [video.getBoundingClientRect(), box.getBoundingClientRect()];
+            return [inner.left - frame.left, inner.top - frame.top, inner.right - frame.left, inner.bottom - frame.top];
+        }""")
+    )
+
+
+def face_on_screen(page: Any) -> tuple[float, ...]:
+    """Where the face is in a screenshot of the video, without the overlay and the buttons at its bottom."""
+    style = page.add_style_tag(content=".fm-overlay, #fm-webcam button { visibility: hidden !important; }")
+    ARTEFACTS.mkdir(exist_ok=True)
+    path = ARTEFACTS / "webcam-video.png"
+    page.locator("#fm-webcam video").screenshot(path=path)
+    style.evaluate("style => style.remove()")
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    far = np.abs(pixels - GROUND).max(axis=2) > 60
+    far[int(len(far) * 0.8) :] = False
+    columns, rows = np.flatnonzero(far.sum(axis=0) > 20), np.flatnonzero(far.sum(axis=1) > 20)
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def test_two_webcams_at_once_have_trackers_of_their_own(open_page: Callable[..., Any], url: str) -> None:
+    pages = [open_page(url), open_page(url)]
+    for page in pages:
+        start_camera(page)
+    for page in pages:
+        assert page.get_attribute(".fm-overlay g", "data-id") == "1"
+
+
+def test_a_webcam_that_cannot_be_used_is_explained(open_page: Callable[..., Any], url: str) -> None:
+    page = open_page(url)
+    page.evaluate("""() => {
+        navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };
+    }""")
+    page.get_by_role("tab", name="Webcam").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_text("The camera is blocked.").wait_for()
+
+
+def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
+    page = open_page(url)
+    page.get_by_role("tab", name="Models").click()
+    table = page.get_by_role("region", name="Models")
+    assert "yunet" in table.inner_text()
+    for card in page.get_by_text(re.compile("^Card: ")).all():
+        card.click()
+    shoot(page, "models")
+
+
+@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
+def test_every_tab_fits(open_page: Callable[..., Any], url: str, photo: Path, size: dict[str, int], theme: str) -> None:
+    page = open_page(url, size, theme)
+    name = f"{'phone' if size is PHONE else 'desktop'}-{theme}"
+
+    def check(tab: str) -> None:
+        shoot(page, f"{tab}-{name}")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= size["width"], f"{tab} is {wide} pixels wide"
+
+    choose(page, photo)
+    page.wait_for_selector("#fm-results .fm-card")
+    check("image")
+    start_camera(page)
+    check("webcam")
+    page.get_by_role("tab", name="Models").click()
+    check("models")
+
+
+@pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
+def test_the_bundled_models_on_the_page(open_page: Callable[..., Any], photo: Path) -> None:
+    analyzer = FaceAnalyzer()
+    analyzer.warmup()
+    with serving(analyzer) as url:
+        page = open_page(url)
+        choose(page, photo)
+        page.wait_for_selector("#fm-results .fm-card")
+        assert "1 face" in page.inner_text("#fm-results")
+        assert "Happy" in page.inner_text("#fm-results .fm-card header")
+        shoot(page, "bundled-image")
+        start_camera(page)
+        page.wait_for_timeout(1500)
+        shoot(page, "bundled-webcam")
+        assert "1 face" in page.inner_text(".fm-status")
+        assert page.get_attribute(".fm-overlay g", "data-id") == "1"
+        page.close()  # before the server goes, or its frames would fail
