@@ -1,4 +1,4 @@
-"""The command line: `python -m facemodels {analyze,models,card,download}`.
+"""The command line: `python -m facemodels {analyze,models,card,download,publish}`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 1 something could not be
 done (the rest was), 2 the command itself was wrong, 130 interrupted.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from facemodels import __version__
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
-from facemodels.registry import WEIGHTS, ModelSpec, get_spec, list_models
+from facemodels.registry import ModelSpec, list_models
 from facemodels.types import ATTRIBUTES, Analysis, Face
 
 if TYPE_CHECKING:
@@ -93,15 +93,25 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser("models", help="list the models, their licences, sizes and figures")
     models.add_argument("--json", action="store_true", help="print the specs as one JSON array")
+    models.add_argument("--remote", metavar="OWNER", help="instead, the versions that somebody published on the hub")
     models.set_defaults(run=_models)
 
     card = commands.add_parser("card", help="show the card of a model")
-    card.add_argument("name", help="name or name@version")
+    card.add_argument("name", help="name, name@version, OWNER/NAME@VERSION on the hub, or a folder")
     card.set_defaults(run=_card)
 
     download = commands.add_parser("download", help="have models here, verified, for use without a network")
     download.add_argument("names", nargs="*", metavar="NAME[@VERSION]", help="default: the default models")
+    download.add_argument("--backend", default="litert", choices=("litert", "keras"), help="whose files")
     download.set_defaults(run=_download)
+
+    publish = commands.add_parser("publish", help="check a release folder and publish it as a version on the hub")
+    publish.add_argument("folder", metavar="RUN_FOLDER", help="a release folder, as training/export.py makes it")
+    publish.add_argument("--repo", metavar="OWNER/NAME", help="hub repository (default: the one in its spec)")
+    publish.add_argument("--version", help="refuse if the folder holds another version than this")
+    publish.add_argument("--to", metavar="DIR", help="write to a new local folder instead of the hub")
+    publish.add_argument("--dry-run", action="store_true", help="check everything, then only say what would be done")
+    publish.set_defaults(run=_publish)
     return parser
 
 
@@ -299,6 +309,8 @@ def _pairs(options: Iterable[str]) -> dict[str, str | Path] | None:
 
 
 def _models(options: argparse.Namespace) -> int:
+    if options.remote:
+        return _remote_models(options.remote, as_json=options.json)
     specs = list_models()
     if options.json:
         json.dump([spec.to_dict() for spec in specs], sys.stdout, indent=2)
@@ -313,6 +325,24 @@ def _models(options: argparse.Namespace) -> int:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write(line.rstrip() + "\n")
     return OK
+
+
+def _remote_models(owner: str, *, as_json: bool) -> int:
+    from facemodels.publish import remote_versions
+
+    versions = remote_versions(owner)
+    if as_json:
+        found = [
+            {"reference": v.reference, "problem": v.problem, "spec": v.spec and v.spec.to_dict()} for v in versions
+        ]
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return OK
+    for version in versions:
+        said = "; ".join(headlines(version.spec)) if version.spec else f"cannot be used here: {version.problem}"
+        sys.stdout.write(f"{version.reference}  {said}\n")
+    if not versions:
+        _complain(f"{owner} has published no model for facemodels")
+    return OK if versions else FAILED
 
 
 def _model_row(spec: ModelSpec) -> tuple[str, ...]:
@@ -336,17 +366,28 @@ def headlines(spec: ModelSpec) -> list[str]:
 
 
 def _card(options: argparse.Namespace) -> int:
-    spec = get_spec(options.name)
-    path = WEIGHTS / spec.name / "README.md"
-    if not path.is_file():
-        raise FaceModelsError(f"{spec.id} has no card here; its repository is {spec.repo_id}")
-    sys.stdout.write(path.read_text(encoding="utf-8"))
+    from facemodels import hub, publish
+
+    sys.stdout.write(publish.card(hub.resolve(options.name)))
     return OK
 
 
 def _download(options: argparse.Namespace) -> int:
     from facemodels.hub import download
 
-    for name, folder in download(options.names or None).items():
+    for name, folder in download(options.names or None, backend=options.backend).items():
         sys.stdout.write(f"{name}: {folder}\n")
+    return OK
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from facemodels.publish import publish
+
+    result = publish(
+        options.folder, repo_id=options.repo, version=options.version, to=options.to, dry_run=options.dry_run
+    )
+    for step in result.steps:
+        sys.stderr.write(f"{'would ' if not result.done else ''}{step}\n")
+    # The spec with its commit and hashes: what others pin.
+    sys.stdout.write(json.dumps(result.spec.to_dict()) + "\n")
     return OK

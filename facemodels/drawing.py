@@ -178,7 +178,7 @@ def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: f
     texts = _texts(face)
     longest = max(canvas.width, canvas.height)
     legible = max(9, round(longest / 70))
-    size = round(min(max(0.115 * own.width, legible), longest / 24 + 8))
+    size = round(min(max(0.115 * own.width, legible), longest / 36 + 6))
     smaller = max(legible, round(0.75 * size))
     smallest = max(8, round(0.6 * legible))
     steps = [(lines, points) for lines in texts for points in dict.fromkeys((size, smaller))]
@@ -255,10 +255,11 @@ def _draw_face(out: np.ndarray, face: Face, frame: _Frame, colour: Colour, line:
 
 
 def _draw_caption(out: np.ndarray, caption: _Caption, colour: Colour) -> None:
-    """A filled plate, and the text on it."""
+    """A filled plate, dark-edged like the box, and the text on it."""
     frame, size = caption.frame, caption.size
     corners = _rounded(frame, min(0.25 * size, frame.height / 2))
     cv2.fillPoly(out, [corners], colour, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(out, [corners], True, DARK, 1, cv2.LINE_AA, _SHIFT)
     mask = Image.new("L", (frame.width, frame.height))
     draw = ImageDraw.Draw(mask)
     for row, text in enumerate(caption.lines):

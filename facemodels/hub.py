@@ -45,8 +45,9 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
 
     Args:
         reference: A known name (``emotion-efficientnet``) or ``name@version``; the path of a local folder that holds a
-            `config.json` (``./mine``: a plain word is always a name); or ``OWNER/NAME@1.1.0``, a version published on
-            the hub, which is asked for once and then cached. So are other versions of a known name, if it is published.
+            `config.json` (where a known model has the same name, write ``./mine``); or ``OWNER/NAME@1.1.0``, a version
+            published on the hub, which is asked for once and then cached. So are other versions of a known name, if it
+            is published.
 
     Raises:
         UnknownModelError: If it is none of these. A hub repository without a version is refused, since branches move.
@@ -235,8 +236,6 @@ def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
     """
     from huggingface_hub import constants
 
-    if constants.is_offline_mode():
-        raise HubError(f"{what} was not asked for, since HF_HUB_OFFLINE is set")
     seconds = seconds or _answer_seconds() + 1
     outcome: Future[T] = Future()
 
@@ -382,13 +381,13 @@ def _named_spec(text: str) -> ModelSpec:
     """The spec of a plain name: one that ships with the package, or another published version of one that does."""
     try:
         return get_spec(text)
-    except UnknownModelError as error:
+    except UnknownModelError:
         name, _, version = text.partition("@")
         known = next((spec for spec in registry.list_models() if spec.name == name), None)
         if version and known is not None and known.revision is not None and known.kind == "attributes":
             return resolve(f"{known.repo_id}@{version}")
-        if Path(text).is_dir():
-            raise UnknownModelError(f"{error}. For the folder of that name write ./{text}") from error
+        if (Path(text) / SPEC_FILE).is_file():  # a known name comes first; ./NAME always means the folder
+            return resolve(Path(text))
         raise
 
 
@@ -426,18 +425,16 @@ def _download(
         problem: Says why a local file is not the one wanted, or None.
         size: Its bytes; None for a text file, which may have any number up to a cap.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_hub_url
 
-    wait = _answer_seconds()
+    api, wait = client(), _answer_seconds()
     what = f"{name} of {repo_id} at {revision}"
 
     def look() -> int | None:
-        from huggingface_hub import hf_hub_url
-
-        return client().get_hf_file_metadata(url=hf_hub_url(repo_id, name, revision=revision), timeout=wait).size
+        return api.get_hf_file_metadata(url=hf_hub_url(repo_id, name, revision=revision), timeout=wait).size
 
     def get(force: bool) -> Path:
-        return Path(client().hf_hub_download(repo_id, name, revision=revision, etag_timeout=wait, force_download=force))
+        return Path(api.hf_hub_download(repo_id, name, revision=revision, etag_timeout=wait, force_download=force))
 
     # `hf_hub_download` goes on trying for half a minute when nobody answers, so one short question comes first.
     offered = ask(what, look)

@@ -186,8 +186,9 @@ def _kind_of(data: bytes) -> str:
     for start, kind in _OTHERS.items():
         if re.match(start, head, re.DOTALL | re.IGNORECASE):
             return kind
-    if not re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head):
-        return f"text that begins {_shown(head.decode('utf-8', 'replace'), 40)}"
+    text = head.decode("utf-8", "replace")
+    if not re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]", text[:-1]):  # the last character may be cut
+        return f"text that begins {_shown(text, 40)}"
     return f"data that begins {_shown(head[:12])}"
 
 

@@ -18,13 +18,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facemodels import hub, registry
 from facemodels.errors import ArgumentError, HubError, WeightsError
 from facemodels.golden import golden_difference
 from facemodels.models import AttributeModel
 from facemodels.registry import SPEC_FILE, ModelSpec
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 CARD_FILE = "README.md"
 GOLDEN_FILE = "golden.json"
@@ -141,9 +144,10 @@ def remote_versions(owner: str) -> list[RemoteVersion]:
     Raises:
         HubError: If the hub cannot be asked.
     """
+    api = hub.client()
     versions = []
-    for repo_id in hub.ask(f"the models of {owner}", partial(_repositories, owner)):
-        tags = hub.ask(f"the versions of {repo_id}", partial(_tags, repo_id))
+    for repo_id in hub.ask(f"the models of {owner}", partial(_repositories, api, owner)):
+        tags = hub.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id))
         found = [match[1] for match in map(_VERSION_TAG.fullmatch, tags) if match]
         for version in sorted(found, key=lambda text: [int(part) for part in text.split(".")]):
             reference = f"{repo_id}@{version}"
@@ -214,7 +218,7 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     api = hub.client()
     patience = hub.transfer_seconds(0)
     hub.ask(f"creating {repo_id}", partial(api.create_repo, repo_id, exist_ok=True), patience)
-    if tag in hub.ask(f"the versions of {repo_id}", partial(_tags, repo_id), patience):
+    if tag in hub.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id), patience):
         raise HubError(f"{repo_id} has {tag} already, and a published version never changes: export it as a newer one")
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
     # The spec says where it was published; it cannot say in which commit, being part of it.
@@ -304,16 +308,23 @@ def _card_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
         yield f"{CARD_FILE} cannot be read as a model card: {error}"
         return
     data = card.data
+    figures = [
+        (
+            f"{row.dataset_name} {row.dataset_split or ''}".rstrip(),
+            row.dataset_config,
+            row.metric_type,
+            row.metric_value,
+        )
+        for row in data.get("eval_results") or ()
+    ]
+    wanted_figures = [(row["dataset"], row["label"], row["metric"], row["value"]) for row in spec.metrics]
     expected: dict[str, tuple[Any, Any]] = {
         "model_name": (data.get("model_name"), spec.name),
         "license": (data.get("license"), spec.license),
         "license_name": (data.get("license_name"), spec.license_name),
         "datasets": (tuple(data.get("datasets") or ()), spec.datasets),
         "pipeline_tag": (data.get("pipeline_tag"), "image-classification"),
-        "model-index": (
-            sorted((row.dataset_name, row.metric_type, row.metric_value) for row in data.get("eval_results") or ()),
-            sorted((f"{row['dataset']} ({row['label']})", row["metric"], row["value"]) for row in spec.metrics),
-        ),
+        "model-index": (sorted(figures, key=repr), sorted(wanted_figures, key=repr)),
     }
     for field, (said, wanted) in expected.items():
         if said != wanted:
@@ -336,9 +347,9 @@ def _golden_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
         yield f"its answers differ from {GOLDEN_FILE} by {difference:.2g}, and {spec.tolerance:.2g} is its tolerance"
 
 
-def _repositories(owner: str) -> list[str]:
-    return sorted(model.id for model in hub.client().list_models(author=owner, filter="facemodels", limit=100))
+def _repositories(api: HfApi, owner: str) -> list[str]:
+    return sorted(model.id for model in api.list_models(author=owner, filter="facemodels", limit=100))
 
 
-def _tags(repo_id: str) -> list[str]:
-    return [tag.name for tag in hub.client().list_repo_refs(repo_id).tags]
+def _tags(api: HfApi, repo_id: str) -> list[str]:
+    return [tag.name for tag in api.list_repo_refs(repo_id).tags]

@@ -96,11 +96,18 @@ def test_expand(folder: Path) -> None:
         (["analyze", "x.jpg", "--detector", "mtcnn"], FAILED, "mtcnn"),
         (["card", "nothing"], WRONG, "known here"),
         (["download", "nothing"], WRONG, "known here"),
+        (["publish", "no-such-folder"], FAILED, "no-such-folder"),
+        (["models", "--remote", "me"], FAILED, "HF_HUB_OFFLINE"),
     ],
 )
 def test_errors_are_one_clear_line(
-    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     got, _, err = run(capsys, *arguments)
     assert got == code
     assert message in err and err.startswith("facemodels: ") and err.count("\n") == 1
@@ -144,3 +151,21 @@ def test_a_reader_that_leaves_early(photo: Path) -> None:
 
 def test_describe_without_attributes() -> None:
     assert describe(Face(Box(1, 2, 31, 42))) == "30x40 at 1,2"
+
+
+def test_publish_to_a_folder_and_use_it(
+    release: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "publish", str(release), "--to", str(tmp_path / "mine"), "--dry-run")
+    assert code == OK and "would write" in err and not (tmp_path / "mine").exists()
+    code, out, _ = run(capsys, "publish", str(release), "--to", str(tmp_path / "mine"))
+    assert code == OK and json.loads(out)["files"]["model.tflite"]["size"] > 0
+    answers = [
+        run(capsys, "analyze", str(photo), "--json", "--attributes", "emotion", "--model", f"emotion={folder}")[1]
+        for folder in (release, tmp_path / "mine")
+    ]
+    assert answers[0] == answers[1] and len(json.loads(answers[0])[0]["faces"]) == 1
+    code, _, err = run(capsys, "publish", str(release), "--to", str(tmp_path / "mine"))
+    assert code == WRONG and "not an empty folder" in err
+    code, _, err = run(capsys, "publish", str(release), "--version", "9.9.9", "--dry-run")
+    assert code == WRONG and "9.9.9" in err
