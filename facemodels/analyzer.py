@@ -95,12 +95,13 @@ class FaceAnalyzer:
         for model in self._loaded.values():
             model.warmup()
 
-    def analyze(self, image: Any, *, boxes: Iterable[Box | Sequence[float]] | None = None) -> Analysis:
+    def analyze(self, image: Any, *, boxes: Iterable[Box | Face | Sequence[float]] | None = None) -> Analysis:
         """Analyze one image.
 
         Args:
             image: Anything `read_image` takes: a path, bytes, a file, a PIL image, an RGB array.
-            boxes: Where the faces are (`Box` or x1, y1, x2, y2 in pixels), instead of detecting them.
+            boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or `Face`
+                (another detector's, say), which keeps its score and landmarks.
 
         Returns:
             The faces, largest first (given boxes keep their order); none is an empty analysis, not an error.
@@ -223,20 +224,25 @@ class _Framing(NamedTuple):
         return face_window(face.box, margin=self.margin, offset=self.offset, align=self.align, landmarks=face.landmarks)
 
 
-def _given_faces(boxes: Iterable[Box | Sequence[float]], pixels: np.ndarray) -> list[Face]:
+def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarray) -> list[Face]:
     """Faces at boxes the caller gave, cut to the image."""
     height, width = pixels.shape[:2]
     faces = []
     for place, given in enumerate(boxes):
         try:
-            box = given if isinstance(given, Box) else Box(*(float(value) for value in given))
+            face = (
+                given if isinstance(given, Face) else Face(given if isinstance(given, Box) else Box(*map(float, given)))
+            )
+            box = face.box
             inside = box.clip(width, height)
             fits = inside.x2 > inside.x1 and inside.y2 > inside.y1
         except (TypeError, ValueError) as error:
-            raise ArgumentError(f"box {place} is {given!r}; expected a Box or four numbers x1, y1, x2, y2") from error
+            raise ArgumentError(
+                f"box {place} is {given!r}; expected a Box, a Face or four numbers x1, y1, x2, y2"
+            ) from error
         if not fits:
             raise ArgumentError(f"box {place} {given!r} holds no pixel of the {width}x{height} image")
-        faces.append(Face(inside))
+        faces.append(face.replace(box=inside))
     return faces
 
 

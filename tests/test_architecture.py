@@ -18,7 +18,7 @@ PACKAGE = ROOT / "facemodels"
 LAYERS = (
     {"types", "errors"},
     {"images", "crops", "registry"},
-    {"hub", "tracking", "drawing"},
+    {"hub", "tracking", "drawing", "explain"},
     {"models", "detectors"},
     {"golden"},
     {"analyzer", "publish"},

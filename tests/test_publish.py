@@ -19,12 +19,10 @@ import pytest
 from hub_server import TOKEN, HubServer, point_at, private_cache
 from huggingface_hub import EvalResult, ModelCardData
 
-from facemodels import hub
+from facemodels import FaceAnalyzer, download, hub
 from facemodels.errors import ArgumentError, HubError, WeightsError
-from facemodels.golden import golden_crops
-from facemodels.models import AttributeModel
 from facemodels.publish import RemoteVersion, card, check_run_folder, publish, remote_versions
-from facemodels.registry import WEIGHTS, Head, ModelSpec, WeightsFile, get_spec, list_models
+from facemodels.registry import WEIGHTS, Head, ModelSpec, WeightsFile, list_models
 
 REPO = "someone/emotion-tiny"
 METRIC = {"dataset": "Faces test", "label": "emotion", "metric": "accuracy", "value": 0.75, "count": 12}
@@ -250,17 +248,21 @@ class TestRealModels:
         with pytest.raises(WeightsError, match=r"differ from golden\.json by 0\.1"):
             check_run_folder(folder)
 
-    def test_published_and_downloaded_it_answers_the_same(
-        self, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_a_newly_trained_model_answers_the_same_after_the_hub(
+        self, server: HubServer, release: Path, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        bundled = get_spec("emotion-efficientnet")
-        crops = golden_crops(bundled.input_size)
-        before = AttributeModel(bundled).probabilities(crops)["emotion"]
-        publish(WEIGHTS / bundled.name, repo_id="me/mine")
-        monkeypatch.setattr("facemodels.registry.WEIGHTS", tmp_path / "nothing")
-        spec = hub.resolve(f"me/mine@{bundled.version}")
-        assert np.array_equal(AttributeModel(spec).probabilities(crops)["emotion"], before)
-        assert hub.locate(spec) == "cache"
+        def answer(model: str | Path) -> FaceAnalyzer:
+            return FaceAnalyzer(["emotion"], models={"emotion": model}, detector="libfacedetection")
+
+        before = answer(release).analyze(astronaut)
+        published = publish(release, repo_id="me/mine").spec
+        reference = f"me/mine@{published.version}"
+        (folder,) = download(reference).values()
+        server.stop()  # from here on nothing may be asked of it
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        after = answer(reference).analyze(astronaut)
+        assert len(after) == 1 and after.faces == before.faces and after.models == before.models
+        assert hub.locate(hub.resolve(reference)) == "cache" and folder.name == published.revision
 
 
 class TestHub:

@@ -1,0 +1,316 @@
+"""How fast facemodels is on this machine: `python -m benchmarks.speed` (`--write` keeps the result, with plots).
+
+Every figure is a median over several runs, warm unless the row says otherwise, with its spread (10th to 90th
+percentile). Timings are for reading, not for tests: machines are noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from facemodels import FaceAnalyzer, list_models
+from facemodels.models import AttributeModel
+from facemodels.registry import DEFAULT_MODELS
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: What was measured.
+        value: The median.
+        low: 10th percentile.
+        high: 90th percentile.
+        unit: Of all three.
+    """
+
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str
+
+    def __str__(self) -> str:
+        digits = 2 if self.value < 10 else 0 if self.value >= 100 else 1
+        spread = f"{self.low:.{digits}f} .. {self.high:.{digits}f}" if self.low != self.high else ""
+        return f"| {self.what} | {self.value:.{digits}f} {self.unit} | {spread} |"
+
+
+def row(what: str, values: list[float], unit: str) -> Row:
+    """The median and the spread of measured values."""
+    low, high = np.percentile(values, (10, 90))
+    return Row(what, statistics.median(values), float(low), float(high), unit)
+
+
+def milliseconds(call: Callable[[], object], runs: int = 30, warm: int = 3) -> list[float]:
+    """How long a call takes, in each of several runs after a warm-up."""
+    for _ in range(warm):
+        call()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def face() -> np.ndarray:
+    """A free picture of one face, 512x512 RGB."""
+    from skimage import data
+
+    return data.astronaut()
+
+
+def group(count: int, width: int = 640, height: int = 480) -> np.ndarray:
+    """A scene of `count` faces on a grid."""
+    columns = int(np.ceil(np.sqrt(count * width / height)))
+    rows = int(np.ceil(count / columns))
+    side = min(width // columns, height // rows)
+    tile = cv2.resize(face()[0:300, 75:375], (side, side), interpolation=cv2.INTER_AREA)
+    scene = np.full((height, width, 3), 110, np.uint8)
+    for index in range(count):
+        y, x = index // columns * side, index % columns * side
+        scene[y : y + side, x : x + side] = tile
+    return scene
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def in_process(analyzer: FaceAnalyzer) -> list[Row]:
+    """What a warm analyzer takes."""
+    crop = np.ascontiguousarray(face()[45:205, 145:305])
+    photo = group(6)
+    found = len(analyzer.analyze(photo))
+    crops = [np.roll(crop, shift, axis=1) for shift in range(1000)]
+    many = [1e3 / value * 1000 for value in milliseconds(lambda: analyzer.analyze_crops(crops), runs=3, warm=1)]
+    alone = throughput(analyzer, photo, threads=1)
+    together = throughput(analyzer, photo, threads=8)
+    return [
+        row("all four attributes, one crop", milliseconds(lambda: analyzer.analyze_crops([crop]), 100), "ms"),
+        row(f"6-face photo at 640 px, array in ({found} found)", milliseconds(lambda: analyzer.analyze(photo)), "ms"),
+        row("1,000 crops in one call", many, "faces/s"),
+        row("eight threads over one, photos a second", [t / a for a, t in zip(alone, together, strict=True)], "x"),
+    ]
+
+
+def throughput(analyzer: FaceAnalyzer, photo: np.ndarray, threads: int, count: int = 48, runs: int = 3) -> list[float]:
+    """Photos a second with this many threads calling one analyzer."""
+    rates = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(runs):
+            start = time.perf_counter()
+            list(pool.map(analyzer.analyze, [photo] * count))
+            rates.append(count / (time.perf_counter() - start))
+    return rates
+
+
+def stages(analyzer: FaceAnalyzer) -> list[Row]:
+    """Where the time of the 6-face photo goes."""
+    from facemodels.images import read_image
+
+    photo = group(6)
+    detector = analyzer._detector
+    assert detector is not None
+    faces = detector.detect(photo)
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        Image.fromarray(photo).save(file.name, quality=90)
+        rows = [row("decode a 640 px JPEG", milliseconds(lambda: read_image(file.name)), "ms")]
+    rows.append(row(f"detect ({analyzer.detector})", milliseconds(lambda: detector.detect(photo)), "ms"))
+    rows.append(row("cut 6 crops for every model", milliseconds(lambda: analyzer._cut(photo, faces)), "ms"))
+    for model in analyzer._loaded.values():
+        size = model.spec.input_size
+        crops = np.zeros((6, size, size, 3), np.uint8)
+        rows.append(row(f"{model.spec.id}, 6 faces", milliseconds(lambda: model.probabilities(crops)), "ms"))  # noqa: B023
+        rows.append(row("… decode of results", milliseconds(lambda: model.predict(crops)), "ms with it"))  # noqa: B023
+    return rows
+
+
+def new_process() -> list[Row]:
+    """What a new process takes: import, first result, memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        Image.fromarray(face()).save(path, quality=90)
+        nothing = [_run("pass")[0] for _ in range(5)]
+        start = statistics.median(nothing)
+        imported = [_run("import facemodels")[0] - start for _ in range(5)]
+        first = f"import facemodels; facemodels.FaceAnalyzer().analyze({str(path)!r})"
+        runs = [_run(first) for _ in range(7)]
+        growth = (
+            f"import facemodels, resource; a = facemodels.FaceAnalyzer(); p = {str(path)!r}\n"
+            "m = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 2**20\n"
+            "[a.analyze(p) for _ in range(200)]; b = m(); [a.analyze(p) for _ in range(COUNT)]; print(m() - b)"
+        )
+        count = int(os.environ.get("BENCHMARK_ANALYSES", "5000"))
+        grown = float(_run(growth.replace("COUNT", str(count)))[2])
+    return [
+        row("import facemodels", [max(0.0, value) for value in imported], "ms"),
+        row("process start to first result, JPEG on disk", [elapsed for elapsed, _, _ in runs], "ms"),
+        row("resident memory after it", [memory for _, memory, _ in runs], "MB"),
+        Row(f"memory growth over {count:,} analyses", grown, grown, grown, "MB"),
+    ]
+
+
+def _run(code: str) -> tuple[float, float, str]:
+    """Milliseconds, peak megabytes and output of a new Python process."""
+    with tempfile.TemporaryFile("w+") as out:
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed = (time.perf_counter() - start) * 1e3
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"a benchmark process failed with {process.returncode}")
+        out.seek(0)
+        return elapsed, usage.ru_maxrss / 1024, out.read()
+
+
+# --- how cost grows ---------------------------------------------------------------------------------------------------
+
+
+def growth(analyzer: FaceAnalyzer) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds against faces in a picture, megapixels and batch size."""
+    by_faces = [
+        (float(count), statistics.median(milliseconds(lambda c=count: analyzer.analyze(group(c, 1280, 960)), 9)))
+        for count in (1, 2, 5, 10, 50)
+    ]
+    by_pixels = []
+    for megapixels in (0.3, 1, 2, 6, 12, 24):
+        width = int((megapixels * 1e6 * 4 / 3) ** 0.5)
+        picture = group(6, width, width * 3 // 4)
+        by_pixels.append((megapixels, statistics.median(milliseconds(lambda p=picture: analyzer.analyze(p), 5))))
+    crop = np.ascontiguousarray(face()[45:205, 145:305])
+    by_batch = [
+        (float(size), statistics.median(milliseconds(lambda s=size: analyzer.analyze_crops([crop] * s), 5)) / size)
+        for size in (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    ]
+    return {
+        "faces in a 1280x960 picture (ms)": by_faces,
+        "megapixels, 6 faces (ms)": by_pixels,
+        "crops in one call (ms a crop)": by_batch,
+    }
+
+
+def plot(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """A panel per curve."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(curves), figsize=(4.5 * len(curves), 3.6), layout="constrained")
+    for axis, (title, points) in zip(axes, curves.items(), strict=True):
+        xs, ys = zip(*points, strict=True)
+        axis.plot(xs, ys, "o-", color="#0f766e")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(xs, [f"{x:g}" for x in xs])
+        axis.set_ylim(bottom=0)
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+# --- the floor --------------------------------------------------------------------------------------------------------
+
+
+def floor(analyzer: FaceAnalyzer) -> list[str]:
+    """Multiply-adds of each model, the machine's measured peak, and how far from it the models run."""
+    a = np.random.default_rng(0).random((1024, 1024), np.float32)
+    peak = 1024**3 / statistics.median(milliseconds(lambda: a @ a, 20)) * 1e3
+    lines = [f"float32 matrix product, all cores: {peak / 1e9:.0f} billion multiply-adds a second."]
+    for model in analyzer._loaded.values():
+        work = multiply_adds(model)
+        size = model.spec.input_size
+        crops = np.zeros((16, size, size, 3), np.uint8)
+        taken = statistics.median(milliseconds(lambda: model.probabilities(crops))) / 16  # noqa: B023
+        lines.append(
+            f"{model.spec.id}: {work / 1e6:.0f} million multiply-adds a face, at the peak {work / peak * 1e3:.2f} ms; "
+            f"{taken:.2f} ms a face in batches of 16, {taken / (work / peak * 1e3):.1f} times the floor."
+        )
+    return lines
+
+
+def multiply_adds(model: AttributeModel) -> float:
+    """Multiply-adds of one face through the convolutions and dense layers, read off the serving file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from facemodels import hub
+
+    interpreter = Interpreter(
+        model_path=str(hub.fetch(model.spec, "model.tflite")), experimental_preserve_all_tensors=True
+    )
+    interpreter.allocate_tensors()
+    shapes = {detail["index"]: detail["shape"] for detail in interpreter.get_tensor_details()}
+    total = 0.0
+    for operation in interpreter._get_ops_details():
+        if operation["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            weights, out = shapes[operation["inputs"][1]], shapes[operation["outputs"][0]]
+            # A depthwise filter meets one channel; the others meet all of the input's.
+            per_output = weights[1] * weights[2] if operation["op_name"][0] == "D" else np.prod(weights[1:])
+            total += float(np.prod(out) * per_output)
+    return total
+
+
+# --- command ----------------------------------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """One line on where this ran."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    name = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    where = f"{os.cpu_count()} processors ({name}), Python {platform.python_version()}"
+    return f"{date.today()}, {where}, commit {commit.strip()}"
+
+
+def main() -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
+    parser.add_argument("--detector", default="auto")
+    options = parser.parse_args()
+    analyzer = FaceAnalyzer(detector=options.detector)
+    models = ", ".join(dict.fromkeys(spec.id for spec in list_models() if spec.name in DEFAULT_MODELS.values()))
+    header = ["| what, warm | median | spread |", "|---|---|---|"]
+    lines = [f"{machine()}; {models}; detector {analyzer.detector}", "", *header]
+    lines += map(str, [*in_process(analyzer), *new_process()])
+    lines += ["", "Where the time of the 6-face photo goes:", "", *header]
+    lines += map(str, stages(analyzer))
+    lines += ["", *(f"- {line}" for line in floor(analyzer))]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        stem = RESULTS / f"speed-{date.today()}"
+        plot(growth(analyzer), stem.with_suffix(".png"))
+        stem.with_suffix(".md").write_text(f"# Speed\n\n{text}\n![How cost grows]({stem.name}.png)\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
