@@ -100,8 +100,8 @@ class FaceAnalyzer:
 
         Args:
             image: Anything `read_image` takes: a path, bytes, a file, a PIL image, an RGB array.
-            boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or `Face`
-                (another detector's, say), which keeps its score and landmarks.
+            boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or
+                `Face` (another detector's, say), which keeps its score and landmarks.
 
         Returns:
             The faces, largest first (given boxes keep their order); none is an empty analysis, not an error.

@@ -192,10 +192,15 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     frozen = f", the stem and the first {config.freeze_blocks} blocks frozen" if config.freeze_blocks >= 0 else ""
     return (
         f"`python -m training.train configs/{config.model} --data DIR`: {config.network} from {start}{frozen}; "
-        f"{measured['epochs']} epochs of AdamW (peak {config.learning_rate:g}, cosine), batch {config.batch_size}, "
-        f"moving average of the weights ({config.ema}). Temperatures folded into the logits, chosen on validation: "
+        f"{measured['epochs']} epochs ({_chosen(measured)}) of AdamW (peak {config.learning_rate:g}, cosine), "
+        f"batch {config.batch_size}, moving average of the weights ({config.ema}). Temperatures folded into the logits, chosen on validation: "
         f"{temperatures}."
     )
+
+
+def _chosen(measured: dict[str, Any]) -> str:
+    ((name, value),) = measured["validation"].items()
+    return f"epoch {measured['chosen_epoch']} taken: {name} {value:.4f}"
 
 
 def _licences(config: Config) -> list[str]:

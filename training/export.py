@@ -9,6 +9,7 @@ is copied by hand.
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import logging
@@ -38,6 +39,7 @@ log = logging.getLogger("training")
 
 OWNER = "facemodels"
 COMPARED = 200  # validation faces of each data set on which the two weights files are compared
+MADE = ("config", "epochs", "chosen_epoch", "validation", "parameters", "temperatures")
 TOLERANCE = 0.02  # an export whose two files differ by more, in any probability, is refused
 
 
@@ -121,6 +123,16 @@ def save_tflite(keras_file: Path, path: Path) -> None:
         path.write_bytes(converter.convert())
 
 
+def history(run: Path, config: Config) -> dict[str, Any]:
+    """How many epochs a run had, which one was taken, and what validation said of it."""
+    with (run / "log.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    name, mode = config.monitor
+    values = [float(epoch[name]) for epoch in epochs]
+    best = min(values) if mode == "min" else max(values)
+    return {"epochs": len(epochs), "chosen_epoch": values.index(best) + 1, "validation": {name: round(best, 4)}}
+
+
 def spec_of(config: Config, folder: Path) -> ModelSpec:
     """The spec of a folder that holds the two weights files; metrics and tolerance come later."""
     views = {"ethnicity": {"five": ETHNICITY_FIVE}}
@@ -180,7 +192,7 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
         held_out = [load(name, "validation", data_folder, limit) for name in config.datasets]
         made = {
             "config": config.to_dict(),
-            "epochs": len((run / "log.csv").read_text().splitlines()) - 1,
+            **history(run, config),
             "parameters": int(model.count_params()),
             "temperatures": calibrate(model, config, held_out),
         }
@@ -198,7 +210,7 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
 
     Args:
         folder: Holds `model.keras` and `model.tflite`.
-        made: How they were made: config, epochs, parameters, temperatures. It is kept in `metrics.json`.
+        made: How they were made, by the names in `MADE`. It is kept in `metrics.json`.
         data_folder: Where the data sets are.
         limit: Use only this many images of each data set.
 
@@ -250,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     again = (options.folder / "metrics.json").is_file()
     if again:
         made = json.loads((options.folder / "metrics.json").read_text())
-        made = {key: made[key] for key in ("config", "epochs", "parameters", "temperatures")}
+        made = {key: made[key] for key in MADE}
     else:
         made = {"config": json.loads((options.folder / "config.json").read_text())}
     config = config_from(made["config"])
