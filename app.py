@@ -1,4 +1,8 @@
-"""The Gradio app: faces in a picture or a webcam, for visitors and for `gradio_client`; `python app.py` starts it."""
+"""The Gradio app: faces in a picture or a webcam, for visitors and for `gradio_client`; `python app.py` starts it.
+
+From top to bottom: the arguments that come over HTTP, the handlers (plain functions), the page's own HTML, the layout,
+the start. The page's style sheet and scripts are files of their own, in `facemodels/page/`.
+"""
 
 # No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
 import argparse
@@ -8,6 +12,7 @@ import html
 import io
 import json
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +24,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read by Gradio whe
 
 import gradio as gr
 import numpy as np
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
@@ -30,7 +37,9 @@ from facemodels.types import ATTRIBUTES, Analysis, Classification, Face
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PAGE = WEIGHTS.parent / "page"  # style sheet and scripts
 MAX_FACES = 1000  # the most that a caller may ask for
+MAX_IMAGES = 100  # in one call of /analyze_batch
 FIRST_FACES = 12  # cards shown at once; the others unfold
 SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
 KEEP_SECONDS = 300  # how long Gradio's temporary copy of an upload lives
@@ -138,6 +147,30 @@ def look(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tup
     faces = tuple(face.replace(**unwanted) for face in analysis.faces[:limit])
     models = {name: model for name, model in analysis.models.items() if name in wanted}
     return pixels, replace(analysis, faces=faces, models=models)
+
+
+def look_at_all(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any) -> list[Analysis]:
+    """`look` at several pictures, one after the other.
+
+    Returns:
+        One analysis per picture, in order; one that is refused has no faces and says why in `Analysis.error`.
+
+    Raises:
+        ArgumentError: If `images` is no list or too long, or one of the other arguments is refused.
+    """
+    if not isinstance(images, list) or len(images) > MAX_IMAGES:
+        came = f"{len(images)} of them" if isinstance(images, list) else _short(images)
+        raise ArgumentError(f"images must be a list of at most {MAX_IMAGES} uploaded files; got {came}")
+    check_max_faces(max_faces)
+    wanted = check_attributes(attributes, tuple(analyzer.models))
+    models = {name: model for name, model in analyzer.models.items() if name in wanted}
+    analyses = []
+    for image in images:
+        try:
+            analyses.append(look(analyzer, image, max_faces, attributes)[1])
+        except FaceModelsError as error:
+            analyses.append(Analysis((), 0, 0, models, str(error)))
+    return analyses
 
 
 def show(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tuple[str | None, str]:
@@ -360,7 +393,7 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
         limits: How much work is taken on at once.
 
     Returns:
-        The Blocks, with its queue set up; start it with ``build_demo(analyzer).launch(**LAUNCH)``.
+        The Blocks, with its queue set up; `launch` starts it.
     """
     offered = list(analyzer.models)
     specs = list_models()
@@ -377,6 +410,12 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
     ) -> gr.FileData:
         pixels, analysis = look(analyzer, image, max_faces, attributes)
         return gr.FileData(path=save_picture(annotate(pixels, analysis.faces), "png"))
+
+    @answers_errors
+    def analyze_batch_endpoint(
+        images: list[gr.FileData], max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        return [analysis.to_dict() for analysis in look_at_all(analyzer, images, max_faces, attributes)]
 
     def models_endpoint() -> list[dict[str, Any]]:
         return [describe(spec) for spec in specs]
@@ -396,6 +435,7 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
                             gr.Markdown(text)
         shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
         gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
+        gr.api(analyze_batch_endpoint, api_name="analyze_batch", api_description=ANALYZE_BATCH_DOC, **shared)
         gr.api(annotate_endpoint, api_name="annotate", api_description=ANNOTATE_DOC, **shared)
         gr.api(models_endpoint, api_name="models", api_description=MODELS_DOC)
     return demo.queue(max_size=limits.queue)
@@ -458,7 +498,9 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
                 ),
             )
         with gr.Column(scale=2, min_width=280):
-            live = gr.HTML(html_template=LIVE_HTML, js_on_load=LIVE_JS, elem_id="fm-live", apply_default_css=False)
+            live = gr.HTML(
+                html_template=LIVE_HTML, js_on_load=_page("live.js"), elem_id="fm-live", apply_default_css=False
+            )
     camera.stream(
         handle,
         [camera, gr.State(FaceTracker())],  # each visitor gets a copy of the tracker
@@ -488,6 +530,10 @@ ANALYZE_DOC = (
     "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
     f"max_faces: 1..{MAX_FACES}, or null for all. attributes: a list out of {', '.join(ATTRIBUTES)}, or null for all."
 )
+ANALYZE_BATCH_DOC = (
+    "Several pictures in one call: a list with the answer of /analyze for each, in order; one that cannot be analyzed "
+    f"says why in error. images: a list of at most {MAX_IMAGES} uploaded files. The rest as for /analyze."
+)
 ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Arguments as for /analyze."
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
 
@@ -496,104 +542,11 @@ LIVE_HTML = """
 <div class="fm-cards fm-live" tabindex="0" role="region" aria-label="Faces now"></div>
 """
 
-# Draws each answer of the stream: boxes in an SVG over Gradio's video (its viewBox fits as the video does), and bars in
-# cards that live as long as their face's id, so that CSS can ease them.
-LIVE_JS = """
-const status = element.querySelector('output'), list = element.querySelector('.fm-live');
-const title = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
-const percent = (score) => Math.round(score * 100) + '%';
-const node = (tag, parent, attributes = {}) => {
-  const svg = ['svg', 'g', 'rect', 'text'].includes(tag);
-  const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  parent?.append(made);
-  return made;
-};
-const overlay = node('svg', null, {class: 'fm-overlay', 'aria-hidden': 'true'});
-const mostCards = 6;
-let frames = [], idle;
 
-const facts = (face) => [
-  face.age && Math.round(face.age.value) + ' ± ' + Math.round(face.age.error) + ' years',
-  face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
-].filter(Boolean).join(' · ');
+def _page(name: str) -> str:
+    """A style sheet or script of the page."""
+    return (PAGE / name).read_text(encoding="utf-8")
 
-const drawBoxes = (value, video) => {
-  if (overlay.parentNode !== video.parentNode) video.parentNode.append(overlay);
-  overlay.setAttribute('viewBox', `0 0 ${value.width} ${value.height}`);
-  // 14 pixels on the screen, in pixels of the frame
-  const size = 14 * Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
-  overlay.replaceChildren();
-  for (const {box, emotion, age, track_id: id} of value.faces) {
-    const group = node('g', overlay, {'data-id': id});
-    node('rect', group, {x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1, rx: size / 3});
-    const place = {x: box.x1, y: Math.max(box.y1 - size / 2, size), 'font-size': size, 'stroke-width': size / 4};
-    const words = [emotion && title(emotion.label), age && Math.round(age.value)].filter(Boolean).join(', ');
-    node('text', group, place).textContent = '#' + id + (box.x2 - box.x1 > 7 * size ? ' ' + words : '');
-  }
-};
-
-const drawCards = (faces) => {
-  const cards = new Map([...list.children].map((card) => [card.dataset.id, card]));
-  for (const face of faces.slice(0, mostCards)) {
-    let card = cards.get(String(face.track_id));
-    cards.delete(String(face.track_id));
-    if (!card) {
-      card = node('article', list, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': 'Face ' + face.track_id});
-      node('b', card);
-      node('p', card);
-      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': 'Emotion scores'});
-      for (const label of Object.keys(face.emotion?.scores ?? {})) {
-        const row = node('li', bars, {'data-label': label});
-        node('span', row).textContent = title(label);
-        node('i', node('i', row, {'aria-hidden': 'true'}));
-        node('span', row);
-      }
-    }
-    card.querySelector('b').textContent = '#' + face.track_id + ' ' + (face.emotion ? title(face.emotion.label) : '');
-    card.querySelector('p').textContent = facts(face);
-    for (const row of card.querySelectorAll('li')) {
-      const score = face.emotion?.scores[row.dataset.label] ?? 0;
-      row.classList.toggle('fm-top', row.dataset.label === face.emotion?.label);
-      row.querySelector('i > i').style.width = score * 100 + '%';
-      row.lastChild.textContent = percent(score);
-    }
-  }
-  for (const card of cards.values()) card.remove();
-};
-
-const cameraTrouble = {
-  NotAllowedError: 'The camera is blocked. Allow it for this page (the sign beside the address), then click again.',
-  NotFoundError: 'No camera was found. Connect one, then click again.',
-  NotReadableError: 'The camera is in use by another program. Close it there, then click again.',
-};
-window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these pass without a word
-  if (!(event.reason?.name in cameraTrouble)) return;
-  status.textContent = cameraTrouble[event.reason.name];
-  event.preventDefault();
-});
-
-const stop = () => {
-  frames = [];
-  overlay.replaceChildren();
-  list.replaceChildren();
-  status.textContent = 'Paused. Press Record, or wait for a free place.';
-};
-
-watch('value', () => {
-  const value = props.value, video = document.querySelector('#fm-webcam video');
-  if (!value || !video) return;
-  clearTimeout(idle);
-  idle = setTimeout(stop, 1500);
-  const now = performance.now();
-  frames = [...frames.filter((time) => now - time < 2000), now];
-  const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
-  if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
-  drawCards(value.faces);
-  const count = value.faces.length, found = count === 0 ? 'no face' : count === 1 ? '1 face' : count + ' faces';
-  status.textContent = value.error ?? `${rate.toFixed(0)} frames/s · ${value.ms.toFixed(0)} ms per frame · ${found}`;
-});
-"""
 
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -621,79 +574,9 @@ THEME = gr.themes.Soft(
     slider_color="*primary_600",
 )
 
-CSS = """
-.gradio-container { --color-accent: var(--primary-700); }
-.dark .gradio-container { --color-accent: var(--primary-400); }
-.gradio-container .html-container { padding: 0; }
-.icon-button-wrapper:not(:has(button)) { display: none; }
-.fm-header h1 { font-size: 1.9rem; font-weight: 700; margin: .4rem 0 .1rem; letter-spacing: -.02em; }
-.fm-header p { margin: 0; color: var(--body-text-color-subdued); }
-.fm-notice { margin-top: .8rem; padding: .7rem 1rem; border-left: 4px solid var(--color-accent);
-  border-radius: var(--radius-md);
-  background: var(--block-background-fill); font-size: .9rem; line-height: 1.45; color: var(--body-text-color); }
-.fm-message { padding: 2rem 1rem; text-align: center; border: 1px dashed var(--border-color-primary);
-  border-radius: var(--radius-lg);
-  background: var(--block-background-fill); color: var(--body-text-color); }
-.fm-message p { margin: .3rem 0 0; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
-.fm-warning { border: 1px solid #d97706; }
-.fm-error { border: 1px solid #dc2626; }
-.fm-summary { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin-bottom: .8rem;
-  color: var(--body-text-color); }
-.fm-summary span { color: var(--body-text-color-subdued); }
-.fm-download { margin-left: auto; padding: .4rem .9rem; border-radius: var(--radius-md); text-decoration: none;
-  border: 1px solid var(--border-color-primary); background: var(--block-background-fill);
-  color: var(--body-text-color); }
-.fm-download:hover { border-color: var(--color-accent); }
-.fm-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: .8rem;
-  align-items: start; }
-.fm-scroll { max-height: 75vh; overflow-y: auto; padding: .2rem; }
-.fm-more summary { cursor: pointer; padding: .8rem .2rem; font-weight: 600; color: var(--body-text-color); }
-.fm-card { padding: .9rem; border-radius: var(--radius-lg); background: var(--block-background-fill);
-  color: var(--body-text-color);
-  box-shadow: var(--shadow-drop); border: 1px solid var(--border-color-primary); }
-.fm-card header { display: flex; gap: .8rem; align-items: center; }
-.fm-card img { width: 72px; height: 72px; object-fit: cover; border-radius: var(--radius-md); margin: 0; }
-.fm-card small { color: var(--body-text-color-subdued); }
-.fm-card p { margin: 0; }
-.fm-card dl { margin: .7rem 0 0; font-size: .9rem; }
-.fm-card dl div { display: flex; gap: .6rem; margin: .15rem 0; }
-.fm-card dt { flex: 0 0 4.6rem; color: var(--body-text-color-subdued); }
-.fm-card dd { margin: 0; }
-.fm-bars { list-style: none; margin: .7rem 0 0; padding: 0; font-size: .8rem; }
-.fm-bars li { display: grid; grid-template-columns: 4.6rem 1fr 2.6rem; gap: .6rem; align-items: center; margin: .2rem 0;
-  color: var(--body-text-color-subdued); }
-.fm-bars li > span:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-.fm-bars i { display: block; height: .5rem; border-radius: 99px; background: var(--border-color-primary); }
-.fm-bars i i { background: var(--neutral-400); transition: width .15s linear; }
-.fm-bars .fm-top { color: var(--body-text-color); font-weight: 600; }
-.fm-bars .fm-top i i { background: var(--color-accent); }
-.fm-status { margin-bottom: .8rem; font-variant-numeric: tabular-nums; color: var(--body-text-color); }
-.fm-live { min-height: 300px; align-content: start; padding: 2px; }
-@media (min-width: 900px) { .fm-live { max-height: 75vh; overflow-y: auto; } }
-#fm-webcam { aspect-ratio: 4 / 3; max-height: 75vh; }
-#fm-webcam .wrap:has(> video) { position: relative; }
-.fm-overlay { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
-.fm-overlay rect { fill: none; stroke: #2dd4bf; stroke-width: 3px; vector-effect: non-scaling-stroke; }
-.fm-overlay text { fill: #fff; font-weight: 700; stroke: #0f172a; stroke-linejoin: round; paint-order: stroke; }
-#fm-options { align-items: center; }
-@media (max-width: 640px) {
-  #fm-picture, #fm-annotated { height: 300px !important; }
-  #fm-annotated:has(.empty) { display: none; }
-  .fm-bars li { grid-template-columns: 5rem 1fr 2.6rem; }
-}
-.fm-table { overflow-x: auto; border-radius: var(--radius-lg); background: var(--block-background-fill);
-  box-shadow: var(--shadow-drop); }
-.fm-table table { width: 100%; border-collapse: collapse; font-size: .9rem; color: var(--body-text-color); }
-.fm-table th, .fm-table td { padding: .6rem .9rem; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--border-color-primary); }
-.gr-accordion .prose :is(th, td) { border-color: var(--border-color-primary) !important; }
-.fm-table mark { padding: .05rem .5rem; border-radius: 99px; font-size: .75rem; background: #115e59; color: #fff;
-  white-space: nowrap; }
-"""
-
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
-    "css": CSS,
+    "css": _page("app.css"),
     "run_history": False,
     "ssr_mode": False,
     "max_file_size": "32mb",
@@ -702,6 +585,27 @@ LAUNCH: dict[str, Any] = {
 
 
 # ---------------------------------------------------------------- start
+
+
+def launch(demo: gr.Blocks, analyzer: Analyzer, **options: Any) -> str:
+    """Serve the page, its endpoints and ``/health``.
+
+    Args:
+        demo: What `build_demo` made around `analyzer`.
+        analyzer: Its models are named by ``/health``.
+        options: Further arguments of `gr.Blocks.launch`.
+
+    Returns:
+        The address, when the server was stopped, or at once with ``prevent_thread_lock=True``.
+    """
+
+    def health() -> JSONResponse:
+        # The analyzer came with its models loaded; what may still be missing, or gone again, is the queue.
+        status = {"status": "ready" if demo.is_running else "not ready", "models": dict(analyzer.models)}
+        return JSONResponse(status, 200 if demo.is_running else 503)
+
+    routes = [APIRoute("/health", health)]
+    return demo.launch(**LAUNCH, app_kwargs={"routes": routes}, **options)[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -735,7 +639,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         analyzer.warmup()
     except FaceModelsError as error:
         parser.exit(1, f"app.py: {error}\n")
-    build_demo(analyzer, limits).launch(server_name=options.host, server_port=options.port, **LAUNCH)
+    # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    launch(build_demo(analyzer, limits), analyzer, server_name=options.host, server_port=options.port)
 
 
 if __name__ == "__main__":

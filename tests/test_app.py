@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -84,9 +85,8 @@ def serving(analyzer: app.Analyzer, limits: app.Limits | None = None) -> Iterato
     """The app around an analyzer, on a free port: yields its address."""
     demo = app.build_demo(analyzer, limits or app.Limits())
     # Gradio looks for a free port from 7860 on; another test run may be doing the same.
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.LAUNCH)
     try:
-        yield url
+        yield app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     finally:
         demo.close(verbose=False)
 
@@ -352,12 +352,17 @@ def client(analyzer: FakeAnalyzer, tmp_path_factory: pytest.TempPathFactory) -> 
             yield client
 
 
-def test_the_api_is_these_three_endpoints(client: Client) -> None:
+def test_the_api_is_these_endpoints(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert api["unnamed_endpoints"] == {}
     arguments = {name: [p["parameter_name"] for p in end["parameters"]] for name, end in api["named_endpoints"].items()}
     asked = ["image", "max_faces", "attributes"]
-    assert arguments == {"/analyze": asked, "/annotate": asked, "/models": []}
+    assert arguments == {
+        "/analyze": asked,
+        "/analyze_batch": ["images", *asked[1:]],
+        "/annotate": asked,
+        "/models": [],
+    }
     required = {
         p["parameter_name"] for p in api["named_endpoints"]["/analyze"]["parameters"] if not p["parameter_has_default"]
     }
@@ -384,6 +389,80 @@ def test_annotate_answers_a_picture_of_the_same_size(client: Client, photo: Path
         assert picture.format == "PNG"
         changed = np.abs(np.asarray(picture).astype(int) - read_image(photo)).max(axis=2) > 0
     assert changed.shape == astronaut.shape[:2] and 0 < changed.mean() < 0.5
+
+
+def test_a_batch_answers_in_order_and_a_bad_item_keeps_the_rest(
+    client: Client, analyzer: FakeAnalyzer, photo: Path, blank: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photo.read_bytes()[:3000])
+    images = [handle_file(blank), handle_file(broken), {"path": "/etc/hostname"}, handle_file(photo)]
+    empty, bad, stranger, good = client.predict(images, max_faces=2, attributes=["age"], api_name="/analyze_batch")
+    assert (empty["faces"], empty["error"], empty["width"]) == ([], None, 320)
+    assert bad["faces"] == [] and "broken.jpg" in bad["error"] and get_upload_folder() not in bad["error"]
+    assert stranger["faces"] == [] and "not a path of this machine" in stranger["error"]
+    assert good == client.predict(handle_file(photo), max_faces=2, attributes=["age"], api_name="/analyze")
+    assert {tuple(answer["models"]) for answer in (empty, bad, stranger, good)} == {("age",)}
+    assert client.predict([], api_name="/analyze_batch") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"images": "photo.jpg"}, "images must be a list of at most 100 uploaded files; got str 'photo.jpg'"),
+        ({"images": [None] * 101}, "got 101 of them"),
+        ({"images": [], "max_faces": 0}, "max_faces must be a whole number"),
+        ({"images": [], "attributes": []}, "attributes must be a list out of"),
+    ],
+)
+def test_a_wrong_batch_is_explained(client: Client, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(AppError) as caught:
+        client.predict(**arguments, api_name="/analyze_batch")
+    assert message in str(caught.value.message)
+
+
+def health(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_health_says_ready_only_when_the_app_is(analyzer: FakeAnalyzer) -> None:
+    demo = app.build_demo(analyzer)
+    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True)
+    try:
+        assert health(url) == (200, {"status": "ready", "models": analyzer.models})
+        demo.is_running = False
+        assert health(url) == (503, {"status": "not ready", "models": analyzer.models})
+    finally:
+        demo.close(verbose=False)
+
+
+def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
+    class SlowAnalyzer(FakeAnalyzer):
+        begun, going = threading.Event(), threading.Event()
+
+        def analyze(self, image: Any) -> Analysis:
+            self.begun.set()
+            assert self.going.wait(20)
+            return super().analyze(image)
+
+    slow = SlowAnalyzer()
+    with (
+        serving(slow, app.Limits(queue=1, analyses=1)) as url,
+        closing(Client(url, download_files=str(tmp_path), verbose=False)) as client,
+    ):
+        jobs = [client.submit(handle_file(photo), api_name="/analyze")]
+        assert slow.begun.wait(20)
+        jobs += [client.submit(handle_file(photo), api_name="/analyze") for _ in range(3)]
+        end = time.monotonic() + 20
+        while sum(job.done() for job in jobs) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        slow.going.set()
+        refused = [str(error) for job in jobs if (error := job.exception(timeout=20)) is not None]
+        assert refused == ["Queue is full! Please try again."] * 2
 
 
 def test_models_answers_every_spec(client: Client) -> None:
@@ -452,7 +531,7 @@ def test_pictures_are_deleted_in_time(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     demo = app.build_demo(analyzer)
     demo.delete_cache = (1, 1)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True)
     try:
         with closing(Client(url, download_files=str(tmp_path / "client"), verbose=False)) as client:
             client.predict(handle_file(photo), api_name="/annotate")
@@ -513,15 +592,23 @@ def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
 def test_python_app_py_serves_the_bundled_models(photo: Path, tmp_path: Path) -> None:
     port = free_port()
-    process = start(GRADIO_SERVER_PORT=str(port))
+    process = start(GRADIO_SERVER_PORT=str(port), GRADIO_TEMP_DIR=str(tmp_path / "gradio"))
     try:
         url = f"http://127.0.0.1:{port}/"
         wait_for(url, process)
         with closing(Client(url, download_files=str(tmp_path), verbose=False)) as client:
             [face] = client.predict(handle_file(photo), api_name="/analyze")["faces"]
-        assert face["emotion"]["label"] == "happy" and face["gender"]["label"] == "female"
+            assert face["emotion"]["label"] == "happy"
+            assert health(url)[0] == 200
+            # What was begun is finished when the system asks the app to stop, and then it is gone.
+            job = client.submit([handle_file(photo)] * 10, api_name="/analyze_batch")
+            while job.status().code.name not in ("PROCESSING", "FINISHED"):
+                time.sleep(0.01)
+            process.terminate()
+            assert len(job.result(timeout=20)) == 10
+        assert process.wait(timeout=20) == 0
     finally:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=20)
 
 

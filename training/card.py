@@ -193,8 +193,8 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     return (
         f"`python -m training.train configs/{config.model} --data DIR`: {config.network} from {start}{frozen}; "
         f"{measured['epochs']} epochs ({_chosen(measured)}) of AdamW (peak {config.learning_rate:g}, cosine), "
-        f"batch {config.batch_size}, moving average of the weights ({config.ema}). Temperatures folded into the logits, chosen on validation: "
-        f"{temperatures}."
+        f"batch {config.batch_size}, moving average of the weights ({config.ema}). "
+        f"Temperatures folded into the logits, chosen on validation: {temperatures}."
     )
 
 

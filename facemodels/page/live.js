@@ -1,0 +1,98 @@
+// The webcam tab: draws each answer of the stream. Boxes in an SVG over Gradio's video (its viewBox fits as the video
+// does), and bars in cards that live as long as their face's id, so that CSS can ease them.
+// Gradio runs this when the part of the page is there, with `element`, `props` and `watch`.
+
+const status = element.querySelector('output'), list = element.querySelector('.fm-live');
+const title = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
+const percent = (score) => Math.round(score * 100) + '%';
+const node = (tag, parent, attributes = {}) => {
+  const svg = ['svg', 'g', 'rect', 'text'].includes(tag);
+  const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  parent?.append(made);
+  return made;
+};
+const overlay = node('svg', null, {class: 'fm-overlay', 'aria-hidden': 'true'});
+const mostCards = 6;
+let frames = [], idle;
+
+const facts = (face) => [
+  face.age && Math.round(face.age.value) + ' ± ' + Math.round(face.age.error) + ' years',
+  face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
+].filter(Boolean).join(' · ');
+
+const drawBoxes = (value, video) => {
+  if (overlay.parentNode !== video.parentNode) video.parentNode.append(overlay);
+  overlay.setAttribute('viewBox', `0 0 ${value.width} ${value.height}`);
+  // 14 pixels on the screen, in pixels of the frame
+  const size = 14 * Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
+  overlay.replaceChildren();
+  for (const {box, emotion, age, track_id: id} of value.faces) {
+    const group = node('g', overlay, {'data-id': id});
+    node('rect', group, {x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1, rx: size / 3});
+    const place = {x: box.x1, y: Math.max(box.y1 - size / 2, size), 'font-size': size, 'stroke-width': size / 4};
+    const words = [emotion && title(emotion.label), age && Math.round(age.value)].filter(Boolean).join(', ');
+    node('text', group, place).textContent = '#' + id + (box.x2 - box.x1 > 7 * size ? ' ' + words : '');
+  }
+};
+
+const drawCards = (faces) => {
+  const cards = new Map([...list.children].map((card) => [card.dataset.id, card]));
+  for (const face of faces.slice(0, mostCards)) {
+    let card = cards.get(String(face.track_id));
+    cards.delete(String(face.track_id));
+    if (!card) {
+      card = node('article', list, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': 'Face ' + face.track_id});
+      node('b', card);
+      node('p', card);
+      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': 'Emotion scores'});
+      for (const label of Object.keys(face.emotion?.scores ?? {})) {
+        const row = node('li', bars, {'data-label': label});
+        node('span', row).textContent = title(label);
+        node('i', node('i', row, {'aria-hidden': 'true'}));
+        node('span', row);
+      }
+    }
+    card.querySelector('b').textContent = '#' + face.track_id + ' ' + (face.emotion ? title(face.emotion.label) : '');
+    card.querySelector('p').textContent = facts(face);
+    for (const row of card.querySelectorAll('li')) {
+      const score = face.emotion?.scores[row.dataset.label] ?? 0;
+      row.classList.toggle('fm-top', row.dataset.label === face.emotion?.label);
+      row.querySelector('i > i').style.width = score * 100 + '%';
+      row.lastChild.textContent = percent(score);
+    }
+  }
+  for (const card of cards.values()) card.remove();
+};
+
+const cameraTrouble = {
+  NotAllowedError: 'The camera is blocked. Allow it for this page (the sign beside the address), then click again.',
+  NotFoundError: 'No camera was found. Connect one, then click again.',
+  NotReadableError: 'The camera is in use by another program. Close it there, then click again.',
+};
+window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these pass without a word
+  if (!(event.reason?.name in cameraTrouble)) return;
+  status.textContent = cameraTrouble[event.reason.name];
+  event.preventDefault();
+});
+
+const stop = () => {
+  frames = [];
+  overlay.replaceChildren();
+  list.replaceChildren();
+  status.textContent = 'Paused. Press Record, or wait for a free place.';
+};
+
+watch('value', () => {
+  const value = props.value, video = document.querySelector('#fm-webcam video');
+  if (!value || !video) return;
+  clearTimeout(idle);
+  idle = setTimeout(stop, 1500);
+  const now = performance.now();
+  frames = [...frames.filter((time) => now - time < 2000), now];
+  const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
+  if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
+  drawCards(value.faces);
+  const count = value.faces.length, found = count === 0 ? 'no face' : count === 1 ? '1 face' : count + ' faces';
+  status.textContent = value.error ?? `${rate.toFixed(0)} frames/s · ${value.ms.toFixed(0)} ms per frame · ${found}`;
+});
