@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from facemodels.registry import ModelSpec
+from facemodels.registry import Head, ModelSpec
 from training.config import Config
 
 TEMPLATE = Path(__file__).parent.parent / "model_cards" / "_template.md"
@@ -104,7 +106,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any]) -> str
         if "latency_ms" in measured
         else "not measured",
         datasets=", ".join(spec.datasets),
-        attributes=repr(spec.attributes),
+        attributes=json.dumps(spec.attributes),
         pins=", ".join(f'"{attribute}": "{spec.id}"' for attribute in spec.attributes),
         prints=", ".join(_print_of(attribute) for attribute in spec.attributes),
         metrics_table=_metrics_table(spec),
@@ -116,7 +118,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any]) -> str
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
 
-def _eval_result(spec: ModelSpec, row: dict[str, Any]) -> EvalResult:
+def _eval_result(spec: ModelSpec, row: Mapping[str, Any]) -> EvalResult:
     dataset, _, split = row["dataset"].partition(" ")
     return EvalResult(
         task_type="image-classification",
@@ -132,7 +134,7 @@ def _eval_result(spec: ModelSpec, row: dict[str, Any]) -> EvalResult:
     )
 
 
-def _answers(head) -> str:
+def _answers(head: Head) -> str:
     return "a distribution over 0..100 years" if head.kind == "age" else ", ".join(head.labels)
 
 

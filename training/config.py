@@ -79,9 +79,11 @@ class Config:
 
 def config_from(data: Mapping[str, Any]) -> Config:
     """A config from plain data, as from `Config.to_dict` (JSON turns tuples into lists, this turns them back)."""
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    augment = {key: tuple(value) if isinstance(value, list) else value for key, value in data["augment"].items()}
-    return Config(**{**values, "augment": Augment(**augment)})
+
+    def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+    return Config(**{**tuples(data), "augment": Augment(**tuples(data["augment"]))})
 
 
 def load_config(path: str | Path) -> Config:

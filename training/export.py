@@ -109,7 +109,7 @@ def save_tflite(keras_file: Path, path: Path) -> None:
     signature = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
 
     @tf.function(input_signature=[signature])
-    def serve(image):
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return model(image, training=False)
 
     with tempfile.TemporaryDirectory() as folder:

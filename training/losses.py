@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from keras import ops
+from keras import KerasTensor, ops
 
 
-def partial_label_crossentropy(target, probabilities):
+def partial_label_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> KerasTensor:
     """Cross-entropy for targets as `datasets` makes them.
 
     A row that sums to one is a distribution to match: ``-sum(t * log p)``. A row of several ones is a set that holds

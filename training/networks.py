@@ -10,8 +10,9 @@ import importlib.util
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
@@ -87,7 +88,9 @@ def build(
     return keras.Model(image, outputs, name=network)
 
 
-def efficientnet_lite0(x, *, upsample: int = 1, width: float = 1.0, head_width: int = 1280):
+def efficientnet_lite0(
+    x: keras.KerasTensor, *, upsample: int = 1, width: float = 1.0, head_width: int = 1280
+) -> keras.KerasTensor:
     """EfficientNet-Lite0: no squeeze-excite, ReLU6, so that it stays exact and fast in LiteRT and int8.
 
     Args:
@@ -101,7 +104,16 @@ def efficientnet_lite0(x, *, upsample: int = 1, width: float = 1.0, head_width: 
     def channels(count: int) -> int:
         return count if width == 1.0 else max(8, int(count * width + 4) // 8 * 8)
 
-    def conv_bn(x, filters: int, kernel: int, stride: int, name: str, *, act: bool = True, depthwise: bool = False):
+    def conv_bn(
+        x: keras.KerasTensor,
+        filters: int,
+        kernel: int,
+        stride: int,
+        name: str,
+        *,
+        act: bool = True,
+        depthwise: bool = False,
+    ) -> keras.KerasTensor:
         if depthwise:
             x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_conv")(x)
         else:
@@ -128,7 +140,9 @@ def efficientnet_lite0(x, *, upsample: int = 1, width: float = 1.0, head_width: 
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
 
-def vgg16(x, *, width: float = 1.0, dense: int = 256, l2: float = 1e-4, dropout: float = 0.3):
+def vgg16(
+    x: keras.KerasTensor, *, width: float = 1.0, dense: int = 256, l2: float = 1e-4, dropout: float = 0.3
+) -> keras.KerasTensor:
     """VGG16: thirteen 3x3 convolutions in five blocks, here with batch normalization, as the ancestor fine-tuned it.
 
     Args:
@@ -151,7 +165,7 @@ def vgg16(x, *, width: float = 1.0, dense: int = 256, l2: float = 1e-4, dropout:
     return layers.Dense(dense, "relu", kernel_regularizer=regularizers.L2(l2), name="head_dense")(x)
 
 
-NETWORKS = {"efficientnet_lite0": efficientnet_lite0, "vgg16": vgg16}
+NETWORKS: dict[str, Callable[..., keras.KerasTensor]] = {"efficientnet_lite0": efficientnet_lite0, "vgg16": vgg16}
 
 
 def load_imagenet_lite0(model: keras.Model) -> int:
@@ -211,11 +225,11 @@ def _torch_name(layer: str) -> str | None:
 class _ArrayUnpickler(pickle.Unpickler):
     """Opens the old single-file format of PyTorch as plain arrays and refuses every other kind of object."""
 
-    def __init__(self, file, storages: dict[str, tuple[list, str]]):
+    def __init__(self, file: BinaryIO, storages: dict[str, tuple[str, int]]) -> None:
         super().__init__(file)
         self._storages = storages
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -224,7 +238,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             return name
         raise pickle.UnpicklingError(f"refusing {module}.{name}: only arrays are read from a weights file")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> Any:
         _, kind, key, _, count = pid[:5]
         self._storages[key] = (kind, count)
         return key
@@ -242,7 +256,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     Raises:
         pickle.UnpicklingError: If the file holds anything but arrays.
     """
-    storages: dict[str, tuple[list, str]] = {}
+    storages: dict[str, tuple[str, int]] = {}
     with path.open("rb") as file:
         for _ in range(3):  # magic number, protocol, system information
             _ArrayUnpickler(file, storages).load()

@@ -40,7 +40,7 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return max(1, len(self.images) // self.config.batch_size)
 
-    def __getitem__(self, step: int):
+    def __getitem__(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         rows = self.order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
         rng = np.random.default_rng((self.config.seed, self.epoch, step))
         size = self.config.input_size
