@@ -32,6 +32,7 @@ def test_python_blocks_run(code: str, photo: Path, tmp_path: Path, monkeypatch: 
 def test_command_lines_run(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
+    (tmp_path / "facemodels").symlink_to(ROOT / "facemodels")  # the lines are meant for the top of the project
     for path in ("photo.jpg", "photos/one.jpg"):
         (tmp_path / path).write_bytes(photo.read_bytes())
     lines = [line for line in SHELL if line.startswith("python -m facemodels ")]
