@@ -7,6 +7,7 @@ the start. The page's style sheet and scripts are files of their own, in `facemo
 # No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
 import argparse
 import base64
+import csv
 import functools
 import html
 import io
@@ -15,7 +16,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -30,15 +31,18 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
 from facemodels import FaceAnalyzer, FaceTracker, annotate, list_models, read_image
+from facemodels.cli import CSV_COLUMNS, csv_row
+from facemodels.detectors import DETECTORS, FaceDetector, YuNet
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.registry import WEIGHTS, ModelSpec
-from facemodels.types import ATTRIBUTES, Analysis, Classification, Face
+from facemodels.types import ATTRIBUTES, Analysis, Box, Classification, Face
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PAGE = WEIGHTS.parent / "page"  # style sheet and scripts
 MAX_FACES = 1000  # the most that a caller may ask for
+MIN_SCORE = 0.6  # least confidence of a detected face, unless the visitor chooses another
 MAX_IMAGES = 100  # in one call of /analyze_batch
 FIRST_FACES = 12  # cards shown at once; the others unfold
 SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
@@ -51,7 +55,10 @@ class Analyzer(Protocol):
     @property
     def models(self) -> Mapping[str, str]: ...
 
-    def analyze(self, image: Any) -> Analysis: ...
+    @property
+    def detector(self) -> str | None: ...
+
+    def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis: ...
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,18 @@ def check_attributes(value: Any, offered: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def check_detection(detector: Any, min_score: Any, detectors: Iterable[str]) -> None:
+    """Whether the visitor's choice of detector and least confidence can be had.
+
+    Raises:
+        ArgumentError: If it cannot.
+    """
+    if not isinstance(detector, str) or detector not in detectors:
+        raise ArgumentError(f"detector must be one of {', '.join(detectors)}; got {_short(detector)}")
+    if isinstance(min_score, bool) or not isinstance(min_score, (int, float)) or not 0 <= min_score <= 1:
+        raise ArgumentError(f"the minimum score must be a number within 0..1; got {_short(min_score)}")
+
+
 def _short(value: Any) -> str:
     """The type and the beginning of a value, for an error message."""
     text = repr(value)
@@ -127,8 +146,21 @@ def _short(value: Any) -> str:
 # ---------------------------------------------------------------- handlers: plain functions of their arguments
 
 
-def look(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tuple[np.ndarray, Analysis]:
+def look(
+    analyzer: Analyzer,
+    image: Any,
+    max_faces: Any,
+    attributes: Any,
+    analyze: Callable[[np.ndarray], Analysis] | None = None,
+) -> tuple[np.ndarray, Analysis]:
     """Check the arguments, read the picture and analyze it.
+
+    Args:
+        analyzer: Answers the attributes.
+        image: The uploaded file.
+        max_faces: See `check_max_faces`.
+        attributes: See `check_attributes`.
+        analyze: Takes the place of the analyzer's own `analyze`.
 
     Returns:
         The picture, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes.
@@ -137,16 +169,38 @@ def look(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tup
         FaceModelsError: If an argument or the picture is refused.
     """
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
-    path = check_image(image)
-    try:
-        pixels = read_image(path)
-    except ImageError as error:  # the visitor knows the file by its own name, not by its place on this machine
-        raise ImageError(str(error).replace(str(path), image.get("orig_name") or path.name)) from error
-    analysis = analyzer.analyze(pixels)
+    pixels = read_upload(image)
+    analysis = (analyze or analyzer.analyze)(pixels)
     unwanted = {name: None for name in ATTRIBUTES if name not in wanted}
     faces = tuple(face.replace(**unwanted) for face in analysis.faces[:limit])
     models = {name: model for name, model in analysis.models.items() if name in wanted}
     return pixels, replace(analysis, faces=faces, models=models)
+
+
+def analyze_found(analyzer: Analyzer, detector: FaceDetector, min_score: float, pixels: np.ndarray) -> Analysis:
+    """Analyze the faces that another detector finds."""
+    found = detector.detect(pixels, min_score)
+    analysis = analyzer.analyze(pixels, boxes=[face.box for face in found])
+    faces = (face.replace(score=at.score, landmarks=at.landmarks) for face, at in zip(analysis, found, strict=True))
+    return replace(analysis, faces=tuple(faces))
+
+
+def read_upload(image: Any) -> np.ndarray:
+    """The pixels of an uploaded file.
+
+    Raises:
+        FaceModelsError: If it is no upload, or no image.
+    """
+    path = check_image(image)
+    try:
+        return read_image(path)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), file_name(image))) from error
+
+
+def file_name(image: Mapping[str, Any]) -> str:
+    """The name under which the visitor knows an upload, not its place on this machine."""
+    return image.get("orig_name") or Path(image["path"]).name
 
 
 def look_at_all(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any) -> list[Analysis]:
@@ -173,17 +227,37 @@ def look_at_all(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any
     return analyses
 
 
-def show(analyzer: Analyzer, image: Any, max_faces: Any, attributes: Any) -> tuple[str | None, str]:
-    """The image tab: the annotated picture's file and the cards; what is refused becomes a message in their place."""
+def show(
+    analyzer: Analyzer,
+    detectors: Mapping[str, FaceDetector],
+    image: Any,
+    max_faces: Any,
+    attributes: Any,
+    detector: Any,
+    min_score: Any,
+) -> tuple[str | None, str, Analysis | None]:
+    """The image tab: the annotated picture's file, the cards, and what they show; a refusal becomes a message."""
     if image is None:
-        return None, EMPTY
+        return None, EMPTY, None
     if attributes == []:
-        return None, message_html("Nothing to answer", "Choose at least one attribute.", "warning")
+        return None, message_html("Nothing to answer", "Choose at least one attribute.", "warning"), None
     try:
-        pixels, analysis = look(analyzer, image, max_faces, attributes)
+        analyze = None
+        if (detector, min_score) != (analyzer.detector, MIN_SCORE):
+            check_detection(detector, min_score, detectors)
+            analyze = functools.partial(analyze_found, analyzer, detectors[detector], min_score)
+        pixels, analysis = look(analyzer, image, max_faces, attributes, analyze)
     except FaceModelsError as error:
-        return None, message_html("This did not work", str(error), "error")
-    return save_picture(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE), analysis_html(analysis, pixels)
+        return None, message_html("This did not work", str(error), "error"), None
+    picture = save_picture(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE)
+    return picture, analysis_html(analysis, pixels, file_name(image)), analysis
+
+
+def draw(image: Any, analysis: Analysis | None) -> str | None:
+    """The annotated picture as a PNG in full size, for download."""
+    if analysis is None:
+        return None
+    return save_picture(annotate(read_upload(image), analysis.faces), "png")
 
 
 def follow(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
@@ -258,8 +332,8 @@ def message_html(title: str, text: str, kind: str = "info") -> str:
 EMPTY = message_html("No picture yet", "Drop a photo, paste one, or take a snapshot: the faces in it will appear here.")
 
 
-def analysis_html(analysis: Analysis, pixels: np.ndarray) -> str:
-    """What was found: a summary with the JSON to download, and a card per face."""
+def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str) -> str:
+    """What was found in the file of this name: a summary with the downloads, a card per face, and a table."""
     count = len(analysis)
     if not count:
         text = (
@@ -274,13 +348,67 @@ def analysis_html(analysis: Analysis, pixels: np.ndarray) -> str:
                 f'<details class="fm-more"><summary>Show {len(rest)} more {_plural("face", len(rest))}</summary>'
                 f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
             )
-    data = (
-        "data:application/json;base64," + base64.b64encode(json.dumps(analysis.to_dict(), indent=2).encode()).decode()
+    if count > 1:
+        found += (
+            f'<details class="fm-more"><summary>All {count} faces in a table</summary>{faces_table(analysis)}</details>'
+        )
+    stem = html.escape(Path(name).stem)
+    links = (
+        _download("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2))
+        + _download("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name))
+        + '<button class="fm-download" data-action="png" aria-label="Download the annotated picture">PNG</button>'
     )
     return (
-        f'<div class="fm-summary" role="status"><b>{count or "No"} {_plural("face", count)}</b>'
+        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}">'
+        f"<b>{count or 'No'} {_plural('face', count)}</b>"
         f"<span>in {analysis.width} × {analysis.height} pixels</span>"
-        f'<a class="fm-download" download="faces.json" href="{data}">Download JSON</a></div>{found}'
+        f'<span class="fm-downloads">Download {links}</span></div>{found}'
+    )
+
+
+def _download(name: str, file: str, kind: str, text: str) -> str:
+    """A link that saves a text as a file."""
+    data = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="Download {name}">{name}</a>'
+
+
+def csv_text(analysis: Analysis, name: str) -> str:
+    """A row per face, in the columns of the command line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"source": name, "face": place, **csv_row(face)} for place, face in enumerate(analysis, 1))
+    return text.getvalue()
+
+
+def faces_table(analysis: Analysis) -> str:
+    """All faces, a row each, with the columns that were asked for."""
+    columns: dict[str, Callable[[Face], str]] = {"Found": lambda face: f"{face.score:.0%}"}
+    for name in analysis.models:
+        columns[name.capitalize()] = _age if name == "age" else functools.partial(_best, name)
+    columns["Place, pixels"] = lambda face: (
+        f"{face.box.width:.0f} × {face.box.height:.0f} at {face.box.x1:.0f}, {face.box.y1:.0f}"
+    )
+    rows = ((str(place), *(cell(face) for cell in columns.values())) for place, face in enumerate(analysis, 1))
+    return table_html("All faces", ("Face", *columns), rows)
+
+
+def _age(face: Face) -> str:
+    return f"{face.age.value:.0f} ± {face.age.error:.0f}" if face.age else ""
+
+
+def _best(attribute: str, face: Face) -> str:
+    value: Classification | None = getattr(face, attribute)
+    return f"{_name(value.label)} {value.score:.0%}" if value else ""
+
+
+def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table that scrolls by itself where the page is narrow; cells are HTML."""
+    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="fm-table" tabindex="0" role="region" aria-label="{name}">'
+        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -288,7 +416,7 @@ def face_html(face: Face, place: int, pixels: np.ndarray) -> str:
     """The card of one face: its crop and what the models perceive."""
     facts = []
     if face.age is not None:
-        facts.append(("Age", f"{face.age.value:.0f} ± {face.age.error:.0f} years"))
+        facts.append(("Age", f"{_age(face)} years"))
     for name, value in (("Gender", face.gender), ("Ethnicity", face.ethnicity)):
         if value is not None:
             facts.append((name, _top_scores(value)))
@@ -297,8 +425,10 @@ def face_html(face: Face, place: int, pixels: np.ndarray) -> str:
         f"<b>{_name(face.emotion.label)}</b> {face.emotion.score:.0%}" if face.emotion else f"Found, {face.score:.0%}"
     )
     bars = bars_html(face.emotion) if face.emotion else ""
+    place_of = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
     return (
-        f'<article class="fm-card" aria-label="Face {place}"><header>'
+        f'<article class="fm-card" aria-label="Face {place}" tabindex="-1" data-face="{place}" data-box="{place_of}">'
+        "<header>"
         f'<img src="{thumbnail(face, pixels)}" alt="Face {place}, cut from the picture" width="72" height="72">'
         f"<div><small>Face {place}</small><p>{headline}</p></div></header>"
         f"<dl>{rows}</dl>{bars}</article>"
@@ -340,12 +470,8 @@ def models_html(specs: Sequence[ModelSpec], used: Sequence[str]) -> str:
             html.escape(spec.license_name or spec.license),
             figures or "–",
         )
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Model", "Version", "Answers", "Licence", "Measured"))
-    return (
-        '<div class="fm-table" tabindex="0" role="region" aria-label="Models">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+        rows.append(cells)
+    return table_html("Models", ("Model", "Version", "Answers", "Licence", "Measured"), rows)
 
 
 def _figure(row: Mapping[str, Any]) -> str:
@@ -395,7 +521,6 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
     Returns:
         The Blocks, with its queue set up; `launch` starts it.
     """
-    offered = list(analyzer.models)
     specs = list_models()
 
     @answers_errors
@@ -424,7 +549,7 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
         gr.HTML(HEADER, apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Image"):
-                _image_tab(analyzer, offered, limits)
+                _image_tab(analyzer, limits)
             with gr.Tab("Webcam"):
                 _webcam_tab(analyzer, limits)
             with gr.Tab("Models"):
@@ -441,7 +566,10 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
     return demo.queue(max_size=limits.queue)
 
 
-def _image_tab(analyzer: Analyzer, offered: list[str], limits: Limits) -> None:
+def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
+    offered = list(analyzer.models)
+    # Those that can run here without a download.
+    detectors = {name: make() for name, make in DETECTORS.items() if name != "yunet" or YuNet.is_here()}
     with gr.Row(equal_height=True):
         picture = gr.Image(
             label="Picture",
@@ -464,19 +592,32 @@ def _image_tab(analyzer: Analyzer, offered: list[str], limits: Limits) -> None:
         attributes = gr.CheckboxGroup(
             [(name.capitalize(), name) for name in offered], value=offered, label="Attributes", scale=4, min_width=280
         )
-        max_faces = gr.Slider(1, 100, value=50, step=1, label="Maximum faces", scale=3, min_width=200)
-        button = gr.Button("Analyze", variant="primary", scale=2, min_width=140)
-    results = gr.HTML(EMPTY, elem_id="fm-results", apply_default_css=False)
+        button = gr.Button("Analyze", variant="primary", scale=1, min_width=140)
+    with gr.Accordion("Options", open=False), gr.Row():
+        max_faces = gr.Slider(1, 100, value=50, step=1, label="Maximum faces", min_width=200)
+        detector = gr.Dropdown(
+            list(dict.fromkeys((str(analyzer.detector), *detectors))), label="Detector", min_width=200
+        )
+        min_score = gr.Slider(0.3, 0.95, value=MIN_SCORE, step=0.05, label="Minimum score of a face", min_width=200)
+    results = gr.HTML(EMPTY, js_on_load=_page("faces.js"), elem_id="fm-results", apply_default_css=False)
+    shown = gr.State(None)  # what `results` shows; this visitor's own
+    file = gr.DownloadButton(visible="hidden", elem_id="fm-file")
+    shared: dict[str, Any] = {
+        "preprocess": False,  # `read_image` opens the upload, so that every picture goes the same way
+        "concurrency_id": "analyze",
+        "concurrency_limit": limits.analyses,
+        "api_visibility": "private",
+    }
     gr.on(
-        [picture.change, attributes.input, max_faces.release, button.click],
-        functools.partial(show, analyzer),
-        [picture, max_faces, attributes],
-        [annotated, results],
-        preprocess=False,  # `read_image` opens the upload, so that every picture goes the same way
+        [picture.change, attributes.input, max_faces.release, detector.input, min_score.release, button.click],
+        functools.partial(show, analyzer, detectors),
+        [picture, max_faces, attributes, detector, min_score],
+        [annotated, results, shown],
         trigger_mode="always_last",
-        concurrency_id="analyze",
-        concurrency_limit=limits.analyses,
-        api_visibility="private",
+        **shared,
+    )
+    results.png(answers_errors(draw), [picture, shown], file, **shared).success(
+        None, js="() => document.querySelector('#fm-file').click()"
     )
 
 
@@ -539,6 +680,9 @@ MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, me
 
 LIVE_HTML = """
 <div class="fm-status"><output>Allow the camera, then press Record.</output></div>
+<figure class="fm-plot"><figcaption>Emotions over time <span></span></figcaption>
+<svg preserveAspectRatio="none" role="img" aria-label="A line per emotion: the mean of the faces in view"></svg>
+<ul aria-label="Emotions seen so far"></ul></figure>
 <div class="fm-cards fm-live" tabindex="0" role="region" aria-label="Faces now"></div>
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -16,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -27,7 +29,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, FaceTracker, list_models, read_image
+from facemodels import Analysis, Box, Classification, Estimate, Face, FaceTracker, annotate, list_models, read_image
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.registry import EMOTIONS, ETHNICITIES, WEIGHTS
 from facemodels.types import ATTRIBUTES
@@ -47,17 +49,26 @@ class FakeAnalyzer:
 
     Args:
         copies: How many faces it reports at that place.
+        apart: Instead, how many faces it reports side by side, each as high as the picture.
     """
 
-    def __init__(self, copies: int = 1) -> None:
+    def __init__(self, copies: int = 1, apart: int = 0) -> None:
         self.models = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
+        self.detector = "fake"
         self.copies = copies
+        self.apart = apart
         self.calls = 0
 
-    def analyze(self, image: Any) -> Analysis:
+    def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis:
         self.calls += 1
         pixels = read_image(image)
         height, width = pixels.shape[:2]
+        if boxes is not None:
+            return Analysis(tuple(self._face(box, 0) for box in boxes), width, height, self.models)
+        if self.apart:
+            edges = np.linspace(0, width, self.apart + 1).tolist()
+            boxes = [Box(left, 0.0, right, float(height)) for left, right in itertools.pairwise(edges)]
+            return self.analyze(pixels, boxes=boxes)
         far = np.abs(pixels.astype(int) - np.median(pixels, axis=(0, 1))).max(axis=2) > 60
         if not far.any():
             return Analysis((), width, height, self.models)
@@ -203,34 +214,86 @@ def test_a_folder_is_no_image() -> None:
         app.look(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
 
 
+def show(
+    image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6, **detectors: Any
+) -> Any:
+    """The image tab's answer, with the usual settings."""
+    return app.show(FakeAnalyzer(), detectors, image, 50, list(attributes), detector, min_score)
+
+
 def test_show_annotates_and_describes(photo: Path) -> None:
-    picture, cards = app.show(FakeAnalyzer(), upload(photo), 50, list(ATTRIBUTES))
+    picture, cards, analysis = show(upload(photo))
     assert picture is not None and Path(picture).is_relative_to(get_upload_folder())
     with Image.open(picture) as shown:
         assert shown.format == "JPEG" and shown.size == (512, 512)
     for expected in ("1 face<", "<b>Happy</b> 50%", "31 ± 5 years", "Female", "East", 'src="data:image/jpeg;base64,'):
         assert expected in cards
     assert cards.count("<li") == len(EMOTIONS)
+    assert analysis == FakeAnalyzer().analyze(photo)
 
 
 def test_show_without_a_picture_invites() -> None:
-    assert app.show(FakeAnalyzer(), None, 50, list(ATTRIBUTES)) == (None, app.EMPTY)
+    assert show(None) == (None, app.EMPTY, None)
 
 
 def test_show_without_attributes_asks_for_one(photo: Path) -> None:
-    picture, message = app.show(FakeAnalyzer(), upload(photo), 50, [])
-    assert picture is None and "at least one attribute" in message
+    picture, message, analysis = show(upload(photo), [])
+    assert picture is None and analysis is None and "at least one attribute" in message
 
 
 def test_show_says_when_there_is_no_face(blank: Path) -> None:
-    picture, message = app.show(FakeAnalyzer(), upload(blank), 50, list(ATTRIBUTES))
-    assert picture is not None and "No face found" in message
-    assert json.loads(downloads(message)[0])["faces"] == []
+    picture, message, analysis = show(upload(blank))
+    assert picture is not None and "No face found" in message and len(analysis) == 0
+    assert json.loads(downloads(message)["blank.json"])["faces"] == []
+    assert len(downloads(message)["blank.csv"].splitlines()) == 1
 
 
 def test_show_turns_a_bad_file_into_a_message(bad_file: Path) -> None:
-    picture, message = app.show(FakeAnalyzer(), upload(bad_file), 50, list(ATTRIBUTES))
-    assert picture is None and 'role="alert"' in message
+    picture, message, analysis = show(upload(bad_file))
+    assert picture is None and analysis is None and 'role="alert"' in message
+
+
+class NoisyDetector:
+    """A detector that finds one box, surer or less sure."""
+
+    name = "noisy"
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        faces = [Face(Box(1, 2, 30, 40), 0.9, ((5.0, 9.0), (20.0, 9.0))), Face(Box(50, 50, 60, 60), 0.4)]
+        return [face for face in faces if face.score >= min_score]
+
+
+@pytest.mark.parametrize(("min_score", "count"), [(0.3, 2), (0.6, 1), (0.95, 0)])
+def test_another_detector_and_least_score_find_other_faces(photo: Path, min_score: float, count: int) -> None:
+    _, _, analysis = show(upload(photo), detector="noisy", min_score=min_score, noisy=NoisyDetector())
+    found = NoisyDetector().detect(np.zeros((9, 9, 3), np.uint8), min_score)
+    assert len(analysis) == count and analysis.models == FakeAnalyzer().models
+    for face, at in zip(analysis, found, strict=True):
+        assert (face.box, face.score, face.landmarks) == (at.box, at.score, at.landmarks)
+        assert face.emotion.label == "happy"
+
+
+@pytest.mark.parametrize(
+    ("detector", "min_score", "message"),
+    [
+        ("mtcnn", 0.6, "detector must be one of noisy; got str"),
+        (["noisy"], 0.6, "got list"),
+        ("noisy", 1.5, "must be a number within 0..1; got float 1.5"),
+        ("noisy", "high", "got str"),
+    ],
+)
+def test_a_wrong_detection_is_refused(photo: Path, detector: Any, min_score: Any, message: str) -> None:
+    picture, page, _ = show(upload(photo), detector=detector, min_score=min_score, noisy=NoisyDetector())
+    assert picture is None and message in page
+
+
+def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
+    analyzer = FakeAnalyzer()
+    path = app.draw(upload(photo), analyzer.analyze(photo))
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert np.array_equal(np.asarray(picture), annotate(read_image(photo), analyzer.analyze(photo)))
+    assert app.draw(upload(photo), None) is None
 
 
 def test_a_large_picture_is_shown_smaller() -> None:
@@ -242,26 +305,47 @@ def test_a_large_picture_is_shown_smaller() -> None:
         assert shown.size == (1920, 480) and full.size == (4000, 1000)
 
 
-def downloads(page: str) -> list[str]:
-    """What the download links of some HTML hold."""
-    links = re.findall(r'<a [^>]*download="[^"]+" href="data:application/json;base64,([^"]+)"', page)
-    return [base64.b64decode(link).decode() for link in links]
+def downloads(page: str) -> dict[str, str]:
+    """What the download links of some HTML hold, by file name."""
+    links = re.findall(r'<a [^>]*download="([^"]+)" href="data:[a-z/]+;base64,([^"]+)"', page)
+    return {name: base64.b64decode(link).decode() for name, link in links}
 
 
-def test_fifty_faces_stay_readable_and_the_download_is_the_whole_answer(astronaut: np.ndarray) -> None:
+def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astronaut: np.ndarray) -> None:
     analysis = FakeAnalyzer(copies=50).analyze(astronaut)
-    page = app.analysis_html(analysis, astronaut)
+    page = app.analysis_html(analysis, astronaut, "the party.jpg")
     first, _, rest = page.partition("<details")
     assert first.count("<article") == app.FIRST_FACES
     assert rest.count("<article") == 50 - app.FIRST_FACES and "Show 38 more faces" in rest
-    assert [json.loads(text) for text in downloads(page)] == [analysis.to_dict()]
+    files = downloads(page)
+    assert json.loads(files["the party.json"]) == analysis.to_dict()
+    rows = list(csv.DictReader(io.StringIO(files["the party.csv"])))
+    assert [row["face"] for row in rows] == [str(place) for place in range(1, 51)]
+    assert (rows[1]["source"], rows[1]["age"], rows[1]["gender"]) == ("the party.jpg", "32.4", "female")
+
+
+def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
+    box = Box(10, 20, 40, 60)
+    face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
+    page = app.faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}))
+    cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
+    assert cells[:6] == ["Face", "Found", "Age", "Gender", "Place, pixels", "1"]
+    assert cells[5:10] == ["1", "90%", "31 ± 5", "Female 75%", "30 × 40 at 10, 20"]
+    assert cells[10:] == ["2", "70%", "", "", "30 × 40 at 10, 20"]
 
 
 def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> None:
     odd = Classification.of({"<script>": 1.0})
     face = Face(Box(0, 0, 9, 9), emotion=odd, gender=odd, ethnicity=odd)
-    for page in (app.face_html(face, 1, astronaut), app.message_html("<script>", "<script>")):
+    analysis = Analysis((face, face), 512, 512, {"emotion": "e@1.0.0"})
+    for page in (
+        app.face_html(face, 1, astronaut),
+        app.message_html("<script>", "<script>"),
+        app.analysis_html(analysis, astronaut, '"<script>.jpg'),
+        app.faces_table(analysis),
+    ):
         assert "<script" not in page.lower() and "&lt;script&gt;" in page.lower()
+        assert 'download=""' not in page
 
 
 @pytest.mark.parametrize(
@@ -444,10 +528,10 @@ def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
     class SlowAnalyzer(FakeAnalyzer):
         begun, going = threading.Event(), threading.Event()
 
-        def analyze(self, image: Any) -> Analysis:
+        def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis:
             self.begun.set()
             assert self.going.wait(20)
-            return super().analyze(image)
+            return super().analyze(image, boxes=boxes)
 
     slow = SlowAnalyzer()
     with (

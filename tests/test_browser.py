@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import FaceAnalyzer
+from facemodels import FaceAnalyzer, annotate, read_image
 from facemodels.registry import WEIGHTS
 
 pytest.importorskip("playwright", reason="the page is tested with Playwright: pip install -e '.[dev]'")
@@ -160,15 +161,68 @@ def test_image_tab(
     page.wait_for_selector("#fm-annotated img")
     shoot(page, "image")
 
-    with page.expect_download() as download:
-        page.get_by_text("Download JSON").click()
-    saved = tmp_path / "faces.json"
-    download.value.save_as(saved)
-    assert json.loads(saved.read_text()) == analyzer.analyze(photo).to_dict()
+    analysis = analyzer.analyze(photo)
+    assert json.loads(download(page, "JSON", tmp_path)) == analysis.to_dict()
+    assert b"astronaut.jpg,1," in download(page, "CSV", tmp_path)
+    with Image.open(io.BytesIO(download(page, "PNG", tmp_path))) as picture:
+        assert np.array_equal(np.asarray(picture), annotate(read_image(photo), analysis))
 
     page.get_by_label("Emotion", exact=True).uncheck()
     page.wait_for_selector("#fm-results .fm-card:not(:has(li))")
     assert "31 ± 5 years" in page.inner_text("#fm-results .fm-card")
+
+
+def download(page: Any, name: str, folder: Path) -> bytes:
+    """What one of the download links under the picture saves."""
+    with page.expect_download() as waiting:
+        page.locator("#fm-results").get_by_text(name, exact=True).click()
+    waiting.value.save_as(folder / name)
+    return (folder / name).read_bytes()
+
+
+def test_a_face_is_chosen_in_the_picture_or_among_the_cards(open_page: Callable[..., Any], photo: Path) -> None:
+    with serving(FakeAnalyzer(apart=14)) as url:
+        page = open_page(url)
+        choose(page, photo)
+        boxes, cards = page.locator("#fm-annotated .fm-overlay rect"), page.locator("#fm-results .fm-card")
+        boxes.nth(13).wait_for()
+        assert boxes.count() == 14 and not cards.nth(13).is_visible()
+
+        # Each box lies where its face is in the shown picture.
+        frame, box = page.locator("#fm-annotated img").bounding_box(), boxes.nth(13).bounding_box()
+        side = min(frame["width"], frame["height"])
+        left = frame["x"] + (frame["width"] - side) / 2
+        assert abs(box["x"] - (left + 13 / 14 * side)) < 4 and abs(box["width"] - side / 14) < 6
+
+        boxes.nth(13).click()
+        assert "fm-chosen" in cards.nth(13).get_attribute("class") and cards.nth(13).is_visible()
+        assert page.evaluate("document.activeElement.dataset.face") == "14"
+        shoot(page, "image-chosen")
+        cards.nth(2).click()
+        assert page.eval_on_selector_all(".fm-chosen", "all => all.map((one) => one.dataset.face)") == ["3", "3"]
+        boxes.nth(4).focus()
+        page.keyboard.press("Enter")
+        assert "fm-chosen" in cards.nth(4).get_attribute("class")
+        assert boxes.nth(4).get_attribute("aria-label") == "Face 5: Happy 50%"
+
+        page.get_by_text("All 14 faces in a table").click()
+        assert page.get_by_role("region", name="All faces").locator("tr").count() == 15
+        page.get_by_label("Remove Image").click()
+        page.get_by_text("No picture yet").wait_for()
+        assert boxes.count() == 0
+        page.close()  # before the server goes
+
+
+def test_the_visitor_chooses_how_faces_are_found(open_page: Callable[..., Any], url: str, photo: Path) -> None:
+    page = open_page(url)
+    choose(page, photo)
+    page.wait_for_selector("#fm-annotated .fm-overlay rect")
+    page.get_by_text("Options").click()
+    page.get_by_label("Detector").click()
+    page.get_by_role("option", name="haar").click()
+    page.locator("#fm-results").get_by_text("Found").wait_for(state="detached")
+    page.wait_for_function("document.querySelector('.fm-card').dataset.box !== '0 0 512 512'")
+    shoot(page, "image-options")
 
 
 def test_image_tab_tells_what_went_wrong(open_page: Callable[..., Any], url: str, photo: Path, tmp_path: Path) -> None:
@@ -221,9 +275,28 @@ def test_webcam_tab(open_page: Callable[..., Any], url: str, analyzer: FakeAnaly
     assert len(places) > 3
     assert page.eval_on_selector_all(".fm-overlay g", "all => all.map((one) => one.dataset.id)") == ["1"]
 
+    # The plot grows with the session: a line per emotion that was likely, through its score.
+    assert page.locator(".fm-plot li").all_inner_texts() == ["Happy"]
+    line = page.get_attribute(".fm-plot path", "d")
+    points = [tuple(map(float, point.split())) for point in re.split("[ML]", line)[1:]]
+    assert len(points) >= 6 and line.count("M") == 1
+    assert all(place == x and abs(y - 0.5) < 1e-6 for place, (x, y) in enumerate(points, int(points[0][0])))
+    assert re.fullmatch(r"0:0[2-9] min", page.inner_text(".fm-plot figcaption span"))
+
     page.get_by_text("Stop", exact=True).click()
     page.get_by_text("Paused. Press Record, or wait for a free place.").wait_for()
     assert page.locator(".fm-overlay g").count() == 0 and page.locator("#fm-live .fm-card").count() == 0
+
+
+def test_a_long_session_fits_the_plot(open_page: Callable[..., Any], url: str) -> None:
+    page = open_page(url)
+    start_camera(page)
+    # Five hundred answers of half a second each, given to the page at once: an hour of it must not fill the memory.
+    page.evaluate("() => { const now = performance.now(); let more = 0; performance.now = () => now + (more += 500); }")
+    page.wait_for_function("document.querySelector('.fm-plot figcaption span').textContent.startsWith('1:')")
+    line = page.get_attribute(".fm-plot path", "d")
+    assert 60 <= len(re.split("[ML]", line)) <= 242
+    shoot(page, "webcam-long")
 
 
 def overlay_box(page: Any) -> tuple[float, ...]:

@@ -3,10 +3,11 @@
 // Gradio runs this when the part of the page is there, with `element`, `props` and `watch`.
 
 const status = element.querySelector('output'), list = element.querySelector('.fm-live');
+const plot = element.querySelector('.fm-plot svg'), legend = element.querySelector('.fm-plot ul');
 const title = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
 const percent = (score) => Math.round(score * 100) + '%';
 const node = (tag, parent, attributes = {}) => {
-  const svg = ['svg', 'g', 'rect', 'text'].includes(tag);
+  const svg = ['svg', 'g', 'rect', 'text', 'path'].includes(tag);
   const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   parent?.append(made);
@@ -65,6 +66,45 @@ const drawCards = (faces) => {
   for (const card of cards.values()) card.remove();
 };
 
+// The session so far, as the faces' mean scores per step of time. When it has filled up, two steps become one.
+const mostSteps = 240;
+let steps = [], step = 250, gathered = [], begun = 0;
+
+const mean = (all) => {
+  if (!all.length) return null;
+  return Object.fromEntries(Object.keys(all[0]).map((label) => [label, all.reduce((sum, one) => sum + one[label], 0) / all.length]));
+};
+
+const remember = (faces, now) => {
+  gathered.push(...faces.filter((face) => face.emotion).map((face) => face.emotion.scores));
+  if (now - begun < step) return;
+  begun = now;
+  steps.push(mean(gathered));
+  gathered = [];
+  if (steps.length > mostSteps) {
+    steps = steps.flatMap((one, place) => place % 2 ? [] : [mean([one, steps[place + 1]].filter(Boolean))]);
+    step *= 2;
+  }
+  drawPlot();
+};
+
+const drawPlot = () => {
+  const labels = Object.keys(steps.find(Boolean) ?? {});
+  const seen = labels.filter((label) => steps.some((one) => one?.[label] >= 0.1));
+  plot.setAttribute('viewBox', `0 0 ${Math.max(steps.length - 1, 1)} 1`);
+  plot.replaceChildren();
+  legend.replaceChildren();
+  for (const label of seen) {
+    // a line per stretch with a face
+    const points = steps.map((one, place) => one && `${steps[place - 1] ? 'L' : 'M'}${place} ${1 - one[label]}`);
+    node('path', plot, {d: points.filter(Boolean).join(''), class: 'fm-emotion-' + label});
+    node('li', legend, {class: 'fm-emotion-' + label}).textContent = title(label);
+  }
+  const seconds = Math.round(steps.length * step / 1000);
+  const length = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
+  element.querySelector('.fm-plot figcaption span').textContent = length + ' min';
+};
+
 const cameraTrouble = {
   NotAllowedError: 'The camera is blocked. Allow it for this page (the sign beside the address), then click again.',
   NotFoundError: 'No camera was found. Connect one, then click again.',
@@ -93,6 +133,7 @@ watch('value', () => {
   const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
   if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
   drawCards(value.faces);
+  remember(value.faces, now);
   const count = value.faces.length, found = count === 0 ? 'no face' : count === 1 ? '1 face' : count + ' faces';
   status.textContent = value.error ?? `${rate.toFixed(0)} frames/s · ${value.ms.toFixed(0)} ms per frame · ${found}`;
 });
