@@ -1,17 +1,13 @@
 """The Gradio app: faces in a picture or a webcam, for visitors and for `gradio_client`; `python app.py` starts it.
 
-From top to bottom: the arguments that come over HTTP, the handlers (plain functions), the page's own HTML, the layout,
-the start. The page's style sheet and scripts are files of their own, in `facemodels/page/`.
+From top to bottom: the arguments that come over HTTP, the handlers (plain functions), the layout, the start. The page's
+own HTML, style sheet and scripts are in `facemodels/page/`.
 """
 
 # No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
 import argparse
 import base64
-import csv
 import functools
-import html
-import io
-import json
 import os
 import signal
 import tempfile
@@ -30,21 +26,19 @@ from fastapi.routing import APIRoute
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
-from facemodels import FaceAnalyzer, FaceTracker, annotate, list_models, read_image
-from facemodels.cli import CSV_COLUMNS, csv_row
+from facemodels import FaceAnalyzer, FaceTracker, annotate, list_models, page, read_image
 from facemodels.detectors import DETECTORS, FaceDetector, YuNet
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
-from facemodels.registry import WEIGHTS, ModelSpec
-from facemodels.types import ATTRIBUTES, Analysis, Box, Classification, Face
+from facemodels.explain import occlusion_map, view
+from facemodels.registry import WEIGHTS, ModelSpec, get_spec
+from facemodels.types import ATTRIBUTES, Analysis, Face
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PAGE = WEIGHTS.parent / "page"  # style sheet and scripts
 MAX_FACES = 1000  # the most that a caller may ask for
 MIN_SCORE = 0.6  # least confidence of a detected face, unless the visitor chooses another
 MAX_IMAGES = 100  # in one call of /analyze_batch
-FIRST_FACES = 12  # cards shown at once; the others unfold
 SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
 KEEP_SECONDS = 300  # how long Gradio's temporary copy of an upload lives
 
@@ -58,7 +52,9 @@ class Analyzer(Protocol):
     @property
     def detector(self) -> str | None: ...
 
-    def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis: ...
+    def analyze(self, image: Any, *, boxes: Iterable[Face] | None = None) -> Analysis: ...
+
+    def analyze_crops(self, crops: Iterable[Any]) -> list[Face]: ...
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ def look(
     image: Any,
     max_faces: Any,
     attributes: Any,
-    analyze: Callable[[np.ndarray], Analysis] | None = None,
+    find: Callable[[np.ndarray], list[Face]] | None = None,
 ) -> tuple[np.ndarray, Analysis]:
     """Check the arguments, read the picture and analyze it.
 
@@ -160,7 +156,7 @@ def look(
         image: The uploaded file.
         max_faces: See `check_max_faces`.
         attributes: See `check_attributes`.
-        analyze: Takes the place of the analyzer's own `analyze`.
+        find: Finds the faces instead of the analyzer's own detector.
 
     Returns:
         The picture, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes.
@@ -170,19 +166,11 @@ def look(
     """
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
     pixels = read_upload(image)
-    analysis = (analyze or analyzer.analyze)(pixels)
+    analysis = analyzer.analyze(pixels, boxes=None if find is None else find(pixels))
     unwanted = {name: None for name in ATTRIBUTES if name not in wanted}
     faces = tuple(face.replace(**unwanted) for face in analysis.faces[:limit])
     models = {name: model for name, model in analysis.models.items() if name in wanted}
     return pixels, replace(analysis, faces=faces, models=models)
-
-
-def analyze_found(analyzer: Analyzer, detector: FaceDetector, min_score: float, pixels: np.ndarray) -> Analysis:
-    """Analyze the faces that another detector finds."""
-    found = detector.detect(pixels, min_score)
-    analysis = analyzer.analyze(pixels, boxes=[face.box for face in found])
-    faces = (face.replace(score=at.score, landmarks=at.landmarks) for face, at in zip(analysis, found, strict=True))
-    return replace(analysis, faces=tuple(faces))
 
 
 def read_upload(image: Any) -> np.ndarray:
@@ -192,6 +180,9 @@ def read_upload(image: Any) -> np.ndarray:
         FaceModelsError: If it is no upload, or no image.
     """
     path = check_image(image)
+    if not path.exists():
+        kept = f"{KEEP_SECONDS // 60} minutes"
+        raise ImageError(f"{file_name(image)} is no longer here: uploads are deleted after {kept}. Choose it again")
     try:
         return read_image(path)
     except ImageError as error:
@@ -238,19 +229,46 @@ def show(
 ) -> tuple[str | None, str, Analysis | None]:
     """The image tab: the annotated picture's file, the cards, and what they show; a refusal becomes a message."""
     if image is None:
-        return None, EMPTY, None
+        return None, page.EMPTY, None
     if attributes == []:
-        return None, message_html("Nothing to answer", "Choose at least one attribute.", "warning"), None
+        return None, page.message_html("Nothing to answer", "Choose at least one attribute.", "warning"), None
     try:
-        analyze = None
+        find = None
         if (detector, min_score) != (analyzer.detector, MIN_SCORE):
             check_detection(detector, min_score, detectors)
-            analyze = functools.partial(analyze_found, analyzer, detectors[detector], min_score)
-        pixels, analysis = look(analyzer, image, max_faces, attributes, analyze)
+            find = functools.partial(detectors[detector].detect, min_score=min_score)
+        pixels, analysis = look(analyzer, image, max_faces, attributes, find)
     except FaceModelsError as error:
-        return None, message_html("This did not work", str(error), "error"), None
+        return None, page.message_html("This did not work", str(error), "error"), None
     picture = save_picture(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE)
-    return picture, analysis_html(analysis, pixels, file_name(image)), analysis
+    return picture, page.analysis_html(analysis, pixels, file_name(image)), analysis
+
+
+def explain(analyzer: Analyzer, image: Any, analysis: Analysis | None, place: Any) -> dict[str, Any]:
+    """What the emotion model looked at in one face: for the card with this number.
+
+    Args:
+        analyzer: Asked again, with places of the face covered.
+        image: The uploaded file.
+        analysis: What the page shows of it.
+        place: The number of the face, from 1.
+
+    Returns:
+        ``"face"``, the number; ``"page"``, the HTML for its card; ``"when"``, so that no two answers are equal.
+    """
+    try:
+        count = 0 if analysis is None else len(analysis)
+        if analysis is None or not isinstance(place, int) or not 1 <= place <= count:
+            raise ArgumentError(f"there is no face {_short(place)} among the {count} on the page: analyze again")
+        face = analysis.faces[place - 1]
+        if face.emotion is None:
+            raise ArgumentError("only an emotion can be explained, and it was not asked for")
+        crop = view(read_upload(image), face, get_spec(analysis.models["emotion"]))
+        heat = occlusion_map(analyzer, crop, face.emotion.label)
+        answer = page.heat_html(crop, heat, face.emotion.label)
+    except FaceModelsError as error:
+        answer = page.message_html("This did not work", str(error), "error")
+    return {"face": place, "page": answer, "when": time.time()}
 
 
 def draw(image: Any, analysis: Analysis | None) -> str | None:
@@ -318,183 +336,6 @@ def card_text(spec: ModelSpec) -> str:
     return text
 
 
-# ---------------------------------------------------------------- the page's own HTML
-
-
-def message_html(title: str, text: str, kind: str = "info") -> str:
-    """A short message where the results would be; `kind` is info, warning or error."""
-    role = "status" if kind == "info" else "alert"
-    return (
-        f'<div class="fm-message fm-{kind}" role="{role}"><b>{html.escape(title)}</b><p>{html.escape(text)}</p></div>'
-    )
-
-
-EMPTY = message_html("No picture yet", "Drop a photo, paste one, or take a snapshot: the faces in it will appear here.")
-
-
-def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str) -> str:
-    """What was found in the file of this name: a summary with the downloads, a card per face, and a table."""
-    count = len(analysis)
-    if not count:
-        text = (
-            "Faces that are small, turned away, covered or blurred are easily missed. Try a larger or brighter picture."
-        )
-        found = message_html("No face found", text)
-    else:
-        cards = [face_html(face, place, pixels) for place, face in enumerate(analysis, 1)]
-        found = f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>'
-        if rest := cards[FIRST_FACES:]:
-            found += (
-                f'<details class="fm-more"><summary>Show {len(rest)} more {_plural("face", len(rest))}</summary>'
-                f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
-            )
-    if count > 1:
-        found += (
-            f'<details class="fm-more"><summary>All {count} faces in a table</summary>{faces_table(analysis)}</details>'
-        )
-    stem = html.escape(Path(name).stem)
-    links = (
-        _download("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2))
-        + _download("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name))
-        + '<button class="fm-download" data-action="png" aria-label="Download the annotated picture">PNG</button>'
-    )
-    return (
-        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}">'
-        f"<b>{count or 'No'} {_plural('face', count)}</b>"
-        f"<span>in {analysis.width} × {analysis.height} pixels</span>"
-        f'<span class="fm-downloads">Download {links}</span></div>{found}'
-    )
-
-
-def _download(name: str, file: str, kind: str, text: str) -> str:
-    """A link that saves a text as a file."""
-    data = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="Download {name}">{name}</a>'
-
-
-def csv_text(analysis: Analysis, name: str) -> str:
-    """A row per face, in the columns of the command line."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"source": name, "face": place, **csv_row(face)} for place, face in enumerate(analysis, 1))
-    return text.getvalue()
-
-
-def faces_table(analysis: Analysis) -> str:
-    """All faces, a row each, with the columns that were asked for."""
-    columns: dict[str, Callable[[Face], str]] = {"Found": lambda face: f"{face.score:.0%}"}
-    for name in analysis.models:
-        columns[name.capitalize()] = _age if name == "age" else functools.partial(_best, name)
-    columns["Place, pixels"] = lambda face: (
-        f"{face.box.width:.0f} × {face.box.height:.0f} at {face.box.x1:.0f}, {face.box.y1:.0f}"
-    )
-    rows = ((str(place), *(cell(face) for cell in columns.values())) for place, face in enumerate(analysis, 1))
-    return table_html("All faces", ("Face", *columns), rows)
-
-
-def _age(face: Face) -> str:
-    return f"{face.age.value:.0f} ± {face.age.error:.0f}" if face.age else ""
-
-
-def _best(attribute: str, face: Face) -> str:
-    value: Classification | None = getattr(face, attribute)
-    return f"{_name(value.label)} {value.score:.0%}" if value else ""
-
-
-def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table that scrolls by itself where the page is narrow; cells are HTML."""
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="fm-table" tabindex="0" role="region" aria-label="{name}">'
-        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def face_html(face: Face, place: int, pixels: np.ndarray) -> str:
-    """The card of one face: its crop and what the models perceive."""
-    facts = []
-    if face.age is not None:
-        facts.append(("Age", f"{_age(face)} years"))
-    for name, value in (("Gender", face.gender), ("Ethnicity", face.ethnicity)):
-        if value is not None:
-            facts.append((name, _top_scores(value)))
-    rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts)
-    headline = (
-        f"<b>{_name(face.emotion.label)}</b> {face.emotion.score:.0%}" if face.emotion else f"Found, {face.score:.0%}"
-    )
-    bars = bars_html(face.emotion) if face.emotion else ""
-    place_of = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
-    return (
-        f'<article class="fm-card" aria-label="Face {place}" tabindex="-1" data-face="{place}" data-box="{place_of}">'
-        "<header>"
-        f'<img src="{thumbnail(face, pixels)}" alt="Face {place}, cut from the picture" width="72" height="72">'
-        f"<div><small>Face {place}</small><p>{headline}</p></div></header>"
-        f"<dl>{rows}</dl>{bars}</article>"
-    )
-
-
-def bars_html(value: Classification) -> str:
-    """A bar per label, in the model's order; the text says it all, so the bars are hidden from screen readers."""
-    rows = (
-        f"<li{' class=fm-top' if label == value.label else ''}><span>{_name(label)}</span>"
-        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{score:.0%}</span></li>'
-        for label, score in value.scores.items()
-    )
-    return f'<ul class="fm-bars" aria-label="Emotion scores">{"".join(rows)}</ul>'
-
-
-def thumbnail(face: Face, pixels: np.ndarray) -> str:
-    """The face as a small picture in a data URL."""
-    box, height, width = face.box, *pixels.shape[:2]
-    reach = 0.65 * max(box.width, box.height)
-    cx, cy = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    left, top = (int(min(max(middle - reach, 0), size - 1)) for middle, size in ((cx, width), (cy, height)))
-    picture = Image.fromarray(pixels[top : int(cy + reach) + 1, left : int(cx + reach) + 1])
-    picture.thumbnail((144, 144))
-    buffer = io.BytesIO()
-    picture.save(buffer, "jpeg", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def models_html(specs: Sequence[ModelSpec], used: Sequence[str]) -> str:
-    """The table of models; `used` holds the ``name@version`` of those that answer here."""
-    rows = []
-    for spec in specs:
-        figures = "<br>".join(_figure(row) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
-        cells = (
-            f"<b>{html.escape(spec.name)}</b>{' <mark>in use</mark>' if spec.id in used else ''}",
-            html.escape(spec.version),
-            html.escape(", ".join(spec.attributes) or spec.kind),
-            html.escape(spec.license_name or spec.license),
-            figures or "–",
-        )
-        rows.append(cells)
-    return table_html("Models", ("Model", "Version", "Answers", "Licence", "Measured"), rows)
-
-
-def _figure(row: Mapping[str, Any]) -> str:
-    """One measured figure: ``emotion 83.7% right``, ``age 5.9 years off``, and the data set."""
-    value = f"{row['value']:.1%} right" if row["metric"] == "accuracy" else f"{row['value']:.1f} years off"
-    return f"{html.escape(row['label'])} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
-
-
-def _top_scores(value: Classification) -> str:
-    """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
-    best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
-    shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(f"{_name(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)
-
-
-def _name(label: str) -> str:
-    return html.escape(label.replace("_", " ").title())
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else word + "s"
-
-
 # ---------------------------------------------------------------- layout
 
 
@@ -515,7 +356,7 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
     """The whole page and its endpoints, around an analyzer that is ready.
 
     Args:
-        analyzer: A `FaceAnalyzer`, or anything with its `models` and `analyze`; several threads call it at once.
+        analyzer: A `FaceAnalyzer`, or another `Analyzer`; several threads call it at once.
         limits: How much work is taken on at once.
 
     Returns:
@@ -546,14 +387,14 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
         return [describe(spec) for spec in specs]
 
     with gr.Blocks(title="facemodels", delete_cache=(60, KEEP_SECONDS)) as demo:
-        gr.HTML(HEADER, apply_default_css=False)
+        gr.HTML(page.HEADER, apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Image"):
                 _image_tab(analyzer, limits)
             with gr.Tab("Webcam"):
                 _webcam_tab(analyzer, limits)
             with gr.Tab("Models"):
-                gr.HTML(models_html(specs, tuple(analyzer.models.values())), apply_default_css=False)
+                gr.HTML(page.models_html(specs, tuple(analyzer.models.values())), apply_default_css=False)
                 for spec in specs:
                     if text := card_text(spec):
                         with gr.Accordion(f"Card: {spec.id}", open=False):
@@ -599,8 +440,11 @@ def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
             list(dict.fromkeys((str(analyzer.detector), *detectors))), label="Detector", min_width=200
         )
         min_score = gr.Slider(0.3, 0.95, value=MIN_SCORE, step=0.05, label="Minimum score of a face", min_width=200)
-    results = gr.HTML(EMPTY, js_on_load=_page("faces.js"), elem_id="fm-results", apply_default_css=False)
+    results = gr.HTML(page.EMPTY, js_on_load=page.part("faces.js"), elem_id="fm-results", apply_default_css=False)
     shown = gr.State(None)  # what `results` shows; this visitor's own
+    explained = gr.HTML(
+        {}, html_template="", js_on_load=page.part("explained.js"), apply_default_css=False, visible="hidden"
+    )
     file = gr.DownloadButton(visible="hidden", elem_id="fm-file")
     shared: dict[str, Any] = {
         "preprocess": False,  # `read_image` opens the upload, so that every picture goes the same way
@@ -615,6 +459,13 @@ def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
         [annotated, results, shown],
         trigger_mode="always_last",
         **shared,
+    )
+
+    def explain_chosen(image: Any, analysis: Analysis | None, event: gr.EventData) -> dict[str, Any]:
+        return explain(analyzer, image, analysis, getattr(event, "face", None))
+
+    results.explain(
+        explain_chosen, [picture, shown], explained, trigger_mode="multiple", show_progress="hidden", **shared
     )
     results.png(answers_errors(draw), [picture, shown], file, **shared).success(
         None, js="() => document.querySelector('#fm-file').click()"
@@ -640,7 +491,10 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
             )
         with gr.Column(scale=2, min_width=280):
             live = gr.HTML(
-                html_template=LIVE_HTML, js_on_load=_page("live.js"), elem_id="fm-live", apply_default_css=False
+                html_template=page.LIVE_HTML,
+                js_on_load=page.part("live.js"),
+                elem_id="fm-live",
+                apply_default_css=False,
             )
     camera.stream(
         handle,
@@ -656,16 +510,6 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
     )
 
 
-HEADER = """
-<header class="fm-header"><h1>facemodels</h1>
-<p>The faces in a picture, and the emotion, age, gender and ethnicity that a model perceives in each.</p></header>
-<aside class="fm-notice" aria-label="What the predictions are">
-<b>Perceived, not known.</b> A model judges looks alone and is often wrong, for some groups more than for others. Its
-answers are not facts, feelings or identities: don't decide about people with them. <b>Nothing is kept:</b> pictures are
-analyzed in memory, the copy that an upload needs is deleted within minutes, and nobody is recognized or recorded.
-</aside>
-"""
-
 ANALYZE_DOC = (
     "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first). "
     "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
@@ -677,19 +521,6 @@ ANALYZE_BATCH_DOC = (
 )
 ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Arguments as for /analyze."
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
-
-LIVE_HTML = """
-<div class="fm-status"><output>Allow the camera, then press Record.</output></div>
-<figure class="fm-plot"><figcaption>Emotions over time <span></span></figcaption>
-<svg preserveAspectRatio="none" role="img" aria-label="A line per emotion: the mean of the faces in view"></svg>
-<ul aria-label="Emotions seen so far"></ul></figure>
-<div class="fm-cards fm-live" tabindex="0" role="region" aria-label="Faces now"></div>
-"""
-
-
-def _page(name: str) -> str:
-    """A style sheet or script of the page."""
-    return (PAGE / name).read_text(encoding="utf-8")
 
 
 THEME = gr.themes.Soft(
@@ -705,7 +536,7 @@ THEME = gr.themes.Soft(
     ),  # comes with Gradio
 ).set(
     body_background_fill="*neutral_100",
-    body_text_color_subdued="*neutral_500",
+    body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_400",
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_600",
@@ -713,14 +544,16 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_hover_dark="*primary_600",
     checkbox_label_background_fill_selected="*primary_700",
     checkbox_label_background_fill_selected_dark="*primary_700",
+    block_label_background_fill_dark="*primary_700",
     block_label_text_color="*primary_800",
+    block_title_background_fill_dark="*primary_700",
     block_title_text_color="*primary_800",
     slider_color="*primary_600",
 )
 
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
-    "css": _page("app.css"),
+    "css": page.part("app.css"),
     "run_history": False,
     "ssr_mode": False,
     "max_file_size": "32mb",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import itertools
 import json
 import os
-import re
 import socket
 import struct
 import subprocess
@@ -28,8 +26,20 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_page import downloads
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, FaceTracker, annotate, list_models, read_image
+from facemodels import (
+    Analysis,
+    Box,
+    Classification,
+    Estimate,
+    Face,
+    FaceTracker,
+    annotate,
+    list_models,
+    page,
+    read_image,
+)
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.registry import EMOTIONS, ETHNICITIES, WEIGHTS
 from facemodels.types import ATTRIBUTES
@@ -54,20 +64,22 @@ class FakeAnalyzer:
 
     def __init__(self, copies: int = 1, apart: int = 0) -> None:
         self.models = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
+        self.models["emotion"] = list_models("emotion")[0].id  # an explanation asks how it wants its crops
         self.detector = "fake"
         self.copies = copies
         self.apart = apart
         self.calls = 0
 
-    def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis:
+    def analyze(self, image: Any, *, boxes: Iterable[Face] | None = None) -> Analysis:
         self.calls += 1
         pixels = read_image(image)
         height, width = pixels.shape[:2]
         if boxes is not None:
-            return Analysis(tuple(self._face(box, 0) for box in boxes), width, height, self.models)
+            faces = (self._face(at.box, 0).replace(score=at.score, landmarks=at.landmarks) for at in boxes)
+            return Analysis(tuple(faces), width, height, self.models)
         if self.apart:
             edges = np.linspace(0, width, self.apart + 1).tolist()
-            boxes = [Box(left, 0.0, right, float(height)) for left, right in itertools.pairwise(edges)]
+            boxes = [Face(Box(left, 0.0, right, float(height))) for left, right in itertools.pairwise(edges)]
             return self.analyze(pixels, boxes=boxes)
         far = np.abs(pixels.astype(int) - np.median(pixels, axis=(0, 1))).max(axis=2) > 60
         if not far.any():
@@ -75,6 +87,15 @@ class FakeAnalyzer:
         columns, rows = np.flatnonzero(far.any(axis=0)), np.flatnonzero(far.any(axis=1))
         box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         return Analysis(tuple(self._face(box, place) for place in range(self.copies)), width, height, self.models)
+
+    def analyze_crops(self, crops: Iterable[Any]) -> list[Face]:
+        """Happy as far as there is a contrast in the lowest third."""
+
+        def face(crop: np.ndarray) -> Face:
+            happy = 0.1 + 0.8 * min(1.0, float(crop[-len(crop) // 3 :].std()) / 128)
+            return Face(Box(0, 0, 1, 1), emotion=Classification.of({"happy": happy, "sad": 1 - happy}))
+
+        return [face(crop) for crop in crops]
 
     @staticmethod
     def _face(box: Box, place: int) -> Face:
@@ -233,7 +254,7 @@ def test_show_annotates_and_describes(photo: Path) -> None:
 
 
 def test_show_without_a_picture_invites() -> None:
-    assert show(None) == (None, app.EMPTY, None)
+    assert show(None) == (None, page.EMPTY, None)
 
 
 def test_show_without_attributes_asks_for_one(photo: Path) -> None:
@@ -287,6 +308,31 @@ def test_a_wrong_detection_is_refused(photo: Path, detector: Any, min_score: Any
     assert picture is None and message in page
 
 
+def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:
+    analyzer = FakeAnalyzer(copies=2)
+    answer = app.explain(analyzer, upload(photo), analyzer.analyze(photo), 2)
+    assert answer["face"] == 2
+    for expected in ('<img src="data:image/jpeg;base64,', "“Happy”", "covering one grey patch after the other"):
+        assert expected in answer["page"]
+
+
+@pytest.mark.parametrize("place", [0, 2, -1, None, "1", 1.5])
+def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any) -> None:
+    answer = app.explain(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
+    assert "there is no face" in answer["page"]
+    assert "among the 0" in app.explain(FakeAnalyzer(), upload(photo), None, place)["page"]
+
+
+def test_what_cannot_be_explained_says_so(photo: Path) -> None:
+    analysis = FakeAnalyzer().analyze(photo)
+    faceless = replace(analysis, faces=(Face(Box(0, 0, 9, 9)),))
+    assert "not asked for" in app.explain(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
+    unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
+    assert "unknown model" in app.explain(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
+    gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
+    assert "holiday.jpg" in app.explain(FakeAnalyzer(), gone, analysis, 1)["page"]
+
+
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
     analyzer = FakeAnalyzer()
     path = app.draw(upload(photo), analyzer.analyze(photo))
@@ -303,62 +349,6 @@ def test_a_large_picture_is_shown_smaller() -> None:
         Image.open(app.save_picture(pixels, "png")) as full,
     ):
         assert shown.size == (1920, 480) and full.size == (4000, 1000)
-
-
-def downloads(page: str) -> dict[str, str]:
-    """What the download links of some HTML hold, by file name."""
-    links = re.findall(r'<a [^>]*download="([^"]+)" href="data:[a-z/]+;base64,([^"]+)"', page)
-    return {name: base64.b64decode(link).decode() for name, link in links}
-
-
-def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astronaut: np.ndarray) -> None:
-    analysis = FakeAnalyzer(copies=50).analyze(astronaut)
-    page = app.analysis_html(analysis, astronaut, "the party.jpg")
-    first, _, rest = page.partition("<details")
-    assert first.count("<article") == app.FIRST_FACES
-    assert rest.count("<article") == 50 - app.FIRST_FACES and "Show 38 more faces" in rest
-    files = downloads(page)
-    assert json.loads(files["the party.json"]) == analysis.to_dict()
-    rows = list(csv.DictReader(io.StringIO(files["the party.csv"])))
-    assert [row["face"] for row in rows] == [str(place) for place in range(1, 51)]
-    assert (rows[1]["source"], rows[1]["age"], rows[1]["gender"]) == ("the party.jpg", "32.4", "female")
-
-
-def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
-    box = Box(10, 20, 40, 60)
-    face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
-    page = app.faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}))
-    cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
-    assert cells[:6] == ["Face", "Found", "Age", "Gender", "Place, pixels", "1"]
-    assert cells[5:10] == ["1", "90%", "31 ± 5", "Female 75%", "30 × 40 at 10, 20"]
-    assert cells[10:] == ["2", "70%", "", "", "30 × 40 at 10, 20"]
-
-
-def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> None:
-    odd = Classification.of({"<script>": 1.0})
-    face = Face(Box(0, 0, 9, 9), emotion=odd, gender=odd, ethnicity=odd)
-    analysis = Analysis((face, face), 512, 512, {"emotion": "e@1.0.0"})
-    for page in (
-        app.face_html(face, 1, astronaut),
-        app.message_html("<script>", "<script>"),
-        app.analysis_html(analysis, astronaut, '"<script>.jpg'),
-        app.faces_table(analysis),
-    ):
-        assert "<script" not in page.lower() and "&lt;script&gt;" in page.lower()
-        assert 'download=""' not in page
-
-
-@pytest.mark.parametrize(
-    "box", [Box(-20, -20, 5, 5), Box(500, 500, 540, 560), Box(512, 512, 512, 512), Box(3, 3, 3, 3)]
-)
-def test_a_thumbnail_of_any_box(box: Box, astronaut: np.ndarray) -> None:
-    data = app.thumbnail(Face(box), astronaut).partition(",")[2]
-    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        assert min(picture.size) >= 1
-
-
-def test_a_face_without_attributes_has_a_card(astronaut: np.ndarray) -> None:
-    assert "Found, 80%" in app.face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut)
 
 
 def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
@@ -388,25 +378,6 @@ def test_other_errors_of_the_package_reach_the_caller_and_bugs_do_not_hide() -> 
         app.answers_errors(refuse)(FaceModelsError("no weights"))
     with pytest.raises(ZeroDivisionError):
         app.answers_errors(refuse)(ZeroDivisionError())
-
-
-def test_the_models_table_lists_every_model() -> None:
-    specs = list_models()
-    page = app.models_html(specs, [specs[0].id])
-    assert all(spec.name in page and spec.version in page for spec in specs)
-    assert page.count("in use") == 1
-
-
-def test_the_models_table_tells_the_main_figures() -> None:
-    row = {"dataset": "Faces & co", "count": 9, "label": "age", "metric": "mae", "value": 5.8712}
-    rows = (
-        row,
-        {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
-        {**row, "metric": "f1", "value": 0.5},
-    )
-    page = app.models_html([replace(list_models()[0], metrics=rows)], ())
-    assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
-    assert "50.0%" not in page
 
 
 def test_a_card_is_shown_without_its_metadata(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -528,7 +499,7 @@ def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
     class SlowAnalyzer(FakeAnalyzer):
         begun, going = threading.Event(), threading.Event()
 
-        def analyze(self, image: Any, *, boxes: Iterable[Box] | None = None) -> Analysis:
+        def analyze(self, image: Any, *, boxes: Iterable[Face] | None = None) -> Analysis:
             self.begun.set()
             assert self.going.wait(20)
             return super().analyze(image, boxes=boxes)

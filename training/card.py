@@ -32,6 +32,7 @@ DATASET_CARDS = {
         "licence": "FairFace (Kärkkäinen and Joo 2021) is CC BY 4.0.",
     },
     "folder": {"title": "own pictures", "licence": "Your own pictures: their licence is yours to state."},
+    "manifest": {"title": "prepared data sets", "licence": "The data sets named by its manifests: see training/data."},
     "synthetic": {"title": "synthetic faces", "licence": "Synthetic faces: none."},
 }
 IMAGENET_LICENCE = (

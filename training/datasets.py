@@ -279,6 +279,16 @@ def folder(path: Path, split: str) -> FaceData:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
+# --- prepared data sets ----------------------------------------------------------------------------------------------
+
+
+def manifest(path: Path, split: str) -> FaceData:
+    """Every `manifest.csv` in a folder or below, as `training/data/` makes them."""
+    from training.data.manifest import face_data  # which builds on this module
+
+    return face_data(path, split)
+
+
 # --- synthetic faces, for trying the machinery -----------------------------------------------------------------------
 
 
@@ -325,6 +335,7 @@ DATASETS: dict[str, Callable[[Path, str], FaceData]] = {
     "utkface": utkface,
     "fairface": fairface,
     "folder": folder,
+    "manifest": manifest,
     "synthetic": synthetic,
 }
 

@@ -25,7 +25,8 @@ const draw = () => {
     const box = document.createElementNS(overlay.namespaceURI, 'rect');
     const [x, y, width, height] = one.dataset.box.split(' ');
     const name = one.getAttribute('aria-label') + ': ' + one.querySelector('header p').textContent;
-    const attributes = {x, y, width, height, role: 'button', tabindex: 0, 'aria-label': name, 'data-face': one.dataset.face};
+    const place = {x, y, width, height, 'data-face': one.dataset.face};
+    const attributes = {...place, role: 'button', tabindex: 0, 'aria-label': name};
     for (const [key, value] of Object.entries(attributes)) box.setAttribute(key, value);
     overlay.append(box);
   }
@@ -48,6 +49,11 @@ element.addEventListener('click', (event) => {
   const chosen = event.target.closest('.fm-card');
   if (chosen) choose(chosen.dataset.face);
   if (event.target.closest('[data-action=png]')) trigger('png');
+  if (event.target.closest('[data-action=explain]')) {
+    event.target.disabled = true;
+    event.target.parentNode.setAttribute('aria-busy', 'true');
+    trigger('explain', {face: Number(chosen.dataset.face)});
+  }
 });
 let observed;
 watch('value', () => {

@@ -68,16 +68,18 @@ const drawCards = (faces) => {
 
 // The session so far, as the faces' mean scores per step of time. When it has filled up, two steps become one.
 const mostSteps = 240;
-let steps = [], step = 250, gathered = [], begun = 0;
+let steps = [], step = 250, gathered = [], begun = 0, length = 0;
 
 const mean = (all) => {
   if (!all.length) return null;
-  return Object.fromEntries(Object.keys(all[0]).map((label) => [label, all.reduce((sum, one) => sum + one[label], 0) / all.length]));
+  const of = (label) => all.reduce((sum, one) => sum + one[label], 0) / all.length;
+  return Object.fromEntries(Object.keys(all[0]).map((label) => [label, of(label)]));
 };
 
 const remember = (faces, now) => {
   gathered.push(...faces.filter((face) => face.emotion).map((face) => face.emotion.scores));
   if (now - begun < step) return;
+  length += Math.min(now - begun, 2 * step);  // a pause does not count
   begun = now;
   steps.push(mean(gathered));
   gathered = [];
@@ -100,9 +102,9 @@ const drawPlot = () => {
     node('path', plot, {d: points.filter(Boolean).join(''), class: 'fm-emotion-' + label});
     node('li', legend, {class: 'fm-emotion-' + label}).textContent = title(label);
   }
-  const seconds = Math.round(steps.length * step / 1000);
-  const length = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
-  element.querySelector('.fm-plot figcaption span').textContent = length + ' min';
+  const seconds = Math.round(length / 1000);
+  element.querySelector('.fm-plot figcaption span').textContent =
+    Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0') + ' min';
 };
 
 const cameraTrouble = {

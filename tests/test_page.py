@@ -1,0 +1,131 @@
+"""The page's own HTML: what it says, how it unfolds, what it escapes."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
+from facemodels.page import (
+    FIRST_FACES,
+    analysis_html,
+    face_html,
+    faces_table,
+    heat_html,
+    message_html,
+    models_html,
+    part,
+    thumbnail,
+)
+from facemodels.types import ATTRIBUTES
+
+MODELS = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
+FACE = Face(
+    Box(170, 60, 280, 180),
+    0.9,
+    emotion=Classification.of({"happy": 0.75, "sad": 0.25}),
+    gender=Classification.of({"female": 0.75, "male": 0.25}),
+    ethnicity=Classification.of({"white": 0.5, "east_asian": 0.5}),
+)
+
+
+def downloads(page: str) -> dict[str, str]:
+    """What the download links of some HTML hold, by file name."""
+    links = re.findall(r'<a [^>]*download="([^"]+)" href="data:[a-z/]+;base64,([^"]+)"', page)
+    return {name: base64.b64decode(link).decode() for name, link in links}
+
+
+def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astronaut: np.ndarray) -> None:
+    analysis = Analysis(tuple(FACE.replace(age=Estimate(31.4 + place, 5.2)) for place in range(50)), 512, 512, MODELS)
+    page = analysis_html(analysis, astronaut, "the party.jpg")
+    first, _, rest = page.partition("<details")
+    assert first.count("<article") == FIRST_FACES
+    assert rest.count("<article") == 50 - FIRST_FACES and "Show 38 more faces" in rest
+    files = downloads(page)
+    assert json.loads(files["the party.json"]) == analysis.to_dict()
+    rows = list(csv.DictReader(io.StringIO(files["the party.csv"])))
+    assert [row["face"] for row in rows] == [str(place) for place in range(1, 51)]
+    assert (rows[1]["source"], rows[1]["age"], rows[1]["gender"]) == ("the party.jpg", "32.4", "female")
+
+
+def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
+    box = Box(10, 20, 40, 60)
+    face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
+    page = faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}))
+    cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
+    assert cells[:6] == ["Face", "Found", "Age", "Gender", "Place, pixels", "1"]
+    assert cells[5:10] == ["1", "90%", "31 ± 5", "Female 75%", "30 × 40 at 10, 20"]
+    assert cells[10:] == ["2", "70%", "", "", "30 × 40 at 10, 20"]
+
+
+def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> None:
+    odd = Classification.of({"<script>": 1.0})
+    face = Face(Box(0, 0, 9, 9), emotion=odd, gender=odd, ethnicity=odd)
+    analysis = Analysis((face, face), 512, 512, {"emotion": "e@1.0.0"})
+    for page in (
+        face_html(face, 1, astronaut),
+        message_html("<script>", "<script>"),
+        analysis_html(analysis, astronaut, '"<script>.jpg'),
+        faces_table(analysis),
+    ):
+        assert "<script" not in page.lower() and "&lt;script&gt;" in page.lower()
+        assert 'download=""' not in page
+
+
+@pytest.mark.parametrize(
+    "box", [Box(-20, -20, 5, 5), Box(500, 500, 540, 560), Box(512, 512, 512, 512), Box(3, 3, 3, 3)]
+)
+def test_a_thumbnail_of_any_box(box: Box, astronaut: np.ndarray) -> None:
+    data = thumbnail(Face(box), astronaut).partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert min(picture.size) >= 1
+
+
+def test_a_face_without_attributes_has_a_card(astronaut: np.ndarray) -> None:
+    assert "Found, 80%" in face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut)
+
+
+def test_heat_is_red_for_and_blue_against() -> None:
+    heat = np.zeros((192, 192))
+    heat[:64], heat[128:] = 3.0, -3.0
+    page = heat_html(np.full((192, 192, 3), 128, np.uint8), heat, "happy")
+    with Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', page)[1]))) as picture:
+        red, green, blue = np.asarray(picture).transpose(2, 0, 1).astype(int)
+    assert (red[:40] - blue[:40]).min() > 100 and (blue[150:] - red[150:]).min() > 80
+    assert np.abs(red[90:102] - green[90:102]).max() < 40
+    assert "no single place" not in page and "no single place" in heat_html(
+        np.zeros((9, 9, 3)), np.ones((9, 9)) / 2, "x"
+    )
+
+
+def test_the_models_table_lists_every_model() -> None:
+    specs = list_models()
+    page = models_html(specs, [specs[0].id])
+    assert all(spec.name in page and spec.version in page for spec in specs)
+    assert page.count("in use") == 1
+
+
+def test_the_models_table_tells_the_main_figures() -> None:
+    row = {"dataset": "Faces & co", "count": 9, "label": "age", "metric": "mae", "value": 5.8712}
+    rows = (
+        row,
+        {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
+        {**row, "metric": "f1", "value": 0.5},
+    )
+    page = models_html([replace(list_models()[0], metrics=rows)], ())
+    assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
+    assert "50.0%" not in page
+
+
+def test_no_script_or_style_asks_the_internet() -> None:
+    for name in ("app.css", "faces.js", "explained.js", "live.js"):
+        addresses = re.findall(r"https?://[^'\" )]+", part(name))
+        assert set(addresses) <= {"http://www.w3.org/2000/svg"}, name

@@ -1,0 +1,207 @@
+"""What every `prepare.py` shares: a result that is whole or not there, what was left out, folders, the command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from training.data.manifest import (
+    MANIFEST,
+    TEST_SPLITS,
+    Picture,
+    assign_splits,
+    digest,
+    read_manifest,
+    read_picture,
+    write_manifest,
+)
+from training.datasets import DataError
+
+log = logging.getLogger(__name__)
+
+OUTPUTS = ("images", "unified")  # the folders that a preparation may make beside its manifest
+STAGING = ".partial"
+# Label column -> its folder among the unified ones.
+UNIFIED = {
+    "emotion": "Emotion",
+    "age": "Age",
+    "age_bin": "Age",
+    "gender": "Gender",
+    "ethnicity": "Ethnicity",
+    "ethnicity_five": "Ethnicity",
+}
+
+
+class LeftOut:
+    """Counts what a preparation leaves out, by reason, with an example of each: nothing is dropped in silence."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, list[str]] = {}
+
+    def __call__(self, reason: str, what: str) -> None:
+        self.reasons.setdefault(reason, []).append(what)
+
+    def __str__(self) -> str:
+        return "; ".join(f"left out {len(what)} {reason}, such as {what[0]}" for reason, what in self.reasons.items())
+
+
+# A data set's reader: its folder, a folder for pictures that must be made, and where to tell what is left out.
+Reader = Callable[[Path, Path, LeftOut], Iterable[Picture]]
+
+
+class Prepare(Protocol):
+    """The function that every `prepare.py` has."""
+
+    def __call__(self, source: Path, target: Path, *, unified: bool = False) -> Path: ...
+
+
+def build(source: Path, target: Path, read: Reader, unified: bool) -> Path:
+    """Read a data set, settle its splits, and write its manifest (and folders) into `target`.
+
+    All is made in a hidden folder and moved into place at the end; without its manifest, which comes last, nothing is
+    taken for a result. A run that fails before that leaves an earlier result as it was.
+
+    Returns:
+        The path of the manifest.
+
+    Raises:
+        DataError: If the source is missing or malformed, or the target cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if not source.exists():
+        raise DataError(f"{source}: no such folder; run the command with --help to see what to download")
+    _check_target(source, target)
+    staging, left_out = target / STAGING, LeftOut()
+    try:
+        shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+        staging.mkdir(parents=True)
+        pictures, digests = _readable(read(source, staging / "images", left_out), left_out)
+        if not pictures:
+            raise DataError(f"{source}: no usable picture found; {left_out or 'is this the right folder?'}")
+        settled = assign_splits(pictures, digests, left_out)
+        if unified:
+            write_unified(settled, staging / "unified", left_out)
+        write_manifest(staging / MANIFEST, settled)
+        for name in (MANIFEST, *OUTPUTS):
+            if (target / name).exists():
+                (target / name).replace(staging / f"old-{name}")
+        for name in (*OUTPUTS, MANIFEST):
+            if (staging / name).exists():
+                (staging / name).replace(target / name)
+    except OSError as error:
+        raise DataError(f"{target}: could not be prepared: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        with suppress(OSError):
+            target.rmdir()  # only goes where nothing was made
+    for reason, what in left_out.reasons.items():
+        log.warning("%s: left out %d %s, such as %s", source, len(what), reason, ", ".join(what[:3]))
+    copies = len(pictures) - len(set(digests))
+    log.info("%s: %d pictures, %d of them exact copies", target / MANIFEST, len(read_manifest(target)), copies)
+    return target / MANIFEST
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse a target whose `images` or `unified` could be somebody's data."""
+    if target.is_file() or source.resolve().is_relative_to(target.resolve()):
+        raise DataError(f"{target}: is a file, or holds the data set itself; give another folder with --to")
+    foreign = [name for name in OUTPUTS if (target / name).exists() and not (target / MANIFEST).is_file()]
+    if foreign:
+        raise DataError(f"{target / foreign[0]}: is not of a finished run; remove it, or give another folder with --to")
+
+
+def _readable(pictures: Iterable[Picture], left_out: LeftOut) -> tuple[list[Picture], list[str]]:
+    """The pictures that are there, and the hashes of their pixels."""
+    found: list[Picture] = []
+    digests: list[str] = []
+    for picture in tqdm(pictures, unit=" pictures", disable=None):
+        if not picture.path.is_file():
+            left_out("pictures that are listed but not there", f"{picture.where} {picture.path}")
+            continue
+        image = read_picture(picture)
+        if picture.split not in TEST_SPLITS and image.min() == image.max():
+            left_out("training pictures of one colour", f"{picture.where} {picture.path.name}")
+            continue
+        found.append(picture)
+        digests.append(digest(image))
+    return found, digests
+
+
+def write_unified(pictures: Sequence[Picture], folder: Path, left_out: LeftOut) -> None:
+    """Copy the pictures to ``folder/SPLIT/Attribute/category/``, for example ``train/Emotion/happy/``.
+
+    Validation goes with ``train``: whoever learns from folders carves a validation part of their own, but must never
+    learn from a test part.
+    """
+    for number, picture in enumerate(pictures):
+        split = picture.split if picture.split in TEST_SPLITS else "train"
+        categories = [(UNIFIED[column], value) for column, value in picture.labels.items() if column in UNIFIED]
+        for attribute, category in categories:
+            place = folder / split / attribute / category
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture.path, place / f"{number:06d}_{picture.path.name}")
+        if not categories:
+            left_out("pictures without a category from unified/ (the manifest has them)", f"{picture.where}")
+
+
+# --- for the readers -------------------------------------------------------------------------------------------------
+
+
+def find(source: Path, *names: str) -> Path:
+    """The first of these files or folders that the data set has.
+
+    Raises:
+        DataError: If it has none.
+    """
+    for name in names:
+        if (source / name).exists():
+            return source / name
+    raise DataError(f"{source}: holds no {' or '.join(names)}; run the command with --help to see the layout")
+
+
+def find_optional(source: Path, *names: str) -> Path | None:
+    """The first of these files or folders that the data set has, if any."""
+    return next((source / name for name in names if (source / name).exists()), None)
+
+
+def pick(labels: Sequence[str], code: str, where: str, what: str) -> str:
+    """The label with this number.
+
+    Raises:
+        DataError: If it is no whole number, or there is no such label; the message begins with `where`.
+    """
+    if not code.isdecimal() or int(code) >= len(labels):
+        raise DataError(f"{where}: {what} {code!r} is out of range; known: 0..{len(labels) - 1}")
+    return labels[int(code)]
+
+
+def write_picture(path: Path, image: np.ndarray) -> Path:
+    """Write a grey or BGR picture, in the format of its suffix; a full disk is an OSError (`cv2.imwrite` hides it)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+    return path
+
+
+def command(prepare: Prepare, description: str | None, arguments: Sequence[str] | None = None) -> None:
+    """The command line of a `prepare.py`: ``SOURCE --to FOLDER [--unified]``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="the downloaded data set, unpacked")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where manifest.csv goes")
+    parser.add_argument("--unified", action="store_true", help="also copy to unified/SPLIT/Emotion/Category/")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        print(prepare(options.source, options.to, unified=options.unified))
+    except DataError as error:
+        sys.exit(f"error: {error}")
