@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -330,7 +331,10 @@ def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
     assert "unknown model" in app.explain(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
-    assert "holiday.jpg" in app.explain(FakeAnalyzer(), gone, analysis, 1)["page"]
+    assert (
+        "holiday.jpg is no longer here: uploads are deleted after 5 minutes"
+        in app.explain(FakeAnalyzer(), gone, analysis, 1)["page"]
+    )
 
 
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
@@ -518,6 +522,22 @@ def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
         slow.going.set()
         refused = [str(error) for job in jobs if (error := job.exception(timeout=20)) is not None]
         assert refused == ["Queue is full! Please try again."] * 2
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_can_call_it_too(client: Client, analyzer: FakeAnalyzer, photo: Path) -> None:
+    def curl(*arguments: str) -> str:
+        done = subprocess.run(["curl", "-sS", *arguments], capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout
+
+    api = client.src.rstrip("/") + "/gradio_api"
+    [path] = json.loads(curl("-F", f"files=@{photo}", f"{api}/upload"))
+    data = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, ["age"]]})
+    event = json.loads(curl("--json", data, f"{api}/call/analyze"))["event_id"]
+    name, _, answer = curl("-N", f"{api}/call/analyze/{event}").strip().partition("\ndata: ")
+    assert name == "event: complete"
+    [result] = json.loads(answer)
+    assert len(result["faces"]) == len(analyzer.analyze(photo)) and list(result["models"]) == ["age"]
 
 
 def test_models_answers_every_spec(client: Client) -> None:

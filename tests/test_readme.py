@@ -6,10 +6,12 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.tables import with_table
+from facemodels import FaceAnalyzer
 from facemodels.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +29,19 @@ def test_python_blocks_run(code: str, photo: Path, tmp_path: Path, monkeypatch: 
     exec(compile(code, "README.md", "exec"), names)
     if "batch" in code:
         assert len(names["tracked"]) == 1 and names["drawn"].shape == names["image"].shape  # type: ignore[arg-type,attr-defined]
+
+
+def test_the_client_block_runs(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
+    from test_app import serving
+
+    (code,) = (code for language, code in BLOCKS if language == "python" and "gradio_client" in code)
+    (tmp_path / "photo.jpg").write_bytes(photo.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    with serving(FaceAnalyzer()) as url:
+        exec(compile(code.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names)
+    assert names["result"]["faces"][0]["emotion"]["label"] == "happy"
 
 
 def test_command_lines_run(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import platform
 import statistics
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,16 @@ def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[st
         members = groups[scored]
         tables[name] = {
             str(group): {"value": float(values[members == group].mean()), "count": int((members == group).sum())}
-            for group in sorted(set(members))
+            for group in sorted(set(members), key=_natural)
             if (members == group).sum() >= SMALLEST_GROUP
         }
     return tables
+
+
+def _natural(group: str) -> tuple[int, str]:
+    """Sorts "3-9" before "10-19"."""
+    first = "".join(takewhile(str.isdigit, group))
+    return int(first or 0), group
 
 
 def latency(model: AttributeModel, calls: int = 60) -> float:
