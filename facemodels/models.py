@@ -30,7 +30,10 @@ class Backend(Protocol):
 
 
 class LiteRTBackend:
-    """The `.tflite` file on LiteRT: one interpreter per batch size, made on first use.
+    """The `.tflite` file on LiteRT: interpreters are made on first use and shared between threads.
+
+    An interpreter serves one call at a time and one batch size; so there is a pool of them per size, never more at work
+    than there are processors.
 
     Args:
         path: The verified file.
@@ -40,15 +43,21 @@ class LiteRTBackend:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self._path = path
         self._threads = threads or min(4, os.cpu_count() or 1)
-        self._runners: dict[int, Callable[..., dict[str, np.ndarray]]] = {}
-        self._lock = threading.Lock()  # an interpreter serves one thread at a time
+        self._free: dict[int, list[Callable[..., dict[str, np.ndarray]]]] = {size: [] for size in BATCH_SIZES}
+        self._places = threading.Semaphore(os.cpu_count() or 1)
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
-        with self._lock:
-            runner = self._runners.get(len(batch)) or self._make_runner(len(batch))
+        free = self._free[len(batch)]
+        with self._places:
+            try:
+                runner = free.pop()  # as atomic as append
+            except IndexError:
+                runner = self._make_runner(len(batch))
             # The outputs are views into the interpreter's memory, which the next call overwrites.
-            return {name: np.array(output) for name, output in runner(image=batch).items()}
+            outputs = {name: np.array(output) for name, output in runner(image=batch).items()}
+            free.append(runner)
+        return outputs
 
     def _make_runner(self, size: int) -> Callable[..., dict[str, np.ndarray]]:
         from ai_edge_litert.interpreter import Interpreter
@@ -62,7 +71,6 @@ class LiteRTBackend:
             runner = interpreter.get_signature_runner("serving_default")
         except (RuntimeError, ValueError) as error:
             raise WeightsError(f"{self._path} cannot be run by LiteRT: {error}") from error
-        self._runners[size] = runner
         return runner
 
 

@@ -331,10 +331,8 @@ def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
     assert "unknown model" in app.explain(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
-    assert (
-        "holiday.jpg is no longer here: uploads are deleted after 5 minutes"
-        in app.explain(FakeAnalyzer(), gone, analysis, 1)["page"]
-    )
+    answer = app.explain(FakeAnalyzer(), gone, analysis, 1)
+    assert "holiday.jpg is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:

@@ -123,8 +123,10 @@ def is_error(message: Any) -> bool:
 
 
 def has_failed(request: Any) -> bool:
-    """A request without an answer, unless the page hung up on the server's event stream, as it does when it is done."""
-    return not (request.failure == "net::ERR_ABORTED" and "/queue/data" in request.url)
+    """A request without an answer, unless the page hung up: on the server's event stream when it is done, as it does,
+    or on a picture that the next one replaced."""
+    hung_up = "/queue/data" in request.url or "/annotated-" in request.url
+    return not (request.failure == "net::ERR_ABORTED" and hung_up)
 
 
 def is_refused(answer: Any) -> bool:
