@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--remote", metavar="OWNER", help="instead, the versions that somebody published on the hub")
     models.set_defaults(run=_models)
 
-    card = commands.add_parser("card", help="show the card of a model")
+    card = commands.add_parser("card", help="show the card of a model, rendered where it is a terminal")
     card.add_argument("name", help="name, name@version, OWNER/NAME@VERSION on the hub, or a folder")
     card.set_defaults(run=_card)
 
@@ -368,7 +368,15 @@ def headlines(spec: ModelSpec) -> list[str]:
 def _card(options: argparse.Namespace) -> int:
     from facemodels import hub, publish
 
-    sys.stdout.write(publish.card(hub.resolve(options.name)))
+    text = publish.card(hub.resolve(options.name))
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        # The metadata on top is for the hub.
+        Console().print(Markdown(text.partition("\n---\n")[2] or text))
+    else:
+        sys.stdout.write(text)
     return OK
 
 

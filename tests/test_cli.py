@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,20 @@ def test_models_and_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert {spec["name"] for spec in json.loads(out)} >= {"emotion-efficientnet", "demographics-efficientnet", "yunet"}
     code, out, _ = run(capsys, "card", "emotion-efficientnet")
     assert code == OK and "## Not meant for" in out
+
+
+def test_a_card_in_a_terminal() -> None:
+    pty = pytest.importorskip("pty", reason="needs a Unix terminal")
+    shown: list[bytes] = []
+
+    def keep(descriptor: int) -> bytes:
+        shown.append(os.read(descriptor, 65536))
+        return shown[-1]
+
+    assert pty.spawn([sys.executable, "-m", "facemodels", "card", "emotion-efficientnet"], keep) == OK
+    text = b"".join(shown).decode()
+    assert "Not meant for" in text and "## Not meant for" not in text  # rendered
+    assert "license_name" not in text and "\x1b[" in text
 
 
 def test_download_of_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
