@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -61,14 +62,14 @@ class FaceDetector(Protocol):
         ...
 
 
-class _NetworkDetector:
+class _NetworkDetector(ABC):
     """The looks that the two detection networks share; a subclass gives the network."""
 
     name = ""
 
+    @abstractmethod
     def _boxes(self, image: np.ndarray) -> np.ndarray:
         """``(N, 15)``: x, y, width, height, five points, score, for one RGB image of moderate size; thread-safe."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
     def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
         """See `FaceDetector.detect`."""
@@ -106,10 +107,9 @@ def _looks(image: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[float, float, 
     if longest > FINE_FROM:
         scale = max(1.0, longest / FINE_LOOK)
         fine = _resized(image, scale)
-        for top in _tile_starts(fine.shape[0]):
-            for left in _tile_starts(fine.shape[1]):
-                tile = np.ascontiguousarray(fine[top : top + TILE, left : left + TILE])
-                yield tile, (scale, left * scale, top * scale)
+        for rows in _tiles(fine.shape[0]):
+            for columns in _tiles(fine.shape[1]):
+                yield np.ascontiguousarray(fine[rows, columns]), (scale, columns.start * scale, rows.start * scale)
 
 
 def _resized(image: np.ndarray, scale: float) -> np.ndarray:
@@ -120,12 +120,12 @@ def _resized(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
 
 
-def _tile_starts(length: int) -> list[int]:
-    """Where tiles start so that they cover `length` pixels, overlap, and are spread evenly."""
-    if length <= TILE:
-        return [0]
-    count = math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP))
-    return [round(i * (length - TILE) / (count - 1)) for i in range(count)]
+def _tiles(length: int) -> list[slice]:
+    """The fewest equal tiles of at most TILE pixels that cover a length and overlap by about TILE_OVERLAP."""
+    count = max(1, math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
+    size = min(length, math.ceil((length + (count - 1) * TILE_OVERLAP) / count))
+    starts = np.linspace(0, length - size, count).astype(int).tolist()
+    return [slice(start, start + size) for start in starts]
 
 
 def _merged(rows: list[np.ndarray]) -> list[np.ndarray]:

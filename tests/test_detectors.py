@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from facemodels import Box, DetectorError, WeightsError
-from facemodels.detectors import Haar, LibFaceDetection, YuNet, make_detector
+from facemodels.detectors import TILE, TILE_OVERLAP, Haar, LibFaceDetection, YuNet, _tiles, make_detector
 
 FACE = Box(178, 70, 270, 190)  # the astronaut's, by eye
 
@@ -51,13 +52,22 @@ def test_the_same_answer_twice(detector: LibFaceDetection, astronaut: np.ndarray
 
 
 def test_a_small_face_in_a_large_photo(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    alone = detector.detect(astronaut)[0].box
     small = cv2.resize(astronaut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # the face is 60 px high
     for x, y in ((100, 100), (2950, 2000), (5700, 3700)):
         scene = np.full((4000, 6000, 3), 120, np.uint8)
         scene[y : y + 256, x : x + 256] = small[: 4000 - y, : 6000 - x]
         faces = detector.detect(scene)
-        expected = Box(x + FACE.x1 / 2, y + FACE.y1 / 2, x + FACE.x2 / 2, y + FACE.y2 / 2)
+        expected = Box(x + alone.x1 / 2, y + alone.y1 / 2, x + alone.x2 / 2, y + alone.y2 / 2)
         assert [overlap(face.box, expected) > 0.5 for face in faces] == [True], (x, y)
+
+
+@pytest.mark.parametrize("length", [1, 95, 704, 705, 1281, 1536, 2048])
+def test_tiles_cover_everything_and_overlap(length: int) -> None:
+    tiles = _tiles(length)
+    assert (tiles[0].start, tiles[-1].stop) == (0, length)
+    assert all(0 < tile.stop - tile.start <= TILE for tile in tiles)
+    assert all(before.stop - after.start >= TILE_OVERLAP - 1 for before, after in pairwise(tiles))
 
 
 def test_a_selfie_that_fills_the_frame(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
