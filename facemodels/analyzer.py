@@ -61,10 +61,10 @@ class FaceAnalyzer:
         max_faces: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.attributes = check_attributes(attributes)
+        self.attributes = _check_attributes(attributes)
         self.min_score = _check_number("min_score", min_score, 0.0, 1.0)
-        self.max_faces = check_count("max_faces", max_faces)
-        threads = check_count("threads", threads)
+        self.max_faces = _check_count("max_faces", max_faces)
+        threads = _check_count("threads", threads)
         references = _check_models(models, self.attributes)
         specs = {attribute: hub.resolve(reference) for attribute, reference in references.items()}
         # A model that answers several attributes is loaded, and run, once.
@@ -131,10 +131,7 @@ class FaceAnalyzer:
         Raises:
             ArgumentError: If `images` is a single image or path, or the analyzer has no detector.
         """
-        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
-            raise ArgumentError(
-                f"images must be a list of images, not one {type(images).__name__}; use analyze for one"
-            )
+        _check_list("images", images)
         analyses, crops, faces = [], [], []
         for image in images:
             try:
@@ -165,8 +162,7 @@ class FaceAnalyzer:
             ImageError: If one is not an image; the message says which.
             ArgumentError: If `crops` is a single image or path.
         """
-        if isinstance(crops, (str, bytes, os.PathLike)) or not isinstance(crops, Iterable):
-            raise ArgumentError(f"crops must be a list of images, not one {type(crops).__name__}")
+        _check_list("crops", crops)
         cuts, faces = [], []
         for place, crop in enumerate(crops):
             try:
@@ -230,11 +226,9 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
     faces = []
     for place, given in enumerate(boxes):
         try:
-            face = (
-                given if isinstance(given, Face) else Face(given if isinstance(given, Box) else Box(*map(float, given)))
-            )
-            box = face.box
-            inside = box.clip(width, height)
+            box = given if isinstance(given, (Box, Face)) else Box(*map(float, given))
+            face = box if isinstance(box, Face) else Face(box)
+            inside = face.box.clip(width, height)
             fits = inside.x2 > inside.x1 and inside.y2 > inside.y1
         except (TypeError, ValueError) as error:
             raise ArgumentError(
@@ -246,7 +240,13 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
     return faces
 
 
-def check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
+def _check_list(name: str, images: Iterable[Any]) -> None:
+    """Raise ArgumentError for one image where several are meant (a path or bytes could be iterated, too)."""
+    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+        raise ArgumentError(f"{name} must be a list of images, not one {type(images).__name__}; use analyze for one")
+
+
+def _check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
     """The attributes, each once, in the caller's order.
 
     Raises:
@@ -262,7 +262,7 @@ def check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def check_count(name: str, value: int | None) -> int | None:
+def _check_count(name: str, value: int | None) -> int | None:
     """A whole number of at least 1, or None.
 
     Raises:

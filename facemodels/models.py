@@ -213,6 +213,12 @@ class AttributeModel:
                 raise WeightsError(f"{self.spec.id}: the output {head.output!r} is not a number; the file is damaged")
 
 
+def age_estimate(probabilities: np.ndarray, years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each row's distribution over `years`, and the expected absolute distance from it, both in years."""
+    values = probabilities @ years
+    return values, (probabilities * np.abs(years - values[:, None])).sum(axis=1)
+
+
 def decode(head: Head, probabilities: np.ndarray) -> list[Classification | Estimate]:
     """Turn one head's probabilities into plain results.
 
@@ -228,8 +234,6 @@ def decode(head: Head, probabilities: np.ndarray) -> list[Classification | Estim
     rows = probabilities.astype(float)
     rows /= rows.sum(axis=1, keepdims=True)
     if head.kind == "age":
-        years = np.array([float(label) for label in head.labels])
-        values = rows @ years
-        errors = (rows * np.abs(years - values[:, None])).sum(axis=1)
+        values, errors = age_estimate(rows, np.array([float(label) for label in head.labels]))
         return [Estimate(value, error) for value, error in zip(values.tolist(), errors.tolist(), strict=True)]
     return [Classification.of(dict(zip(head.labels, row, strict=True))) for row in rows.tolist()]

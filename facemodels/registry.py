@@ -41,7 +41,7 @@ DEFAULT_MODELS = {
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
 WEIGHTS = Path(__file__).parent / "weights"
-KINDS = ("classification", "age", "detector")
+HEAD_KINDS = ("classification", "age")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -222,7 +222,7 @@ def _check(spec: ModelSpec) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or not 0 < int(entry.size) <= 256 * 2**20:
             raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
     for head in spec.heads:
-        if head.attribute not in DEFAULT_MODELS or head.kind not in KINDS or not head.labels:
+        if head.attribute not in DEFAULT_MODELS or head.kind not in HEAD_KINDS or not head.labels:
             raise ValueError(
                 f"head {head.output!r} answers {head.attribute!r} as {head.kind!r}, which is not known here"
             )

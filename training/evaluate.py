@@ -66,8 +66,7 @@ def measure(data: FaceData, predictions: dict[str, np.ndarray]) -> list[dict[str
             }
         )
     if "age" in predictions and "age" in data.labels:
-        value, error = metrics.age_estimate(predictions["age"])
-        off = np.abs(value - data.labels["age"])
+        off, error = metrics.years_off(data, predictions["age"])
         everyone = np.ones(len(off), bool)
         results.append(
             {
@@ -80,7 +79,7 @@ def measure(data: FaceData, predictions: dict[str, np.ndarray]) -> list[dict[str
             }
         )
     if "age" in predictions and "age_bin" in data.labels:
-        off_by = np.abs(metrics.age_bins(predictions["age"]).argmax(1) - data.labels["age_bin"])
+        off_by = metrics.bins_off(data, predictions["age"])
         results.append(
             {
                 "label": "age_bin",

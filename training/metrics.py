@@ -1,9 +1,10 @@
-"""What is measured, from probabilities and labels: NumPy only, no model in sight."""
+"""What is measured, from probabilities and labels; ages by the very formula that serving uses."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from facemodels.models import age_estimate
 from facemodels.registry import ETHNICITIES, ETHNICITY_FIVE
 from training.datasets import AGE_BINS, FIVE_GROUPS, YEARS, FaceData
 
@@ -14,12 +15,11 @@ def head_metrics(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[str
     for name, (truth, probabilities) in classifications(data, predictions).items():
         measured[f"{name}_accuracy"] = accuracy(truth, probabilities)
     if "age" in predictions and "age" in data.labels:
-        value, error = age_estimate(predictions["age"])
-        off = np.abs(value - data.labels["age"])
+        off, error = years_off(data, predictions["age"])
         measured["age_mae"] = float(off.mean())
         measured["age_expected_error"] = float(error.mean())
     if "age" in predictions and "age_bin" in data.labels:
-        off_by = np.abs(age_bins(predictions["age"]).argmax(1) - data.labels["age_bin"])
+        off_by = bins_off(data, predictions["age"])
         measured["age_bin_accuracy"] = float((off_by == 0).mean())
         measured["age_bin_within_one"] = float((off_by <= 1).mean())
     return measured
@@ -43,12 +43,15 @@ def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
     return float((probabilities.argmax(1) == truth).mean())
 
 
-def age_estimate(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean age of each row's distribution, and the expected absolute error of that mean, both in years."""
-    years = np.arange(YEARS)
-    value = probabilities @ years
-    error = (probabilities * np.abs(years - value[:, None])).sum(1)
-    return value, error
+def years_off(data: FaceData, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many years each served age is off, and how many it says itself that it is off."""
+    value, error = age_estimate(probabilities, np.arange(YEARS))
+    return np.abs(value - data.labels["age"]), error
+
+
+def bins_off(data: FaceData, probabilities: np.ndarray) -> np.ndarray:
+    """How many of FairFace's age bins each most probable bin is off."""
+    return np.abs(age_bins(probabilities).argmax(1) - data.labels["age_bin"])
 
 
 def age_bins(probabilities: np.ndarray) -> np.ndarray:
