@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN = .venv/bin/
 
-.PHONY: app test check style smoke clean
+.PHONY: app test check style smoke bench notebooks clean
 
 app: ## set up and start the app
 	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python app.py
@@ -20,6 +20,15 @@ style: ## mend what lint and format can
 
 smoke: ## train a tiny model on synthetic faces
 	$(IN)python -m training.train configs/emotion-efficientnet --smoke
+
+bench: ## measure speed, peers (PICTURES=folder) and accuracy (DATA=folder), and put the results into the README
+	$(IN)python -m benchmarks.speed --write
+	$(IN)python -m benchmarks.peers --write $(PICTURES)
+	$(if $(DATA),$(IN)python -m benchmarks.accuracy --write --data $(DATA))
+	$(IN)python -m benchmarks.tables
+
+notebooks: ## run the notebooks and write their copies with outputs
+	$(IN)python -m training.notebooks.render
 
 clean:
 	rm -rf build dist *.egg-info runs/*-smoke tests/artefacts

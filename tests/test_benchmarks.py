@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("skimage", reason="scikit-image brings the picture: pip install -e '.[dev]'")
 
+from PIL import Image
+
+from benchmarks.accuracy import accuracy_table, serving_table
+from benchmarks.peers import FACEMODELS, Worker, compare, peers_table
 from benchmarks.speed import group, milliseconds, multiply_adds, row
+from benchmarks.tables import README, newest, with_table
 from facemodels import get_spec
 from facemodels.detectors import LibFaceDetection
 from facemodels.models import AttributeModel
@@ -29,3 +37,57 @@ def test_multiply_adds_of_efficientnet_lite0() -> None:
     """407 million at 224 px, as published, shrink with the picture's area: 75 million at 96 px."""
     found = multiply_adds(AttributeModel(get_spec("emotion-efficientnet")))
     assert found == pytest.approx(407e6 * (96 / 224) ** 2, rel=0.1)
+
+
+def test_two_programs_take_turns_on_the_same_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "six.png"
+    Image.fromarray(group(6)).save(path)
+    ours = Worker(Path(sys.executable), FACEMODELS.format(attributes=["emotion"]))
+    theirs = Worker(
+        Path(sys.executable), "print('hello')\nread, look = str, list"
+    )  # it talks, and finds a face a letter
+    ((name, mine, other, faces, letters),) = compare(ours, theirs, [path], runs=2)
+    assert (name, faces, letters) == ("six.png", 6, len(str(path)))
+    assert mine > 0 and other > 0
+    ours.close()
+    theirs.close()
+
+
+def test_a_program_that_ends_is_noticed(tmp_path: Path) -> None:
+    broken = Worker(Path(sys.executable), "read = look = open")
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        broken.time(tmp_path / "nothing.png")
+    broken.close()
+
+
+def test_the_table_of_peers_is_of_ratios() -> None:
+    table = peers_table("other", [("a.jpg", 10.0, 20.0, 1, 1), ("b.jpg", 10.0, 60.0, 2, 1), ("c.jpg", 1.0, 3.0, 0, 0)])
+    assert "| b.jpg | 10.0 ms | 60.0 ms | 6.0 | 2, 1 |" in table
+    assert table.endswith("| median | | | 3.0 | |")
+
+
+def test_the_table_of_accuracy_compares_with_the_release() -> None:
+    def model(accuracy: float, mae: float) -> dict:
+        results = [{"label": "gender", "count": 1200, "accuracy": accuracy}, {"label": "age", "count": 9, "mae": mae}]
+        return {"model": "m@1.0.0", "tests": [{"dataset": "D", "results": results}]}
+
+    table = accuracy_table([model(0.945, 4.5)], [model(0.94, 4.4)])
+    assert "| m@1.0.0 | gender | D | 94.50 correct | 94.00 | 1,200 |" in table
+    assert "| m@1.0.0 | age | D | 4.50 years mean error | 4.40 | 9 |" in table
+
+
+def test_the_table_of_serving_files() -> None:
+    validation = {"float16": {"D age mae": 4.5}, "int8": {"D age mae": 4.53}}
+    release = {"model": "m@1.0.0", "serving": {"file": "int8", "validation": validation}}
+    assert "| m@1.0.0 | D age mae | 4.5000 | 4.5300 | +0.0300 | int8 |" in serving_table([release])
+    assert serving_table([{"model": "m@1.0.0"}]) == ""
+
+
+def test_the_newest_result_goes_into_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.tables.README", tmp_path / "README.md")
+    for day, text in (("2026-01-31", "old"), ("2026-02-01", "new ![plot](speed.png)")):
+        (tmp_path / f"speed-{day}.md").write_text(f"# Speed\n\n{text}\n")
+    assert newest("speed", tmp_path) == "new ![plot](./speed.png)"
+    assert "benchmarks.peers --write" in newest("peers", tmp_path)
+    with pytest.raises(ValueError, match="lacks the markers"):
+        with_table(README.read_text().replace("<!-- /speed -->", ""))
