@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from facemodels.metrics import accuracy, calibration_error, class_table, confusion, mean_interval, wilson_interval
 from facemodels.models import age_estimate
 from facemodels.registry import ETHNICITIES, ETHNICITY_FIVE
+from facemodels.types import INTERVAL
 from training.datasets import AGE_BINS, FIVE_GROUPS, YEARS, FaceData
+
+__all__ = [
+    "accuracy",
+    "age_bins",
+    "best_temperature",
+    "bins_off",
+    "calibration_error",
+    "class_table",
+    "classifications",
+    "confusion",
+    "covered",
+    "five_groups",
+    "head_metrics",
+    "interval_temperature",
+    "mean_interval",
+    "wilson_interval",
+    "years_off",
+]
 
 
 def head_metrics(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[str, float]:
@@ -38,11 +58,6 @@ def classifications(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[
     return found
 
 
-def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose most probable label is the true one."""
-    return float((probabilities.argmax(1) == truth).mean())
-
-
 def years_off(data: FaceData, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many years each served age is off, and how many it says itself that it is off."""
     value, error = age_estimate(probabilities, np.arange(YEARS))
@@ -67,57 +82,42 @@ def five_groups(probabilities: np.ndarray) -> np.ndarray:
     )
 
 
-def class_table(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of every label, 0..1; without examples or predictions, 0."""
-    predicted = probabilities.argmax(1)
-    table = {}
-    for index, label in enumerate(labels):
-        hit = int(((predicted == index) & (truth == index)).sum())
-        said, support = int((predicted == index).sum()), int((truth == index).sum())
-        precision, recall = hit / max(said, 1), hit / max(support, 1)
-        f1 = 2 * precision * recall / max(precision + recall, 1e-12)
-        table[label] = {"precision": precision, "recall": recall, "f1": f1, "support": support}
-    return table
+TEMPERATURES = np.geomspace(0.25, 4, 161)
 
 
-def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
-    """Counts: a row per true label, a column per predicted one."""
-    count = probabilities.shape[1]
-    flat = np.bincount(truth * count + probabilities.argmax(1), minlength=count * count)
-    return flat.reshape(count, count).tolist()
-
-
-def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence."""
-    confidence = probabilities.max(1)
-    correct = probabilities.argmax(1) == truth
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(correct[place == b].mean() - confidence[place == b].mean()) * (place == b).mean() for b in set(place)]
-    return float(sum(gaps))
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share measured on `count` examples (Wilson 1927)."""
-    z = 1.96
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return float(middle - half), float(middle + half)
-
-
-def best_temperature(truth: np.ndarray, probabilities: np.ndarray) -> float:
+def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The temperature that makes the true labels most probable; ``p ** (1 / temperature)``, renormalized.
 
     Args:
         truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that hold the truth.
         probabilities: ``(N, outputs)``.
+        weights: ``(N,)``, how much each row counts; the same by default.
     """
     sets = np.eye(probabilities.shape[1])[truth] if truth.ndim == 1 else truth
-    logits = np.log(np.clip(probabilities, 1e-9, 1))
-    candidates = np.geomspace(0.25, 4, 161)
 
     def loss(temperature: float) -> float:
-        scaled = np.exp(logits / temperature)
-        scaled /= scaled.sum(1, keepdims=True)
-        return float(-np.log(np.clip((scaled * sets).sum(1), 1e-9, 1)).mean())
+        held = (tempered(probabilities, temperature) * sets).sum(1)
+        return float(np.average(-np.log(np.clip(held, 1e-9, 1)), weights=weights))
 
-    return float(min(candidates, key=loss))
+    return float(min(TEMPERATURES, key=loss))
+
+
+def interval_temperature(ages: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature at which the 80 % interval of `Estimate` holds nearest to 80 % of the ages, ``(N,)`` years."""
+
+    def miss(temperature: float) -> float:
+        return abs(float(covered(ages, tempered(probabilities, temperature)).mean()) - 0.8)
+
+    return float(min(TEMPERATURES, key=miss))
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """``p ** (1 / temperature)``, renormalized; ``(N, outputs)``."""
+    scaled = np.exp(np.log(np.clip(probabilities.astype(float), 1e-30, 1)) / temperature)
+    return scaled / scaled.sum(1, keepdims=True)
+
+
+def covered(ages: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """``(N,)`` booleans: whether the 80 % interval of each served estimate holds the age."""
+    value, error = age_estimate(probabilities, np.arange(YEARS))
+    return np.abs(value - ages) <= INTERVAL * error

@@ -1,0 +1,313 @@
+"""How good models are on your own faces: `python -m facemodels evaluate FOLDER_OR_CSV`.
+
+Labels come from folder names or from a csv (`labels`), answers from `FaceAnalyzer` as users get them, figures from
+`metrics`; every model is asked about the same faces. `report` makes tables and pictures of the result.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facemodels import __version__, hub, metrics
+from facemodels.analyzer import FaceAnalyzer
+from facemodels.detectors import FaceDetector, make_detector
+from facemodels.errors import ArgumentError, DataError, ImageError
+from facemodels.images import read_image
+from facemodels.labels import FIVE_GROUPS, LabelledPicture, known_labels, read_labels
+from facemodels.registry import DEFAULT_MODELS, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, Head, ModelSpec
+from facemodels.types import ATTRIBUTES, Classification, Estimate, Face
+
+SCHEMA = 1
+MAX_GROUPS = 50  # a column with more values is no grouping but a name
+
+_Asked = tuple[LabelledPicture, dict[str, Face]]  # a picture, and its face as each model sees it
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        report: Plain data, as it stands in ``report.json``.
+        answers: One dict per face, attribute and model: what is true, what was answered, and the score (for ages, the
+            error that the model expects).
+    """
+
+    report: dict[str, Any]
+    answers: list[dict[str, Any]]
+
+
+def evaluate(
+    source: str | os.PathLike[str],
+    models: Sequence[str | Path] = (),
+    *,
+    crops: bool = False,
+    groups: Sequence[str] = (),
+    detector: str | Path | FaceDetector = "auto",
+    min_score: float = 0.6,
+    backend: str = "litert",
+    skip_unreadable: bool = False,
+    progress: Callable[[Sequence[LabelledPicture]], Iterable[LabelledPicture]] = iter,
+) -> Evaluation:
+    """Measure models on labelled pictures.
+
+    Args:
+        source: A folder ``Category/*.jpg`` or ``Attribute/Category/*.jpg`` (subfolders too), or a csv file with a
+            column `path` (relative to it) and one or more of `emotion`, `age` (years), `gender`, `ethnicity`; an empty
+            cell is "not known".
+        models: As of `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
+            answers and that is labelled.
+        crops: Whether the pictures are cut to one face already. Otherwise they are photos, and the largest face found
+            is taken.
+        groups: More columns of the csv to make tables by. Labelled attributes are always taken.
+        detector: As of `FaceAnalyzer`.
+        min_score: Least confidence of a face, 0..1.
+        backend: ``litert`` or ``keras``.
+        skip_unreadable: Count pictures that cannot be read instead of stopping at the first.
+        progress: Wraps the list of pictures, to show how far it is.
+
+    Returns:
+        The figures, and every single answer.
+
+    Raises:
+        DataError: If a folder, column, label or picture is not in order; the message names the file and the line.
+        ArgumentError: If an argument does not fit, or no model answers what is labelled.
+        UnknownModelError: If a model is not known.
+
+    Example:
+        >>> evaluate("faces/", ["emotion-efficientnet"], crops=True).report["pictures"]      # doctest: +SKIP
+        240
+    """
+    references = list(models) or list(dict.fromkeys(DEFAULT_MODELS.values()))
+    specs = [hub.resolve(reference) for reference in references]
+    pictures, unused = read_labels(source, groups, known_labels(specs))
+    for name in groups:
+        if len(values := {picture.groups[name] for picture in pictures}) > MAX_GROUPS:
+            raise DataError(f"{source}:1: the column {name} has {len(values)} values; groups are at most {MAX_GROUPS}")
+    labelled = [name for name in ATTRIBUTES if any(name in picture.labels for picture in pictures)]
+    chosen = {
+        name: (reference, spec)
+        for name, reference, spec in zip(_names(references, specs), references, specs, strict=True)
+        if set(spec.attributes) & set(labelled)
+    }
+    if not chosen:
+        asked = ", ".join(map(str, references))
+        raise ArgumentError(f"{source} labels {', '.join(labelled)}; none of these models answers that: {asked}")
+    analyzers = {}
+    for name, (reference, spec) in chosen.items():
+        wanted = [attribute for attribute in labelled if attribute in spec.attributes]
+        of_all = dict.fromkeys(wanted, reference)
+        analyzers[name] = FaceAnalyzer(wanted, models=of_all, detector=None, backend=backend, min_score=min_score)
+    finder = None if crops else make_detector(detector)
+
+    faces: list[_Asked] = []
+    without_face, unreadable = [], []
+    for picture in progress(pictures):
+        try:
+            pixels = read_image(picture.path)
+        except ImageError as error:
+            message = f"{picture.where}: {error}" if picture.where else str(error)
+            if not skip_unreadable:
+                raise DataError(f"{message}. Mend or remove it, or count such pictures: --skip-unreadable") from error
+            unreadable.append(message)
+            continue
+        found = [] if finder is None else finder.detect(pixels, min_score)[:1]
+        if finder is None:
+            faces.append((picture, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
+        elif found:
+            answers = {name: one.analyze(pixels, boxes=found).faces[0] for name, one in analyzers.items()}
+            faces.append((picture, answers))
+        else:
+            without_face.append(str(picture.path))
+    if not faces:
+        hint = "are they cut to one face already? Then say so: --crops" if without_face else "none could be read"
+        raise DataError(f"{source}: no face in any of {len(pictures)} pictures; {hint}")
+
+    measured: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    for attribute in labelled:
+        heads = {name: spec.head(attribute) for name, (_, spec) in chosen.items() if attribute in spec.attributes}
+        scored = [(picture, answers) for picture, answers in faces if attribute in picture.labels]
+        if heads and scored:
+            measured[attribute], more = _measure(attribute, scored, heads)
+            rows += more
+    report = {
+        "schema": SCHEMA,
+        "facemodels": __version__,
+        "source": str(source),
+        "models": list(chosen),
+        "backend": backend,
+        "crops": crops,
+        "detector": None if finder is None else getattr(finder, "name", type(finder).__name__),
+        "min_score": None if crops else min_score,
+        "pictures": len(pictures),
+        "faces": len(faces),
+        "without_face": without_face,
+        "unreadable": unreadable,
+        "columns_not_used": unused,
+        "labels_not_measured": [name for name in labelled if name not in measured],
+        "attributes": measured,
+    }
+    return Evaluation(report, rows)
+
+
+def _names(references: Sequence[str | Path], specs: Sequence[ModelSpec]) -> list[str]:
+    """What to call each model: ``name@version``, with where it came from where two would be called the same."""
+    ids = [spec.id for spec in specs]
+    names = [
+        spec.id if ids.count(spec.id) == 1 else f"{spec.id} ({reference})"
+        for reference, spec in zip(references, specs, strict=True)
+    ]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ArgumentError(f"the model {twice[0]} was given twice")
+    return names
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def _measure(
+    attribute: str, scored: Sequence[_Asked], heads: Mapping[str, Head]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The figures of one attribute, a result per model, and every answer behind them."""
+    pictures = [picture for picture, _ in scored]
+    truth = [picture.labels[attribute] for picture in pictures]
+    answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in heads}
+    kind = "age" if attribute == "age" else "classification"
+    labels: tuple[str, ...] = ()
+    if kind == "classification":
+        truth, answers, labels = _comparable(attribute, truth, answers, [head.labels for head in heads.values()])
+    groups = _groups(pictures, attribute)
+    results, rights = [], {}
+    for name in heads:
+        if kind == "age":
+            result, right = _measure_age(np.array(truth, float), answers[name])
+        else:
+            result, right = _measure_classes(truth, answers[name], labels)
+        rights[name] = right
+        results.append({"model": name, "count": len(truth), **result, "groups": _by_group(groups, right, kind)})
+    first, *others = heads
+    measured = {
+        "kind": kind,
+        "labels": list(labels),
+        "results": results,
+        # On the same faces, so what both get right or wrong cancels out.
+        "differences": [
+            {
+                "model": name,
+                "against": first,
+                "difference": float((rights[name] - rights[first]).mean()),
+                "interval": metrics.mean_interval(rights[name] - rights[first]),
+            }
+            for name in others
+        ],
+    }
+    return measured, list(_rows(attribute, pictures, truth, answers))
+
+
+def _comparable(
+    attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[tuple[str, ...]]
+) -> tuple[list[str], dict[str, list[Classification]], tuple[str, ...]]:
+    """Truth and answers in one set of labels: ethnicities in five groups where labels or a model know just those."""
+    if attribute != "ethnicity":
+        own = EMOTIONS if attribute == "emotion" else GENDERS
+        return truth, answers, tuple(dict.fromkeys((*own, *(label for labels in answered for label in labels))))
+    used = {*truth, *(label for labels in answered for label in labels)}
+    if not used & (set(FIVE_GROUPS) - set(ETHNICITIES)):
+        return truth, answers, tuple(dict.fromkeys((*ETHNICITIES, *used)))
+    view = {**ETHNICITY_FIVE, **{name: name for name in used if name not in ETHNICITY_FIVE}}
+    regrouped = {name: [answer.regroup(view) for answer in values] for name, values in answers.items()}
+    return [view[label] for label in truth], regrouped, tuple(dict.fromkeys(view.values()))
+
+
+def _measure_classes(
+    truth: Sequence[str], answers: Sequence[Classification], labels: tuple[str, ...]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures, and per face whether the answer is right. A label that a model does not know has probability 0."""
+    index = np.array([labels.index(label) for label in truth])
+    probabilities = np.array([[answer.scores.get(label, 0.0) for label in labels] for answer in answers])
+    table = metrics.class_table(index, probabilities, labels)
+    present = [row for row in table.values() if row["support"]]
+    share = metrics.accuracy(index, probabilities)
+    return {
+        "accuracy": share,
+        "accuracy_interval": metrics.wilson_interval(share, len(index)),
+        "macro_f1": float(np.mean([row["f1"] for row in present])),
+        "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
+        "calibration_error": metrics.calibration_error(index, probabilities),
+        "calibration": metrics.calibration(index, probabilities),
+        "classes": table,
+        "confusion": metrics.confusion(index, probabilities),
+        "cannot_answer": sorted(set(truth) - set(answers[0].scores), key=labels.index),
+    }, (probabilities.argmax(1) == index).astype(float)
+
+
+def _measure_age(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures in years, and per face how many years the answer is off."""
+    values = np.array([answer.value for answer in answers])
+    off = np.abs(values - truth)
+    return {
+        "mae": float(off.mean()),
+        "mae_interval": metrics.mean_interval(off),
+        "median_error": float(np.median(off)),
+        "bias": float((values - truth).mean()),
+        "expected_error": float(np.mean([answer.error for answer in answers])),
+    }, off
+
+
+def _groups(pictures: Sequence[LabelledPicture], attribute: str) -> dict[str, list[str]]:
+    """Group name to each picture's value (empty where unknown): labelled attributes first, ages by decade.
+
+    The attribute itself is left out, unless it is the age: its table of classes says the same.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in [name for name in ATTRIBUTES if name != attribute or name == "age"]:
+        values = [picture.labels.get(name, "") for picture in pictures]
+        if len(set(values)) > 1:
+            groups[name] = [_decade(value) for value in values] if name == "age" else values
+    for name in pictures[0].groups:
+        groups[name] = [picture.groups[name] for picture in pictures]
+    return groups
+
+
+def _decade(age: str) -> str:
+    first = int(float(age or 0)) // 10 * 10
+    return f"{first}-{first + 9}" if age else ""
+
+
+def _by_group(groups: dict[str, list[str]], values: np.ndarray, kind: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """In every group the mean of `values` (one per face), its interval and its count."""
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, members in groups.items():
+        tables[name] = {}
+        for group in sorted(set(members) - {""}, key=_natural):
+            inside = values[np.array(members) == group]
+            mean, count = float(inside.mean()), len(inside)
+            interval = metrics.mean_interval(inside) if kind == "age" else metrics.wilson_interval(mean, count)
+            tables[name][group] = {"value": mean, "interval": interval, "count": count}
+    return tables
+
+
+def _natural(group: str) -> tuple[int, str]:
+    """Sorts "0-9" before "10-19", and both before words."""
+    number = re.match(r"\d+", group)
+    return (int(number.group()) if number else 10**9), group
+
+
+def _rows(
+    attribute: str, pictures: Sequence[LabelledPicture], truth: Sequence[str], answers: dict[str, list[Any]]
+) -> Iterable[dict[str, Any]]:
+    for name, values in answers.items():
+        for picture, label, answer in zip(pictures, truth, values, strict=True):
+            said, score = (answer.value, answer.error) if isinstance(answer, Estimate) else (answer.label, answer.score)
+            yield {
+                **{"path": str(picture.path), "attribute": attribute, "model": name},
+                **{"truth": label, "answer": said, "score": score},
+            }

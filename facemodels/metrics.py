@@ -1,0 +1,76 @@
+"""What is measured, from true labels and probabilities; with what else the sample allows. NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CALIBRATION_BINS = 15
+FEWEST = 5  # values; the spread of fewer says too little about their mean
+
+
+def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of rows whose most probable label is the true one."""
+    return float((probabilities.argmax(1) == truth).mean())
+
+
+def class_table(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of every label, 0..1; without examples or predictions, 0."""
+    predicted = probabilities.argmax(1)
+    table = {}
+    for index, label in enumerate(labels):
+        hit = int(((predicted == index) & (truth == index)).sum())
+        said, support = int((predicted == index).sum()), int((truth == index).sum())
+        precision, recall = hit / max(said, 1), hit / max(support, 1)
+        f1 = 2 * precision * recall / max(precision + recall, 1e-12)
+        table[label] = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    return table
+
+
+def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
+    """Counts: a row per true label, a column per predicted one."""
+    count = probabilities.shape[1]
+    flat = np.bincount(truth * count + probabilities.argmax(1), minlength=count * count)
+    return flat.reshape(count, count).tolist()
+
+
+def calibration(
+    truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
+) -> list[dict[str, float | int]]:
+    """How often a model is right when it is about so sure, over equal bins of confidence; empty bins are left out.
+
+    Returns:
+        For each bin its mean ``confidence``, its ``accuracy`` and the ``count`` of its rows.
+    """
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        {
+            "confidence": float(confidence[place == b].mean()),
+            "accuracy": float(correct[place == b].mean()),
+            "count": int((place == b).sum()),
+        }
+        for b in sorted(set(place.tolist()))
+    ]
+
+
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence."""
+    rows = calibration(truth, probabilities, bins)
+    return float(sum(abs(row["accuracy"] - row["confidence"]) * row["count"] for row in rows) / len(truth))
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share measured on `count` examples (Wilson 1927)."""
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return float(middle - half), float(middle + half)
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % confidence interval of a mean, by the normal approximation; None for fewer than `FEWEST` values."""
+    if len(values) < FEWEST:
+        return None
+    middle, half = float(values.mean()), 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return middle - half, middle + half

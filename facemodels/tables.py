@@ -1,0 +1,53 @@
+"""Tables that people make: csv files, read row by row, each with the place that an error can name. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from facemodels.errors import DataError
+
+
+def read_table(
+    file: Path, required: Sequence[str], known: Collection[str] = (), names: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a csv file, each with its ``file:line``.
+
+    Args:
+        file: The file.
+        required: Columns it must have.
+        known: If given, the columns that it may have besides.
+        names: Its columns, for a file that may come without a header.
+
+    Raises:
+        DataError: If it is missing, is no text, or lacks a column or a cell; the message names the file and the line.
+    """
+    line = 0
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            first = [name.strip() for name in next(reader, [])]
+            bare = bool(names) and first[:1] != list(names[:1])
+            header = list(names)[: len(first)] if bare else first
+            if missing := [name for name in required if name not in header]:
+                raise DataError(f"{file}:1: lacks the column {', '.join(missing)}; it has: {', '.join(header)}")
+            if known and (unknown := [name for name in header if name not in required and name not in known]):
+                raise DataError(
+                    f"{file}:1: unknown column {', '.join(unknown)}; known: {', '.join([*required, *known])}"
+                )
+            for cells in chain([first] if bare else [], reader):
+                if not cells:  # a blank line
+                    continue
+                line = reader.line_num
+                where = f"{file}:{line}"
+                if len(cells) != len(header):
+                    raise DataError(f"{where}: {len(cells)} cells where the header has {len(header)}; is it cut off?")
+                yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as a csv file after line {line}: {error}") from error
