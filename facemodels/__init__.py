@@ -22,13 +22,16 @@ if TYPE_CHECKING:
         HubError,
         ImageError,
         UnknownModelError,
+        VideoError,
         WeightsError,
     )
     from facemodels.hub import download
     from facemodels.images import read_image
     from facemodels.registry import ModelSpec, get_spec, list_models
+    from facemodels.timeline import Timeline
     from facemodels.tracking import FaceTracker
     from facemodels.types import Analysis, Box, Classification, Estimate, Face
+    from facemodels.video import VideoFrame, VideoInfo, analyze_video, video_info
 
 __version__ = "0.1.0"
 
@@ -46,14 +49,20 @@ __all__ = [
     "HubError",
     "ImageError",
     "ModelSpec",
+    "Timeline",
     "UnknownModelError",
+    "VideoError",
+    "VideoFrame",
+    "VideoInfo",
     "WeightsError",
     "__version__",
+    "analyze_video",
     "annotate",
     "download",
     "get_spec",
     "list_models",
     "read_image",
+    "video_info",
 ]
 
 # Where each public name lives.
@@ -71,13 +80,19 @@ _HOMES = {
     "HubError": "errors",
     "ImageError": "errors",
     "ModelSpec": "registry",
+    "Timeline": "timeline",
     "UnknownModelError": "errors",
+    "VideoError": "errors",
+    "VideoFrame": "video",
+    "VideoInfo": "video",
     "WeightsError": "errors",
+    "analyze_video": "video",
     "annotate": "drawing",
     "download": "hub",
     "get_spec": "registry",
     "list_models": "registry",
     "read_image": "images",
+    "video_info": "video",
 }
 
 

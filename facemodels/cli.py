@@ -1,4 +1,4 @@
-"""The command line: `python -m facemodels {analyze,models,card,download,publish}`.
+"""The command line: `python -m facemodels {analyze,evaluate,models,card,download,publish}`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 1 something could not be
 done (the rest was), 2 the command itself was wrong, 130 interrupted.
@@ -10,27 +10,25 @@ import argparse
 import csv
 import glob
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemodels import __version__
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
+from facemodels.labels import IMAGE_SUFFIXES
 from facemodels.registry import ModelSpec, list_models
-from facemodels.types import ATTRIBUTES, Analysis, Face
+from facemodels.types import ATTRIBUTES, ROW_COLUMNS, Analysis, Face
 
 if TYPE_CHECKING:
     from facemodels.analyzer import FaceAnalyzer
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-CSV_COLUMNS = (
-    *("source", "face", "x1", "y1", "x2", "y2", "score"),
-    *("emotion", "emotion_score", "age", "age_error", "gender", "gender_score", "ethnicity", "ethnicity_score"),
-    "error",
-)
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".3gp"}
+CSV_COLUMNS = ("source", "face", *ROW_COLUMNS, "error")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,14 +63,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"facemodels {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    analyze = commands.add_parser("analyze", help="analyze photos")
+    analyze = commands.add_parser("analyze", help="analyze photos, or clips")
     analyze.add_argument(
-        "photos", nargs="+", metavar="PHOTO", help="file, folder, glob pattern, or - for standard input"
+        "photos",
+        nargs="+",
+        metavar="PHOTO|CLIP",
+        help="file, glob pattern, folder of photos, or - for a photo on standard input",
     )
     form = analyze.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one JSON array, an object per photo")
-    form.add_argument("--csv", action="store_true", help="print one CSV row per face")
+    form.add_argument("--json", action="store_true", help="print one JSON array, an object per photo or clip")
+    form.add_argument("--csv", action="store_true", help="print one CSV row per face (of a clip, per face and frame)")
     analyze.add_argument("--annotate", type=Path, metavar="DIR", help="also write annotated copies into this folder")
+    analyze.add_argument(
+        "--fps",
+        type=_fps,
+        metavar="N|all",
+        help="frames per second of a clip to analyze (default: 5); with it a GIF is a clip, without it a picture",
+    )
+    analyze.add_argument(
+        "--timeline", type=Path, metavar="DIR", help="also write a plot of each clip's emotions (SVG) into this folder"
+    )
     analyze.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
     analyze.add_argument(
         "--model",
@@ -90,6 +100,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     analyze.add_argument("--max-faces", type=int, help="keep only this many faces a photo, the largest")
     analyze.set_defaults(run=_analyze)
+
+    evaluate = commands.add_parser("evaluate", help="measure models on your own labelled faces")
+    evaluate.add_argument(
+        "source",
+        metavar="FOLDER_OR_CSV",
+        help="Category/*.jpg, Attribute/Category/*.jpg, or a csv with path and emotion, age, gender, ethnicity",
+    )
+    evaluate.add_argument(
+        "--model", action="append", default=[], help="measure this one (repeatable; default: the default models)"
+    )
+    evaluate.add_argument("--crops", action="store_true", help="each picture is one face already")
+    evaluate.add_argument(
+        "--group", action="append", default=[], metavar="COLUMN", help="a table by this column of the csv (repeatable)"
+    )
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="write tables, pictures and every answer there")
+    evaluate.add_argument("--json", action="store_true", help="print the report as JSON instead of Markdown")
+    evaluate.add_argument("--detector", default="auto", help="as of analyze")
+    evaluate.add_argument("--backend", default="litert", choices=("litert", "keras"))
+    evaluate.add_argument(
+        "--min-score", type=float, default=0.6, help="least confidence of a face, 0..1 (default: %(default)s)"
+    )
+    evaluate.add_argument(
+        "--skip-unreadable", action="store_true", help="count pictures that cannot be read, and go on"
+    )
+    evaluate.set_defaults(run=_evaluate)
 
     models = commands.add_parser("models", help="list the models, their licences, sizes and figures")
     models.add_argument("--json", action="store_true", help="print the specs as one JSON array")
@@ -119,6 +154,11 @@ def _analyze(options: argparse.Namespace) -> int:
     from facemodels.analyzer import FaceAnalyzer
 
     photos = expand(options.photos)
+    clips = [photo for photo in photos if is_clip(photo, options.fps)]
+    if clips and len(clips) < len(photos):
+        raise ArgumentError(f"photos and clips have different answers: analyze {clips[0]} in a call of its own")
+    if not clips and (options.fps is not None or options.timeline is not None):
+        raise ArgumentError(f"--fps and --timeline are for clips, and {photos[0]} is none")
     models = _pairs(options.model)
     analyzer = FaceAnalyzer(
         [name.strip() for name in options.attributes.split(",") if name.strip()],
@@ -128,8 +168,11 @@ def _analyze(options: argparse.Namespace) -> int:
         min_score=options.min_score,
         max_faces=options.max_faces,
     )
-    if options.annotate is not None:
-        _make_folder(options.annotate)
+    for name in ("annotate", "timeline"):
+        if getattr(options, name) is not None:
+            _make_folder(name, getattr(options, name))
+    if clips:
+        return _analyze_clips(analyzer, clips, options)
     results = _progress(_results(analyzer, photos, options.annotate), len(photos))
     write = _write_json if options.json else _write_csv if options.csv else _write_text
     return FAILED if write(results) else OK
@@ -163,6 +206,41 @@ def expand(arguments: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(photos))
 
 
+def is_clip(path: str, fps: float | None = None) -> bool:
+    """Whether a file is to be analyzed as a clip, by its name; a GIF is one if a sampling rate was asked for."""
+    suffix = Path(path).suffix.lower()
+    return suffix in VIDEO_SUFFIXES or (suffix == ".gif" and fps is not None)
+
+
+def _fps(text: str) -> float:
+    """Frames per second; all of them are infinitely many."""
+    try:
+        number = math.inf if text == "all" else float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
+    return number
+
+
+def _analyze_clips(analyzer: FaceAnalyzer, clips: list[str], options: argparse.Namespace) -> int:
+    from facemodels.clips import write_clips
+
+    taken: set[str] = set()
+
+    def place(folder: Path | None, suffix: str) -> Callable[[str], Path | None]:
+        return lambda clip: None if folder is None else folder / _free_name(clip, suffix, taken)
+
+    fps = 5.0 if options.fps is None else None if math.isinf(options.fps) else options.fps
+    form = "json" if options.json else "csv" if options.csv else "text"
+    places = place(options.annotate, ".mp4"), place(options.timeline, ".svg")
+    failed = 0
+    for trouble in write_clips(form, clips, analyzer, fps, *places):
+        _complain(trouble)
+        failed += 1
+    return FAILED if failed else OK
+
+
 def _results(analyzer: FaceAnalyzer, photos: list[str], folder: Path | None) -> Iterator[tuple[str, Analysis]]:
     """Each photo with its analysis; one that cannot be read says why in `error`."""
     from facemodels.images import read_image
@@ -176,7 +254,7 @@ def _results(analyzer: FaceAnalyzer, photos: list[str], folder: Path | None) -> 
             yield photo, Analysis((), 0, 0, analyzer.models, str(error))
             continue
         if folder is not None:
-            _write_annotated(pixels, analysis, folder / _free_name(photo, taken))
+            _write_annotated(pixels, analysis, folder / _free_name(photo, ".jpg", taken))
         yield photo, analysis
 
 
@@ -191,22 +269,22 @@ def _write_annotated(pixels: Any, analysis: Analysis, path: Path) -> None:
         raise FaceModelsError(f"cannot write {path}: {error}") from error
 
 
-def _free_name(photo: str, taken: set[str]) -> str:
-    """A file name for the annotated copy that no other photo of this call has."""
+def _free_name(photo: str, suffix: str, taken: set[str]) -> str:
+    """A file name for what is made of a photo or clip that no other one of this call has."""
     stem = "stdin" if photo == "-" else Path(photo).stem
-    name, number = f"{stem}.jpg", 1
+    name, number = f"{stem}{suffix}", 1
     while name in taken:
         number += 1
-        name = f"{stem}-{number}.jpg"
+        name = f"{stem}-{number}{suffix}"
     taken.add(name)
     return name
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(option: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArgumentError(f"--annotate {folder}: cannot be made a folder: {error}") from error
+        raise ArgumentError(f"--{option} {folder}: cannot be made a folder: {error}") from error
 
 
 def _progress(results: Iterable[tuple[str, Analysis]], total: int) -> Iterable[tuple[str, Analysis]]:
@@ -240,20 +318,8 @@ def _write_csv(results: Iterable[tuple[str, Analysis]]) -> int:
             writer.writerow({"source": source, "error": analysis.error})
             failed += _complain_about(source, analysis)
         for number, face in enumerate(analysis, start=1):
-            writer.writerow({"source": source, "face": number, **csv_row(face)})
+            writer.writerow({"source": source, "face": number, **face.to_row()})
     return failed
-
-
-def csv_row(face: Face) -> dict[str, Any]:
-    """A face's columns for a table; an attribute that was not asked for is left out."""
-    row: dict[str, Any] = {**face.box.to_dict(), "score": face.score}
-    for name in ATTRIBUTES:
-        value = getattr(face, name)
-        if name == "age" and value is not None:
-            row.update(age=value.value, age_error=value.error)
-        elif value is not None:
-            row.update({name: value.label, f"{name}_score": value.score})
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
 def _write_text(results: Iterable[tuple[str, Analysis]]) -> int:
@@ -306,6 +372,32 @@ def _pairs(options: Iterable[str]) -> dict[str, str | Path] | None:
             )
         pairs[attribute] = model
     return pairs or None
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from facemodels import report
+    from facemodels.evaluation import evaluate
+
+    if options.out is not None:
+        report.check_folder(options.out)
+    result = evaluate(
+        options.source,
+        options.model,
+        crops=options.crops,
+        groups=options.group,
+        detector=options.detector,
+        min_score=options.min_score,
+        backend=options.backend,
+        skip_unreadable=options.skip_unreadable,
+        progress=lambda pictures: tqdm(pictures, unit=" pictures", file=sys.stderr, disable=not sys.stderr.isatty()),
+    )
+    text = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
+    sys.stdout.write(text if options.json else report.markdown(result.report))
+    if options.out is not None:
+        sys.stderr.write(f"written: {report.write(result, options.out)}\n")
+    return OK
 
 
 def _models(options: argparse.Namespace) -> int:

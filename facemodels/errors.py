@@ -11,6 +11,10 @@ class ImageError(FaceModelsError, ValueError):
     """Something that should be an image is not one, or is one that is refused (too large, broken, empty)."""
 
 
+class VideoError(FaceModelsError, ValueError):
+    """Something that should be a clip is not one, cannot be read, or the file made from it cannot be written."""
+
+
 class UnknownModelError(FaceModelsError, LookupError):
     """No model of this name and version is known."""
 
@@ -29,3 +33,7 @@ class DetectorError(FaceModelsError):
 
 class ArgumentError(FaceModelsError, ValueError):
     """An argument has the wrong type or value; the message says which, and what is accepted."""
+
+
+class DataError(FaceModelsError):
+    """A folder of labelled pictures lacks a file, or a file does not hold what it should."""

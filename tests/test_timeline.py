@@ -1,0 +1,169 @@
+"""Who was seen in a clip and when: means, plots, and that it all stays small."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from facemodels import Analysis, ArgumentError, Box, Classification, Estimate, Face, Timeline
+from facemodels.page import part
+from facemodels.page.clip import clip_empty_html, clip_html, progress_html
+from facemodels.page.words import languages, words_in
+from facemodels.timeline import LINE_COLOURS, clock
+
+SAY = words_in("en")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def seen(*ids: int, happy: float = 0.75, side: float = 40.0) -> Analysis:
+    """A frame with these people, side by side."""
+    emotion = Classification.of({"happy": happy, "sad": 1 - happy})
+    gender = Classification.of({"female": 0.75, "male": 0.25})
+    faces = (
+        Face(
+            Box(50.0 * id_, 0, 50.0 * id_ + side, side),
+            0.9,
+            None,
+            emotion,
+            Estimate(30.0 + id_, 5.0),
+            gender,
+            None,
+            id_,
+        )
+        for id_ in ids
+    )
+    return Analysis(tuple(faces), 640, 480)
+
+
+def test_a_person_is_the_mean_of_what_was_seen() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, seen(1, happy=0.9))
+    timeline.add(1.0, seen(1, 2, happy=0.3))
+    timeline.add(2.0, seen(2, happy=0.3))
+    one, two = timeline.people
+    assert (one.track_id, one.first, one.last, one.count) == (1, 0.0, 1.0, 2)
+    assert one.emotion is not None and one.emotion.label == "happy" and one.emotion.score == pytest.approx(0.6)
+    assert one.age == Estimate(31.0, 5.0) and one.gender is not None and one.gender.label == "female"
+    assert one.ethnicity is None and one.picture is None
+    assert (two.first, two.last, two.emotion and two.emotion.label) == (1.0, 2.0, "sad")
+    assert [scores and round(scores["happy"], 3) for _, scores in one.steps] == [0.9, 0.3, None]
+    assert timeline.seconds == 2.0 and timeline.others == 0
+
+
+def test_lines_break_where_a_person_is_away() -> None:
+    timeline = Timeline()
+    for time, ids in enumerate(((1,), (1,), (), (1,), (), (1,), (1,))):
+        timeline.add(float(time), seen(*ids))
+    (person,) = timeline.people
+    assert person.lines() == {
+        "happy": "M0 0.2500L1 0.2500M3 0.2500h0M5 0.2500L6 0.2500",
+        "sad": "M0 0.7500L1 0.7500M3 0.7500h0M5 0.7500L6 0.7500",
+    }
+
+
+def test_an_emotion_that_was_never_seen_has_no_line() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, seen(1, happy=0.95))
+    assert list(timeline.people[0].lines()) == ["happy"]
+
+
+def test_a_long_clip_takes_no_more_room_than_a_short_one() -> None:
+    timeline = Timeline()
+    for place in range(20_000):
+        timeline.add(place / 5, seen(1, happy=0.2 + 0.6 * (place >= 10_000)))
+    (person,) = timeline.people
+    assert 120 <= len(person.steps) <= 240 and person.count == 20_000
+    times = [time for time, _ in person.steps]
+    assert times == sorted(times) and times[0] == 0 and times[-1] > 3900
+    values = [scores["happy"] for _, scores in person.steps if scores]
+    assert values[:50] == pytest.approx([0.2] * 50) and values[-50:] == pytest.approx([0.8] * 50)
+
+
+def test_of_a_crowd_those_seen_longest_are_kept() -> None:
+    timeline = Timeline(most_people=3)
+    for place in range(300):
+        timeline.add(float(place), seen(1, 10 + place, *((2,) if place > 200 else ())))
+    people = timeline.people
+    assert [person.track_id for person in people][:2] == [1, 2] and len(people) == 3
+    assert people[0].count == 300 and people[1].count == 99
+    assert timeline.others == 2 + 300 - 3
+    assert len(timeline._people) <= 4 * 3 + 1
+    assert f"and {timeline.others} more" in timeline.to_svg()
+
+
+def test_the_picture_is_of_the_largest_view() -> None:
+    timeline = Timeline()
+    for place, side in enumerate((40.0, 45.0, 15.0)):
+        pixels = np.full((480, 640, 3), 50 * (place + 1), np.uint8)
+        timeline.add(float(place), seen(1, side=side), pixels)
+    picture = timeline.people[0].picture
+    assert picture is not None and picture.shape == (144, 144, 3) and set(np.unique(picture)) == {100}
+
+
+def test_faces_without_an_id_are_passed_over() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, Analysis((Face(Box(0, 0, 9, 9)),), 20, 20))
+    assert timeline.people == []
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, True, "3"])
+def test_a_wrong_size_is_refused(most: object) -> None:
+    with pytest.raises(ArgumentError, match="most_people must be a whole number from 1 up"):
+        Timeline(most_people=most)  # type: ignore[arg-type]
+
+
+def test_the_drawing_is_a_plot_per_person() -> None:
+    timeline = Timeline()
+    for place in range(10):
+        timeline.add(float(place), seen(1, 2))
+    drawing = ElementTree.fromstring(timeline.to_svg("<Party> & more.mp4"))
+    assert drawing.find(f"{SVG}title").text == "<Party> & more.mp4"  # type: ignore[union-attr]
+    plots = drawing.findall(f"{SVG}g")
+    assert [plot.get("aria-label") for plot in plots] == ["Person 1", "Person 2"]
+    text = "".join(plots[0].itertext())
+    assert "#1, mostly happy, 0:00 to 0:09" in text and "sad" in text
+    colours = {path.get("stroke") for path in plots[0].findall(f"{SVG}path")}
+    assert {LINE_COLOURS["happy"], LINE_COLOURS["sad"]} < colours
+
+
+def test_the_page_and_the_drawing_use_the_same_colours() -> None:
+    assert dict(re.findall(r"\.fm-emotion-(\w+) \{ --emotion: (#\w+); \}", part("app.css"))) == dict(LINE_COLOURS)
+
+
+def test_the_page_about_a_clip() -> None:
+    timeline = Timeline()
+    for place in range(10):
+        timeline.add(float(place), seen(1, 2), np.zeros((480, 640, 3), np.uint8))
+    page = clip_html(timeline, 100, 10, '"<script>.mp4', "<script> is incomplete", 5, SAY)
+    assert "2 people" in page and "in 0:09: 100 frames, 10 of them analyzed" in page
+    assert page.count("<article") == 2 and page.count("<svg") == 2 and page.count("<img") == 2
+    assert "Not the whole clip" in page and "after 5 minutes" in page
+    assert "<script" not in page and "&lt;script&gt;" in page
+    for say in languages().values():
+        assert clip_html(timeline, 100, 10, "a.mp4", None, 5, say).count("<article") == 2
+
+
+def test_a_model_of_ones_own_is_shown_with_its_labels() -> None:
+    timeline = Timeline()
+    face = Face(Box(0, 0, 9, 9), emotion=Classification.of({"<bored>": 1.0}), track_id=1)
+    timeline.add(0.0, Analysis((face,), 20, 20))
+    page = clip_html(timeline, 1, 1, "a.mp4", None, 5, SAY)
+    assert "<bored>" not in page.lower() and "&lt;Bored&gt;" in page and "--emotion:" in page
+    ElementTree.fromstring(timeline.to_svg())
+
+
+def test_the_page_while_it_works() -> None:
+    assert "<progress aria" in progress_html(0, 300, None, SAY)
+    assert 'max="300" value="30"' in progress_html(30, 300, 65.0, SAY)
+    assert "30 of 300 frames · about 1:05 left" in progress_html(30, 300, 65.0, SAY)
+    assert "30 frames" in progress_html(30, None, None, SAY) and "max=" not in progress_html(30, None, None, SAY)
+    assert "No clip yet" in clip_empty_html(SAY)
+
+
+def test_the_clock() -> None:
+    assert [clock(seconds) for seconds in (0, 5.4, 59.6, 65, 3600, 3725)] == [
+        *("0:00", "0:05", "1:00", "1:05", "1:00:00", "1:02:05")
+    ]
