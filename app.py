@@ -9,10 +9,14 @@ import argparse
 import base64
 import functools
 import os
+import re
+import shutil
 import signal
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -23,13 +27,27 @@ import gradio as gr
 import numpy as np
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from gradio.i18n import I18nData
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
-from facemodels import FaceAnalyzer, FaceTracker, annotate, list_models, page, read_image
+from facemodels import (
+    FaceAnalyzer,
+    FaceTracker,
+    Timeline,
+    analyze_video,
+    annotate,
+    list_models,
+    page,
+    read_image,
+    video_info,
+)
 from facemodels.detectors import DETECTORS, FaceDetector, YuNet
-from facemodels.errors import ArgumentError, FaceModelsError, ImageError
+from facemodels.errors import ArgumentError, FaceModelsError, ImageError, VideoError
 from facemodels.explain import occlusion_map, view
+from facemodels.hub import locate
+from facemodels.page.clip import clip_cancelled_html, clip_empty_html, clip_html, clip_waiting_html, progress_html
+from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.registry import WEIGHTS, ModelSpec, get_spec
 from facemodels.types import ATTRIBUTES, Analysis, Face
 
@@ -41,6 +59,10 @@ MIN_SCORE = 0.6  # least confidence of a detected face, unless the visitor choos
 MAX_IMAGES = 100  # in one call of /analyze_batch
 SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
 KEEP_SECONDS = 300  # how long Gradio's temporary copy of an upload lives
+UPLOADS_GO = f"uploads are deleted after {KEEP_SECONDS // 60} minutes"
+CLIP_SIDE = 1280  # longest side of the annotated clip, in pixels
+CLIP_RATES = {"1": 1.0, "2": 2.0, "5": 5.0, "10": 10.0, "all": None}  # frames per second to analyze
+TELL_SECONDS = 0.4  # between two looks at how far a clip is
 
 
 class Analyzer(Protocol):
@@ -66,12 +88,60 @@ class Limits:
         analyses: Pictures analyzed at the same time.
         webcams: Visitors whose webcams stream at the same time; further ones wait for their turn.
         webcam_seconds: How long a webcam keeps its place while others wait. The browser queues again by itself.
+        clips: Clips analyzed at the same time; further ones wait for their turn.
+        clip_seconds: The longest clip that is taken.
     """
 
     queue: int = 64
     analyses: int = 2
     webcams: int = 4
     webcam_seconds: int = 60
+    clips: int = 1
+    clip_seconds: int = 600
+
+
+class Analyzers:
+    """The app's analyzer, and those with other models that a visitor chose: each is made when first asked for.
+
+    Args:
+        default: Answers when nothing else is chosen, and all that comes over the API.
+        make: Makes an analyzer with these models, attribute to ``name@version``.
+
+    Attributes:
+        offered: Attribute to the models that can answer it here without a download, the default first.
+    """
+
+    def __init__(self, default: Analyzer, make: Callable[[Mapping[str, str]], Analyzer] | None = None) -> None:
+        self.default = default
+        self.offered = {
+            attribute: tuple(dict.fromkeys((model, *(spec.id for spec in list_models(attribute) if is_here(spec)))))
+            for attribute, model in default.models.items()
+        }
+
+        def make_alike(models: Mapping[str, str]) -> Analyzer:
+            return FaceAnalyzer(tuple(models), models=models, detector=default.detector)
+
+        make_one = make or make_alike
+        self._make = functools.lru_cache(maxsize=8)(lambda models: make_one(dict(models)))
+
+    def get(self, models: Mapping[str, Any]) -> Analyzer:
+        """The analyzer with these models; attributes that are not named get their default.
+
+        Raises:
+            ArgumentError: If a model is not among those offered for its attribute.
+            FaceModelsError: If it cannot be loaded after all.
+        """
+        for attribute, model in models.items():
+            if attribute not in self.offered or model not in self.offered[attribute]:
+                known = ", ".join(self.offered.get(attribute, ()))
+                raise ArgumentError(f"the model for {attribute} must be one of {known or 'none'}; got {_short(model)}")
+        chosen = {**self.default.models, **models}
+        return self.default if chosen == dict(self.default.models) else self._make(tuple(chosen.items()))
+
+
+def is_here(spec: ModelSpec) -> bool:
+    """Whether a model can be loaded without a download."""
+    return locate(spec) not in ("hub", "missing")
 
 
 # ---------------------------------------------------------------- arguments that came over HTTP: Gradio checks no types
@@ -133,6 +203,36 @@ def check_detection(detector: Any, min_score: Any, detectors: Iterable[str]) -> 
         raise ArgumentError(f"the minimum score must be a number within 0..1; got {_short(min_score)}")
 
 
+def check_clip(value: Any, limits: Limits) -> Path:
+    """The uploaded clip behind an argument.
+
+    Raises:
+        FaceModelsError: If it is no upload, no clip, or too long a one.
+    """
+    path = check_image(value)
+    if not path.exists():
+        raise VideoError(f"{file_name(value)} is no longer here: {UPLOADS_GO}. Choose it again")
+    seconds = video_info(path).seconds
+    if seconds is not None and seconds > limits.clip_seconds:
+        raise _too_long(path, limits)
+    return path
+
+
+def _too_long(path: Path, limits: Limits) -> VideoError:
+    return VideoError(f"{path}: clips of more than {limits.clip_seconds} seconds are not taken: cut it first")
+
+
+def check_rate(value: Any) -> float | None:
+    """How many frames per second to analyze; None for all.
+
+    Raises:
+        ArgumentError: If it is none of `CLIP_RATES`.
+    """
+    if not isinstance(value, str) or value not in CLIP_RATES:
+        raise ArgumentError(f"the sampling rate must be one of {', '.join(CLIP_RATES)}; got {_short(value)}")
+    return CLIP_RATES[value]
+
+
 def _short(value: Any) -> str:
     """The type and the beginning of a value, for an error message."""
     text = repr(value)
@@ -167,10 +267,15 @@ def look(
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
     pixels = read_upload(image)
     analysis = analyzer.analyze(pixels, boxes=None if find is None else find(pixels))
+    return pixels, narrow(analysis, wanted, limit)
+
+
+def narrow(analysis: Analysis, wanted: Sequence[str], limit: int | None = None) -> Analysis:
+    """At most `limit` faces of an analysis, with only the wanted attributes."""
     unwanted = {name: None for name in ATTRIBUTES if name not in wanted}
     faces = tuple(face.replace(**unwanted) for face in analysis.faces[:limit])
     models = {name: model for name, model in analysis.models.items() if name in wanted}
-    return pixels, replace(analysis, faces=faces, models=models)
+    return replace(analysis, faces=faces, models=models)
 
 
 def read_upload(image: Any) -> np.ndarray:
@@ -181,8 +286,7 @@ def read_upload(image: Any) -> np.ndarray:
     """
     path = check_image(image)
     if not path.exists():
-        kept = f"{KEEP_SECONDS // 60} minutes"
-        raise ImageError(f"{file_name(image)} is no longer here: uploads are deleted after {kept}. Choose it again")
+        raise ImageError(f"{file_name(image)} is no longer here: {UPLOADS_GO}. Choose it again")
     try:
         return read_image(path)
     except ImageError as error:
@@ -219,43 +323,50 @@ def look_at_all(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any
 
 
 def show(
-    analyzer: Analyzer,
+    analyzers: Analyzers,
     detectors: Mapping[str, FaceDetector],
     image: Any,
     max_faces: Any,
     attributes: Any,
     detector: Any,
     min_score: Any,
-) -> tuple[str | None, str, Analysis | None]:
+    models: Mapping[str, Any],
+    language: Any = "en",
+) -> tuple[str | None, str | None, Analysis | None]:
     """The image tab: the annotated picture's file, the cards, and what they show; a refusal becomes a message."""
+    say = words_in(language)
     if image is None:
-        return None, page.EMPTY, None
+        return None, None, None
     if attributes == []:
-        return None, page.message_html("Nothing to answer", "Choose at least one attribute.", "warning"), None
+        return None, page.message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
     try:
-        find = None
+        analyzer, find = analyzers.get(models), None
         if (detector, min_score) != (analyzer.detector, MIN_SCORE):
             check_detection(detector, min_score, detectors)
             find = functools.partial(detectors[detector].detect, min_score=min_score)
         pixels, analysis = look(analyzer, image, max_faces, attributes, find)
     except FaceModelsError as error:
-        return None, page.message_html("This did not work", str(error), "error"), None
+        return None, page.error_html(error, say), None
     picture = save_picture(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE)
-    return picture, page.analysis_html(analysis, pixels, file_name(image)), analysis
+    return picture, page.analysis_html(analysis, pixels, file_name(image), say), analysis
 
 
-def explain(analyzer: Analyzer, image: Any, analysis: Analysis | None, place: Any) -> dict[str, Any]:
+def explain(
+    analyzers: Analyzers, image: Any, analysis: Analysis | None, place: Any, language: Any = "en"
+) -> dict[str, Any]:
     """What the emotion model looked at in one face: for the card with this number.
 
     Args:
-        analyzer: Asked again, with places of the face covered.
+        analyzers: The one that answered is asked again, with places of the face covered.
         image: The uploaded file.
         analysis: What the page shows of it.
         place: The number of the face, from 1.
+        language: Of the answer.
 
     Returns:
         ``"face"``, the number; ``"page"``, the HTML for its card; ``"when"``, so that no two answers are equal.
     """
+    say = words_in(language)
     try:
         count = 0 if analysis is None else len(analysis)
         if analysis is None or not isinstance(place, int) or not 1 <= place <= count:
@@ -264,10 +375,10 @@ def explain(analyzer: Analyzer, image: Any, analysis: Analysis | None, place: An
         if face.emotion is None:
             raise ArgumentError("only an emotion can be explained, and it was not asked for")
         crop = view(read_upload(image), face, get_spec(analysis.models["emotion"]))
-        heat = occlusion_map(analyzer, crop, face.emotion.label)
-        answer = page.heat_html(crop, heat, face.emotion.label)
+        heat = occlusion_map(analyzers.get(analysis.models), crop, face.emotion.label)
+        answer = page.heat_html(crop, heat, face.emotion.label, say)
     except FaceModelsError as error:
-        answer = page.message_html("This did not work", str(error), "error")
+        answer = page.error_html(error, say)
     return {"face": place, "page": answer, "when": time.time()}
 
 
@@ -291,6 +402,95 @@ def follow(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, An
     except FaceModelsError as error:
         analysis = Analysis((), 0, 0, {}, str(error))
     return {**analysis.to_dict(), "ms": round((time.perf_counter() - start) * 1000, 2)}
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """An analyzer that answers only the wanted attributes."""
+
+    analyzer: Analyzer
+    wanted: Sequence[str]
+
+    def analyze(self, image: Any) -> Analysis:
+        """See `narrow`."""
+        return narrow(self.analyzer.analyze(image), self.wanted)
+
+
+def watch(
+    analyzer: Analyzer, limits: Limits, clip: Any, rate: Any, attributes: Any, language: Any = "en"
+) -> Generator[tuple[str | None, str | None, str | None], None, None]:
+    """The video tab: how far the work is, again and again; then the annotated clip's file, who was in it, and the
+    table's file. A refusal becomes a message. Closed before the end, it leaves no file behind.
+    """
+    say = words_in(language)
+    if clip is None:
+        yield None, None, None
+        return
+    if attributes == []:
+        yield None, page.message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+        return
+    yield None, progress_html(0, None, None, say), None
+    folder: Path | None = None
+    try:
+        fps, wanted = check_rate(rate), check_attributes(attributes, tuple(analyzer.models))
+        path = check_clip(clip, limits)
+        folder = Path(tempfile.mkdtemp(dir=get_upload_folder(), prefix="clip-"))
+        drawn, table, timeline = folder / f"{path.stem}-faces.mp4", folder / f"{path.stem}.csv", Timeline()
+        start = told = time.monotonic()
+        analyzed, frame = 0, None
+        with closing(
+            analyze_video(
+                path,
+                Narrowed(analyzer, wanted),
+                fps=fps,
+                annotated=drawn,
+                csv=table,
+                timeline=timeline,
+                max_side=CLIP_SIDE,
+            )
+        ) as frames:
+            for frame in frames:
+                analyzed += frame.analyzed
+                if frame.time > limits.clip_seconds:  # one that did not say how long it is
+                    raise _too_long(path, limits)
+                done, now = frame.index + 1, time.monotonic()
+                if now - told >= TELL_SECONDS:
+                    told = now
+                    left = (now - start) / done * (frame.total - done) if frame.total and now - start > 2 else None
+                    yield None, progress_html(done, frame.total, left, say), None
+        count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
+        name, minutes = file_name(clip), KEEP_SECONDS // 60
+        if problem is not None:
+            problem = _as_known(problem, clip)
+        answer = clip_html(timeline, count, analyzed, name, problem, minutes, say)
+        folder = None  # from here on Gradio looks after its files
+        yield str(drawn), answer, str(table)
+    except FaceModelsError as error:
+        yield None, page.error_html(type(error)(_as_known(str(error), clip)), say), None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Stop:
+    """How a visitor ends the work on their clip.
+
+    Attributes:
+        wanted: Whether it shall end.
+        answer: What the page then shows; None for its beginning.
+    """
+
+    wanted: bool = False
+    answer: str | None = None
+
+
+def _as_known(message: str, upload: Mapping[str, Any]) -> str:
+    """A message with an upload's name instead of its place on this machine."""
+    path = Path(upload["path"]) if isinstance(upload, dict) and "path" in upload else None
+    for place in () if path is None else (path.resolve(), path):
+        message = message.replace(str(place), file_name(upload))
+    return message
 
 
 def read_frame(frame: Any) -> np.ndarray:
@@ -333,7 +533,8 @@ def card_text(spec: ModelSpec) -> str:
     text = next((path.read_text(encoding="utf-8") for path in places if path.is_file()), "")
     if text.startswith("---\n"):
         text = text.partition("\n---\n")[2]
-    return text
+    # Its pictures lie beside it, where the page may fetch them (`launch` allows that folder).
+    return re.sub(r"\]\((?=[\w-]+\.png\))", f"](gradio_api/file={(WEIGHTS / spec.name).as_posix()}/", text)
 
 
 # ---------------------------------------------------------------- layout
@@ -352,12 +553,20 @@ def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
     return answer
 
 
-def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
+def build_demo(
+    analyzer: Analyzer,
+    limits: Limits = Limits(),
+    *,
+    make: Callable[[Mapping[str, str]], Analyzer] | None = None,
+    examples: Sequence[Path] = (),
+) -> gr.Blocks:
     """The whole page and its endpoints, around an analyzer that is ready.
 
     Args:
         analyzer: A `FaceAnalyzer`, or another `Analyzer`; several threads call it at once.
         limits: How much work is taken on at once.
+        make: See `Analyzers`.
+        examples: Pictures to choose from on the image tab.
 
     Returns:
         The Blocks, with its queue set up; `launch` starts it.
@@ -387,17 +596,24 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
         return [describe(spec) for spec in specs]
 
     with gr.Blocks(title="facemodels", delete_cache=(60, KEEP_SECONDS)) as demo:
-        gr.HTML(page.HEADER, apply_default_css=False)
+        # The page itself finds out the visitor's language; handlers get it from here.
+        language = gr.HTML(
+            t("language"), js_on_load=page.part("language.js"), apply_default_css=False, visible="hidden"
+        )
+        _in_every_language(page.header_html)
         with gr.Tabs():
-            with gr.Tab("Image"):
-                _image_tab(analyzer, limits)
-            with gr.Tab("Webcam"):
+            with gr.Tab(t("tab_image"), id="image"):
+                _image_tab(Analyzers(analyzer, make), limits, language, examples)
+            with gr.Tab(t("tab_webcam"), id="webcam"):
                 _webcam_tab(analyzer, limits)
-            with gr.Tab("Models"):
-                gr.HTML(page.models_html(specs, tuple(analyzer.models.values())), apply_default_css=False)
+            with gr.Tab(t("tab_video"), id="video"):
+                _video_tab(analyzer, limits, language)
+            with gr.Tab(t("tab_models"), id="models"):
+                used = {*analyzer.models.values(), *(spec.id for spec in specs if spec.name == analyzer.detector)}
+                _in_every_language(lambda say: page.models_html(specs, used, say))
                 for spec in specs:
                     if text := card_text(spec):
-                        with gr.Accordion(f"Card: {spec.id}", open=False):
+                        with gr.Accordion(f"{t('card')} {spec.id}", open=False):
                             gr.Markdown(text)
         shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
         gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
@@ -407,13 +623,27 @@ def build_demo(analyzer: Analyzer, limits: Limits = Limits()) -> gr.Blocks:
     return demo.queue(max_size=limits.queue)
 
 
-def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
-    offered = list(analyzer.models)
+def t(key: str) -> I18nData:
+    """A text of the page, in the visitor's language once it is there."""
+    return I18nData(PREFIX + key)
+
+
+def _in_every_language(make: Callable[[Words], str], **options: Any) -> gr.HTML:
+    """HTML that the page shows in the visitor's language, as long as it has no value."""
+    pages = {name: make(say) for name, say in languages().items()}
+    # The label, which this component does not show, tells the template the language.
+    return gr.HTML(
+        html_template="${value || pages[label]}", pages=pages, label=t("language"), apply_default_css=False, **options
+    )
+
+
+def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> None:
+    offered = list(analyzers.offered)
     # Those that can run here without a download.
     detectors = {name: make() for name, make in DETECTORS.items() if name != "yunet" or YuNet.is_here()}
     with gr.Row(equal_height=True):
         picture = gr.Image(
-            label="Picture",
+            label=t("picture"),
             sources=["upload", "webcam", "clipboard"],
             type="filepath",
             height=420,
@@ -422,25 +652,43 @@ def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
             buttons=["fullscreen"],
         )
         annotated = gr.Image(
-            label="Faces",
+            label=t("picture_faces"),
             interactive=False,
             height=420,
             elem_id="fm-annotated",
             buttons=["download", "fullscreen"],
             alt_text="The picture with a box and a label at each face",
         )
+    if examples:
+        gr.Examples(
+            [[str(path)] for path in examples],
+            [picture],
+            label=t("examples"),
+            elem_id="fm-examples",
+            api_visibility="private",
+        )
     with gr.Row(elem_id="fm-options"):
         attributes = gr.CheckboxGroup(
-            [(name.capitalize(), name) for name in offered], value=offered, label="Attributes", scale=4, min_width=280
+            [(t(f"attribute_{name}"), name) for name in offered],
+            value=offered,
+            label=t("attributes"),
+            scale=4,
+            min_width=280,
         )
-        button = gr.Button("Analyze", variant="primary", scale=1, min_width=140)
-    with gr.Accordion("Options", open=False), gr.Row():
-        max_faces = gr.Slider(1, 100, value=50, step=1, label="Maximum faces", min_width=200)
-        detector = gr.Dropdown(
-            list(dict.fromkeys((str(analyzer.detector), *detectors))), label="Detector", min_width=200
-        )
-        min_score = gr.Slider(0.3, 0.95, value=MIN_SCORE, step=0.05, label="Minimum score of a face", min_width=200)
-    results = gr.HTML(page.EMPTY, js_on_load=page.part("faces.js"), elem_id="fm-results", apply_default_css=False)
+        button = gr.Button(t("analyze"), variant="primary", scale=1, min_width=140)
+    with gr.Accordion(t("options"), open=False):
+        with gr.Row():
+            max_faces = gr.Slider(1, 100, value=50, step=1, label=t("max_faces"), min_width=200)
+            detector = gr.Dropdown(
+                list(dict.fromkeys((str(analyzers.default.detector), *detectors))), label=t("detector"), min_width=200
+            )
+            min_score = gr.Slider(0.3, 0.95, value=MIN_SCORE, step=0.05, label=t("min_score"), min_width=200)
+        with gr.Row():
+            models = [
+                gr.Dropdown(list(ids), label=t(f"model_{attribute}"), min_width=200)
+                for attribute, ids in analyzers.offered.items()
+            ]
+    results = _in_every_language(page.empty_html, js_on_load=page.part("faces.js"), elem_id="fm-results")
     shown = gr.State(None)  # what `results` shows; this visitor's own
     explained = gr.HTML(
         {}, html_template="", js_on_load=page.part("explained.js"), apply_default_css=False, visible="hidden"
@@ -452,20 +700,30 @@ def _image_tab(analyzer: Analyzer, limits: Limits) -> None:
         "concurrency_limit": limits.analyses,
         "api_visibility": "private",
     }
+
+    def show_chosen(
+        image: Any, max_faces: Any, attributes: Any, detector: Any, min_score: Any, language: Any, *models: Any
+    ) -> tuple[str | None, str | None, Analysis | None]:
+        chosen = dict(zip(offered, models, strict=True))
+        return show(analyzers, detectors, image, max_faces, attributes, detector, min_score, chosen, language)
+
     gr.on(
-        [picture.change, attributes.input, max_faces.release, detector.input, min_score.release, button.click],
-        functools.partial(show, analyzer, detectors),
-        [picture, max_faces, attributes, detector, min_score],
+        [
+            *(picture.change, attributes.input, max_faces.release, detector.input, min_score.release, button.click),
+            *(model.input for model in models),
+        ],
+        show_chosen,
+        [picture, max_faces, attributes, detector, min_score, language, *models],
         [annotated, results, shown],
         trigger_mode="always_last",
         **shared,
     )
 
-    def explain_chosen(image: Any, analysis: Analysis | None, event: gr.EventData) -> dict[str, Any]:
-        return explain(analyzer, image, analysis, getattr(event, "face", None))
+    def explain_chosen(image: Any, analysis: Analysis | None, language: Any, event: gr.EventData) -> dict[str, Any]:
+        return explain(analyzers, image, analysis, getattr(event, "face", None), language)
 
     results.explain(
-        explain_chosen, [picture, shown], explained, trigger_mode="multiple", show_progress="hidden", **shared
+        explain_chosen, [picture, shown, language], explained, trigger_mode="multiple", show_progress="hidden", **shared
     )
     results.png(answers_errors(draw), [picture, shown], file, **shared).success(
         None, js="() => document.querySelector('#fm-file').click()"
@@ -479,7 +737,7 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             camera = gr.Image(
-                label="Webcam",
+                label=t("tab_webcam"),
                 show_label=False,
                 sources=["webcam"],
                 streaming=True,
@@ -492,6 +750,8 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
         with gr.Column(scale=2, min_width=280):
             live = gr.HTML(
                 html_template=page.LIVE_HTML,
+                label=t("language"),
+                texts=texts_of("live_", "label_"),
                 js_on_load=page.part("live.js"),
                 elem_id="fm-live",
                 apply_default_css=False,
@@ -510,6 +770,90 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
     )
 
 
+def _video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
+    offered = list(analyzer.models)
+    with gr.Row(equal_height=True):
+        clip = gr.Video(label=t("clip"), sources=["upload"], height=420, elem_id="fm-clip")
+        drawn = gr.Video(
+            label=t("clip_drawn"), interactive=False, height=420, elem_id="fm-clip-drawn", buttons=[], autoplay=False
+        )
+    with gr.Row(elem_id="fm-clip-options"):
+        attributes = gr.CheckboxGroup(
+            [(t(f"attribute_{name}"), name) for name in offered],
+            value=offered,
+            label=t("attributes"),
+            scale=4,
+            min_width=280,
+        )
+        rate = gr.Dropdown(
+            [(t(f"clip_rate_{name}"), name) for name in CLIP_RATES],
+            value="5",
+            label=t("clip_rate"),
+            scale=2,
+            min_width=180,
+        )
+        with gr.Column(scale=1, min_width=140):
+            button = gr.Button(t("analyze"), variant="primary")
+            cancel = gr.Button(t("clip_cancel"), interactive=False)
+    results = _in_every_language(clip_empty_html, js_on_load=page.part("clip.js"), elem_id="fm-clip-results")
+    table = gr.DownloadButton(visible="hidden", elem_id="fm-clip-table")
+    shown: list[Any] = [drawn, results, table]
+    buttons: list[Any] = [button, cancel]
+
+    stop = gr.State(None)  # a `Stop` for each run
+
+    def begin(clip: Any, language: Any) -> tuple[Any, ...]:
+        busy = clip is not None
+        answer = clip_waiting_html(words_in(language)) if busy else None
+        return None, answer, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
+
+    def handle(
+        clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop
+    ) -> Iterator[tuple[str | None, str | None, str | None]]:
+        with closing(watch(analyzer, limits, clip, rate, attributes, language)) as steps:
+            for step in steps:
+                if stop.wanted:
+                    break
+                yield step
+        if stop.wanted:  # the last word, whatever progress was still on its way to the page
+            yield None, stop.answer, None
+
+    def end() -> tuple[Any, ...]:
+        return gr.Button(interactive=True), gr.Button(interactive=False)
+
+    def give_up(stop: Stop | None, language: Any) -> tuple[Any, ...]:
+        return halt(stop, clip_cancelled_html(words_in(language)))
+
+    def forget(stop: Stop | None) -> tuple[Any, ...]:
+        return halt(stop, None)
+
+    def halt(stop: Stop | None, answer: str | None) -> tuple[Any, ...]:
+        if stop is not None:
+            stop.wanted, stop.answer = True, answer
+        return None, answer, None, *end()
+
+    at_once: dict[str, Any] = {
+        "preprocess": False,
+        "queue": False,
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    work = gr.on([clip.upload, button.click], begin, [clip, language], [*shown, *buttons, stop], **at_once).then(
+        handle,
+        [clip, rate, attributes, language, stop],
+        shown,
+        preprocess=False,  # the upload goes to PyAV as it is
+        show_progress="hidden",  # it shows its own
+        concurrency_id="clips",
+        concurrency_limit=limits.clips,
+        api_visibility="private",
+    )
+    work.then(end, None, buttons, **at_once)
+    # Gradio's own cancelling takes a run out of the queue; one that has begun sees its `Stop`.
+    cancel.click(give_up, [stop, language], shown + buttons, cancels=[work], **at_once)
+    clip.clear(forget, stop, shown + buttons, cancels=[work], **at_once)
+
+
 ANALYZE_DOC = (
     "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first). "
     "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
@@ -523,102 +867,261 @@ ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Argume
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
 
 
-THEME = gr.themes.Soft(
-    primary_hue="teal",
-    secondary_hue="teal",
-    neutral_hue="slate",
-    radius_size="lg",
-    font=(
+THEMES = {
+    name: getattr(gr.themes, name.capitalize())
+    for name in ("soft", "default", "base", "citrus", "glass", "monochrome", "ocean", "origin")
+}
+FONTS: dict[str, Any] = {  # come with Gradio: the page asks nothing of the internet
+    "font": (
         gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
-        "ui-sans-serif",
-        "system-ui",
-        "sans-serif",
-    ),  # comes with Gradio
-).set(
-    body_background_fill="*neutral_100",
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_400",
-    button_primary_background_fill="*primary_700",
-    button_primary_background_fill_hover="*primary_600",
-    button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_600",
-    checkbox_label_background_fill_selected="*primary_700",
-    checkbox_label_background_fill_selected_dark="*primary_700",
-    block_label_background_fill_dark="*primary_700",
-    block_label_text_color="*primary_800",
-    block_title_background_fill_dark="*primary_700",
-    block_title_text_color="*primary_800",
-    slider_color="*primary_600",
-)
+        *("ui-sans-serif", "system-ui", "sans-serif"),
+    ),
+    "font_mono": (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+}
+
+
+def make_theme(name: str) -> gr.themes.Base:
+    """The page's own theme, ``facemodels``, or one of Gradio's in `THEMES`."""
+    if name in THEMES:
+        return THEMES[name](**FONTS)
+    return gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="lg", **FONTS).set(
+        body_background_fill="*neutral_100",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_600",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        block_label_background_fill_dark="*primary_700",
+        block_label_text_color="*primary_800",
+        block_title_background_fill_dark="*primary_700",
+        block_title_text_color="*primary_800",
+        slider_color="*primary_600",
+    )
+
 
 LAUNCH: dict[str, Any] = {
-    "theme": THEME,
     "css": page.part("app.css"),
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "32mb",
     "footer_links": ["api", "gradio", "settings"],
+    "allowed_paths": [str(WEIGHTS)],  # the cards' pictures; what lies there is published anyway
 }
 
 
 # ---------------------------------------------------------------- start
 
 
-def launch(demo: gr.Blocks, analyzer: Analyzer, **options: Any) -> str:
-    """Serve the page, its endpoints and ``/health``.
+def launch(
+    demo: gr.Blocks,
+    analyzer: Analyzer,
+    *,
+    warmup: Callable[[], None] | None = None,
+    theme: str = "facemodels",
+    prevent_thread_lock: bool = False,
+    **options: Any,
+) -> str:
+    """Serve the page, its endpoints and ``/health``, which says 200 once the models are warm and 503 before and after.
 
     Args:
         demo: What `build_demo` made around `analyzer`.
         analyzer: Its models are named by ``/health``.
+        warmup: Makes the analyzer as fast as it will be; called when the server is there.
+        theme: See `make_theme`.
+        prevent_thread_lock: Return at once, instead of when the server was stopped.
         options: Further arguments of `gr.Blocks.launch`.
 
     Returns:
-        The address, when the server was stopped, or at once with ``prevent_thread_lock=True``.
+        The address.
     """
+    warm = threading.Event()
 
     def health() -> JSONResponse:
-        # The analyzer came with its models loaded; what may still be missing, or gone again, is the queue.
-        status = {"status": "ready" if demo.is_running else "not ready", "models": dict(analyzer.models)}
-        return JSONResponse(status, 200 if demo.is_running else 503)
+        status = "stopping" if not demo.is_running else "ready" if warm.is_set() else "loading"
+        return JSONResponse({"status": status, "models": dict(analyzer.models)}, 200 if status == "ready" else 503)
 
     routes = [APIRoute("/health", health)]
-    return demo.launch(**LAUNCH, app_kwargs={"routes": routes}, **options)[1]
+    address: str = demo.launch(
+        **LAUNCH,
+        theme=make_theme(theme),
+        i18n=gr.I18n(**translations()),
+        app_kwargs={"routes": routes},
+        prevent_thread_lock=True,
+        **options,
+    )[1]
+    try:
+        if warmup is not None:
+            warmup()
+    except BaseException:  # Ctrl-C too: nobody is left to stop the server
+        demo.close(verbose=False)
+        raise
+    warm.set()
+    if not prevent_thread_lock:
+        demo.block_thread()
+    return address
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that whoever starts the app can choose, by option or by environment variable (the option wins).
+
+    Attributes:
+        name: Of the option, ``--name``.
+        variable: Of the environment.
+        read: From the text to the value; raises `ArgumentError`.
+        default: Without either.
+        help: What it is.
+        secret: Not to be shown by ``--help``.
+    """
+
+    name: str
+    variable: str
+    read: Callable[[str], Any]
+    default: Any
+    help: str
+    secret: bool = False
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Make it an option of the command line."""
+        value = os.environ.get(self.variable) or self.default
+        now = "" if self.secret or value in (None, {}, ()) else f" (now: {value})"
+        parser.add_argument(f"--{self.name}", default=value, type=self._read, help=f"{self.help}; {self.variable}{now}")
+
+    def _read(self, text: str) -> Any:
+        try:
+            return self.read(text)
+        except ArgumentError as error:
+            raise argparse.ArgumentTypeError(f"{error} (this setting is also {self.variable})") from error
+
+
+def read_count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentError(f"must be a whole number of at least 1; got {text!r}")
+    return int(text)
+
+
+def read_port(text: str) -> int:
+    """A port."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ArgumentError(f"must be a port within 1..65535; got {text!r}")
+    return int(text)
+
+
+def read_models(text: str) -> dict[str, str]:
+    """``emotion=emotion-efficientnet@0.1.0,age=…``; what the models must be, `FaceAnalyzer` checks."""
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if any(attribute.strip() not in ATTRIBUTES or not model.strip() for attribute, _, model in pairs):
+        raise ArgumentError(
+            f"must be like emotion=NAME@VERSION,age=NAME@VERSION, with attributes out of {', '.join(ATTRIBUTES)}; "
+            f"got {text!r}"
+        )
+    return {attribute.strip(): model.strip() for attribute, _, model in pairs}
+
+
+def read_user(text: str) -> tuple[str, str]:
+    """``user:password``; the message does not repeat it."""
+    user, _, password = text.partition(":")
+    if not user or not password:
+        raise ArgumentError("must be user:password, neither of them empty")
+    return user, password
+
+
+def read_theme(text: str) -> str:
+    """The name of a theme."""
+    if text not in ("facemodels", *THEMES):
+        raise ArgumentError(f"must be one of facemodels, {', '.join(THEMES)}; got {text!r}")
+    return text
+
+
+def read_examples(text: str) -> list[Path]:
+    """The pictures of a folder, by name."""
+    folder = Path(text)
+    kinds = Image.registered_extensions()
+    if not folder.is_dir():
+        raise ArgumentError(f"must be a folder of pictures; there is no folder {text!r}")
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file())
+    if not pictures:
+        raise ArgumentError(f"must be a folder of pictures; there is none in {text!r}")
+    return pictures
+
+
+def settings() -> list[Setting]:
+    """All that can be chosen at the start."""
+    own, default = "FACEMODELS_", Limits()
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    free = "the first free one from 7860"
+    return [
+        Setting("host", "GRADIO_SERVER_NAME", str, host, "address to listen on"),
+        Setting("port", "GRADIO_SERVER_PORT", read_port, None, f"port to listen on, else {free}"),
+        Setting(
+            "auth", own + "AUTH", read_user, None, "user:password that visitors and callers must give", secret=True
+        ),
+        Setting("detector", own + "DETECTOR", str, "auto", "face detector: auto, libfacedetection, yunet, haar"),
+        Setting(
+            "models", own + "MODELS", read_models, {}, "models other than the default ones: emotion=NAME@VERSION,…"
+        ),
+        Setting("examples", own + "EXAMPLES", read_examples, (), "folder of pictures to choose from on the image tab"),
+        Setting("theme", own + "THEME", read_theme, "facemodels", f"look: facemodels, {', '.join(THEMES)}"),
+        Setting("max-upload", own + "MAX_UPLOAD", read_count, 200, "largest upload, in megabytes"),
+        Setting("queue", own + "QUEUE", read_count, default.queue, "requests that may wait"),
+        Setting("analyses", own + "ANALYSES", read_count, default.analyses, "pictures analyzed at the same time"),
+        Setting("webcams", own + "WEBCAMS", read_count, default.webcams, "webcams that stream at the same time"),
+        Setting(
+            "webcam-seconds",
+            own + "WEBCAM_SECONDS",
+            read_count,
+            default.webcam_seconds,
+            "seconds a webcam keeps its place while others wait",
+        ),
+        Setting("clips", own + "CLIPS", read_count, default.clips, "clips analyzed at the same time"),
+        Setting("clip-seconds", own + "CLIP_SECONDS", read_count, default.clip_seconds, "longest clip, in seconds"),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the models and serve the page until it is stopped."""
-    default = Limits()
-    parser = argparse.ArgumentParser(description="Serve the facemodels page and its API.")
-    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
-    port = os.environ.get("GRADIO_SERVER_PORT")
-    parser.add_argument("--host", default=host, help="address to listen on; GRADIO_SERVER_NAME (now: %(default)s)")
-    parser.add_argument(
-        "--port", default=port, type=int, help="port; GRADIO_SERVER_PORT (without either, the first free one from 7860)"
+    parser = argparse.ArgumentParser(
+        description="Serve the facemodels page and its API.",
+        epilog="Every setting can be given by the environment variable named with it; the option wins.",
     )
-    parser.add_argument(
-        "--detector", default="auto", help="face detector: auto, libfacedetection, yunet, haar (default: %(default)s)"
-    )
-    for name, text in (
-        ("queue", "requests that may wait"),
-        ("analyses", "pictures analyzed at the same time"),
-        ("webcams", "webcams that stream at the same time"),
-        ("webcam_seconds", "seconds a webcam keeps its place while others wait"),
-    ):
-        variable = f"FACEMODELS_{name.upper()}"
-        value = os.environ.get(variable, getattr(default, name))
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", default=value, type=int, help=f"{text}; {variable} (now: %(default)s)"
-        )
+    for setting in settings():
+        setting.add_to(parser)
     options = parser.parse_args(arguments)
-    limits = Limits(options.queue, options.analyses, options.webcams, options.webcam_seconds)
+    limits = Limits(
+        *(options.queue, options.analyses, options.webcams, options.webcam_seconds),
+        *(options.clips, options.clip_seconds),
+    )
     try:
-        analyzer = FaceAnalyzer(detector=options.detector)
-        analyzer.warmup()
-    except FaceModelsError as error:
+        analyzer = FaceAnalyzer(models=options.models, detector=options.detector)
+
+        def make(models: Mapping[str, str]) -> FaceAnalyzer:
+            # A default model may be a folder, which its name would not find again.
+            kept = {
+                name: options.models.get(name, model)
+                for name, model in models.items()
+                if model == analyzer.models[name]
+            }
+            return FaceAnalyzer(models={**models, **kept}, detector=options.detector)
+
+        # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        launch(
+            build_demo(analyzer, limits, make=make, examples=options.examples),
+            analyzer,
+            warmup=analyzer.warmup,
+            theme=options.theme,
+            auth=options.auth,
+            max_file_size=options.max_upload * 2**20,
+            server_name=options.host,
+            server_port=options.port,
+        )
+    except (FaceModelsError, OSError) as error:  # OSError: the port is taken, the address not ours
         parser.exit(1, f"app.py: {error}\n")
-    # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launch(build_demo(analyzer, limits), analyzer, server_name=options.host, server_port=options.port)
+    except KeyboardInterrupt:
+        parser.exit(0, "app.py: stopped before it was ready\n")
 
 
 if __name__ == "__main__":

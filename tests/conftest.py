@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,85 @@ def photo(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("photos") / "astronaut.jpg"
     Image.fromarray(astronaut).save(path, quality=95)
     return path
+
+
+GROUND = (90, 120, 90)  # what is behind the face in a clip
+
+
+def write_clip(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    *,
+    rate: int = 25,
+    codec: str = "libx264",
+    colours: str = "yuv420p",
+    times: Sequence[float] | None = None,
+    sound: str | None = None,
+    turned: int = 0,
+) -> Path:
+    """Write pictures, all of one size, as a clip.
+
+    Args:
+        path: Of the clip; its suffix decides the container.
+        pictures: ``(H, W, 3)`` RGB uint8.
+        rate: Pictures per second.
+        codec: FFmpeg's name of the encoder.
+        colours: FFmpeg's name of the pixel format.
+        times: When each picture is shown, in seconds, instead of `rate`.
+        sound: Encoder for as many seconds of a tone, or none.
+        turned: Counter-clockwise degrees by which a player shall turn it.
+    """
+    av = pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[dev]'")
+    ticks = Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        video, audio, last = None, None, 0.0
+        for place, picture in enumerate(pictures):
+            if video is None:
+                video = container.add_stream(codec, rate=rate)
+                video.height, video.width = picture.shape[:2]
+                video.pix_fmt = colours
+                if codec == "libvpx":
+                    video.options = {"deadline": "realtime", "cpu-used": "8"}
+                if times is not None:
+                    video.codec_context.time_base = ticks
+                if turned:
+                    video.set_display_rotation(turned)
+                if sound:
+                    audio = container.add_stream(sound, rate=48_000, layout="stereo")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            last = place / rate
+            if times is not None:
+                last = times[place]
+                frame.pts, frame.time_base = round(last / ticks), ticks
+            container.mux(video.encode(frame))
+        if audio is not None:
+            tone = 0.2 * np.sin(np.arange(int(48_000 * (last + 1 / rate))) * 2 * np.pi * 440 / 48_000)
+            wave = av.AudioFrame.from_ndarray(np.stack([tone, tone]).astype(np.float32), format="fltp", layout="stereo")
+            wave.sample_rate, wave.pts, wave.time_base = 48_000, 0, Fraction(1, 48_000)
+            context = audio.codec_context
+            fit = av.AudioResampler(context.format.name, "stereo", 48_000, context.frame_size or 1024)
+            for piece in [*fit.resample(wave), *fit.resample(None)]:
+                container.mux(audio.encode(piece))
+            container.mux(audio.encode(None))
+        if video is not None:
+            container.mux(video.encode(None))
+    return path
+
+
+def moving_face(face: np.ndarray, count: int, size: tuple[int, int] = (320, 240)) -> Iterator[np.ndarray]:
+    """Pictures of a face that moves once across a plain ground, 80 by 100 pixels, from column 20 on, at row 60."""
+    small = Image.fromarray(face).resize((80, 100))
+    for place in range(count):
+        picture = Image.new("RGB", size, GROUND)
+        picture.paste(small, (20 + place * (size[0] - 120) // max(count - 1, 1), 60))
+        yield np.asarray(picture)
+
+
+@pytest.fixture(scope="session")
+def clip(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of `moving_face` at 25 frames a second, an MP4 file with sound."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    return write_clip(path, moving_face(astronaut[20:220, 150:310], 50), sound="aac")
 
 
 @pytest.fixture(scope="session")

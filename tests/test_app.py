@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -17,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -38,7 +39,6 @@ from facemodels import (
     FaceTracker,
     annotate,
     list_models,
-    page,
     read_image,
 )
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
@@ -48,7 +48,7 @@ from facemodels.types import ATTRIBUTES
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
+from gradio_client.exceptions import AppError, AuthenticationError
 
 import app
 
@@ -114,9 +114,9 @@ class FakeAnalyzer:
 
 
 @contextmanager
-def serving(analyzer: app.Analyzer, limits: app.Limits | None = None) -> Iterator[str]:
-    """The app around an analyzer, on a free port: yields its address."""
-    demo = app.build_demo(analyzer, limits or app.Limits())
+def serving(analyzer: app.Analyzer, limits: app.Limits | None = None, **options: Any) -> Iterator[str]:
+    """The app around an analyzer, with options of `build_demo`, on a free port: yields its address."""
+    demo = app.build_demo(analyzer, limits or app.Limits(), **options)
     # Gradio looks for a free port from 7860 on; another test run may be doing the same.
     try:
         yield app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
@@ -240,7 +240,7 @@ def show(
     image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6, **detectors: Any
 ) -> Any:
     """The image tab's answer, with the usual settings."""
-    return app.show(FakeAnalyzer(), detectors, image, 50, list(attributes), detector, min_score)
+    return app.show(app.Analyzers(FakeAnalyzer()), detectors, image, 50, list(attributes), detector, min_score, {})
 
 
 def test_show_annotates_and_describes(photo: Path) -> None:
@@ -248,14 +248,22 @@ def test_show_annotates_and_describes(photo: Path) -> None:
     assert picture is not None and Path(picture).is_relative_to(get_upload_folder())
     with Image.open(picture) as shown:
         assert shown.format == "JPEG" and shown.size == (512, 512)
-    for expected in ("1 face<", "<b>Happy</b> 50%", "31 ± 5 years", "Female", "East", 'src="data:image/jpeg;base64,'):
+    for expected in (
+        "1 face<",
+        "<b>Happy</b> 50%",
+        "31 ± 5 years",
+        "80% within 23–40",
+        "Female",
+        "East",
+        'src="data:image/jpeg;base64,',
+    ):
         assert expected in cards
     assert cards.count("<li") == len(EMOTIONS)
     assert analysis == FakeAnalyzer().analyze(photo)
 
 
 def test_show_without_a_picture_invites() -> None:
-    assert show(None) == (None, page.EMPTY, None)
+    assert show(None) == (None, None, None)
 
 
 def test_show_without_attributes_asks_for_one(photo: Path) -> None:
@@ -311,7 +319,7 @@ def test_a_wrong_detection_is_refused(photo: Path, detector: Any, min_score: Any
 
 def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:
     analyzer = FakeAnalyzer(copies=2)
-    answer = app.explain(analyzer, upload(photo), analyzer.analyze(photo), 2)
+    answer = app.explain(app.Analyzers(analyzer), upload(photo), analyzer.analyze(photo), 2)
     assert answer["face"] == 2
     for expected in ('<img src="data:image/jpeg;base64,', "“Happy”", "covering one grey patch after the other"):
         assert expected in answer["page"]
@@ -319,19 +327,19 @@ def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> N
 
 @pytest.mark.parametrize("place", [0, 2, -1, None, "1", 1.5])
 def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any) -> None:
-    answer = app.explain(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
+    answer = app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), FakeAnalyzer().analyze(photo), place)
     assert "there is no face" in answer["page"]
-    assert "among the 0" in app.explain(FakeAnalyzer(), upload(photo), None, place)["page"]
+    assert "among the 0" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), None, place)["page"]
 
 
 def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     analysis = FakeAnalyzer().analyze(photo)
     faceless = replace(analysis, faces=(Face(Box(0, 0, 9, 9)),))
-    assert "not asked for" in app.explain(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
+    assert "not asked for" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), faceless, 1)["page"]
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
-    assert "unknown model" in app.explain(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
+    assert "unknown model" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), unknown, 1)["page"]
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
-    answer = app.explain(FakeAnalyzer(), gone, analysis, 1)
+    answer = app.explain(app.Analyzers(FakeAnalyzer()), gone, analysis, 1)
     assert "holiday.jpg is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
@@ -486,15 +494,35 @@ def health(url: str) -> tuple[int, dict[str, Any]]:
         return error.code, json.load(error)
 
 
-def test_health_says_ready_only_when_the_app_is(analyzer: FakeAnalyzer) -> None:
+def test_health_says_ready_only_while_the_models_are_warm(analyzer: FakeAnalyzer) -> None:
+    port, during = free_port(), []
     demo = app.build_demo(analyzer)
-    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True)
+    url = app.launch(
+        demo,
+        analyzer,
+        warmup=lambda: during.append(health(f"http://127.0.0.1:{port}")),
+        prevent_thread_lock=True,
+        quiet=True,
+        server_port=port,
+    )
     try:
+        assert during == [(503, {"status": "loading", "models": analyzer.models})]
         assert health(url) == (200, {"status": "ready", "models": analyzer.models})
         demo.is_running = False
-        assert health(url) == (503, {"status": "not ready", "models": analyzer.models})
+        assert health(url) == (503, {"status": "stopping", "models": analyzer.models})
     finally:
         demo.close(verbose=False)
+
+
+def test_models_that_cannot_be_warmed_up_stop_the_server(analyzer: FakeAnalyzer) -> None:
+    def refuse() -> None:
+        raise FaceModelsError("the weights are damaged")
+
+    port = free_port()
+    with pytest.raises(FaceModelsError, match="damaged"):
+        app.launch(app.build_demo(analyzer), analyzer, warmup=refuse, quiet=True, server_port=port)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
 def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
@@ -638,18 +666,101 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def test_help_tells_the_settings_and_reads_the_environment() -> None:
-    process = start("--help", GRADIO_SERVER_NAME="0.0.0.0", FACEMODELS_WEBCAMS="9", COLUMNS="200")
+def test_help_tells_every_setting_and_no_secret() -> None:
+    secret = {"FACEMODELS_AUTH": "ada:lovelace"}
+    process = start("--help", GRADIO_SERVER_NAME="0.0.0.0", FACEMODELS_WEBCAMS="9", COLUMNS="200", **secret)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    for expected in ("--host", "0.0.0.0", "--port", "GRADIO_SERVER_PORT", "FACEMODELS_WEBCAMS (now: 9)"):
-        assert expected in output
+    words = " ".join(output.split())
+    assert "GRADIO_SERVER_NAME (now: 0.0.0.0)" in words and "FACEMODELS_WEBCAMS (now: 9)" in words
+    assert "lovelace" not in words
+    for setting in app.settings():
+        assert f"--{setting.name} " in words and setting.variable in words and setting.help in words
 
 
-def test_a_wrong_setting_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("how", ["option", "variable"])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("webcams", "many", "must be a whole number of at least 1; got 'many'"),
+        ("queue", "0", "must be a whole number of at least 1; got '0'"),
+        ("analyses", "1.5", "got '1.5'"),
+        ("webcam-seconds", "-3", "got '-3'"),
+        ("max-upload", "", "got ''"),
+        ("port", "70000", "must be a port within 1..65535; got '70000'"),
+        ("theme", "plaid", "must be one of facemodels, soft, "),
+        ("auth", "secret-without-a-colon", "must be user:password, neither of them empty"),
+        ("auth", ":password", "must be user:password"),
+        ("models", "emotion", "must be like emotion=NAME@VERSION"),
+        ("models", "mood=x", "with attributes out of emotion, age, gender, ethnicity; got 'mood=x'"),
+        ("examples", "/no/such/folder", "there is no folder '/no/such/folder'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_the_start(
+    name: str, value: str, message: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if how == "variable" and not value:
+        pytest.skip("an empty variable is none")
+    monkeypatch.setattr(app, "FaceAnalyzer", lambda **_: pytest.fail("it went on"))
+    setting = next(setting for setting in app.settings() if setting.name == name)
+    if how == "variable":
+        monkeypatch.setenv(setting.variable, value)
     with pytest.raises(SystemExit) as caught:
-        app.main(["--webcams", "many"])
-    assert caught.value.code == 2 and "--webcams" in capsys.readouterr().err
+        app.main([f"--{name}={value}"] if how == "option" else [])
+    told = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert f"argument --{name}: {message}" in told or (f"argument --{name}: " in told and message in told)
+    assert setting.variable in told and "secret-without-a-colon" not in told
+
+
+def test_an_empty_folder_of_examples_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ArgumentError, match="there is none in"):
+        app.read_examples(str(tmp_path))
+
+
+def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    class Analyzer(FakeAnalyzer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__()
+            seen.update(options)
+
+        def warmup(self) -> None:
+            seen["warm"] = True
+
+    def launch(demo: Any, analyzer: Any, *, warmup: Any, **options: Any) -> None:
+        warmup()
+        seen.update(options, limits={fn.concurrency_id: fn.concurrency_limit for fn in demo.fns.values() if fn.fn})
+        seen["queue"] = demo._queue.max_size
+        seen["seconds"] = [fn.time_limit for fn in demo.fns.values() if fn.concurrency_id == "webcam"]
+
+    monkeypatch.setattr(app, "FaceAnalyzer", Analyzer)
+    monkeypatch.setattr(app, "launch", launch)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    for name, value in {
+        **{"QUEUE": "5", "ANALYSES": "3", "WEBCAMS": "7", "WEBCAM_SECONDS": "11", "MAX_UPLOAD": "2"},
+        **{"AUTH": "ada:love:lace", "THEME": "glass", "DETECTOR": "haar", "EXAMPLES": str(photo.parent)},
+        "MODELS": "emotion=mine@1.0.0, age=folder/of/mine",
+    }.items():
+        monkeypatch.setenv(f"FACEMODELS_{name}", value)
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    app.main(["--port", "7999", "--webcams", "8"])
+    assert seen["models"] == {"emotion": "mine@1.0.0", "age": "folder/of/mine"} and seen["detector"] == "haar"
+    assert (seen["server_name"], seen["server_port"], seen["theme"], seen["auth"]) == (
+        *("0.0.0.0", 7999, "glass"),
+        ("ada", "love:lace"),
+    )
+    assert (seen["limits"]["webcam"], seen["limits"]["analyze"], seen["queue"]) == (8, 3, 5), "the option wins"
+    assert seen["seconds"] == [11] and seen["max_file_size"] == 2 * 2**20 and seen["warm"]
+
+
+@pytest.mark.parametrize("name", ["facemodels", *app.THEMES])
+def test_no_theme_asks_the_internet(name: str) -> None:
+    theme = app.make_theme(name)
+    assert theme._stylesheets == []
+    assert not re.search(r"url\(['\"]?(https?:)?//", theme._get_theme_css())
 
 
 def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -662,17 +773,116 @@ def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert caught.value.code == 1 and capsys.readouterr().err == "app.py: the weights are damaged\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "emotion=nothing-like-it"], "app.py: unknown model 'nothing-like-it'; known here: "),
+        (["--detector", "eyes"], "app.py: "),
+    ],
+)
+def test_a_model_or_detector_that_is_not_there_is_told_before_the_start(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        app.main(arguments)
+    told = capsys.readouterr().err
+    assert caught.value.code == 1 and told.startswith(message) and arguments[1].split("=")[-1] in told
+
+
+def test_a_port_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Analyzer(FakeAnalyzer):
+        def __init__(self, **_: Any) -> None:
+            super().__init__()
+
+        def warmup(self) -> None:
+            pytest.fail("it started")
+
+    monkeypatch.setattr(app, "FaceAnalyzer", Analyzer)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(SystemExit) as caught:
+            app.main(["--port", str(port)])
+    assert caught.value.code == 1 and str(port) in capsys.readouterr().err
+
+
+def test_who_has_no_password_gets_nothing_but_health(analyzer: FakeAnalyzer, photo: Path, tmp_path: Path) -> None:
+    demo = app.build_demo(analyzer)
+    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True, auth=("ada", "lovelace"))
+    try:
+        assert health(url)[0] == 200
+        for path in ("config", "gradio_api/info"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(f"{url}{path}", timeout=5)
+            assert caught.value.code == 401
+        with pytest.raises((AuthenticationError, ValueError), match="[Ll]ogin"):
+            Client(url, auth=("ada", "byron"), verbose=False)
+        with closing(Client(url, auth=("ada", "lovelace"), download_files=str(tmp_path), verbose=False)) as client:
+            assert len(client.predict(handle_file(photo), api_name="/analyze")["faces"]) == 3
+    finally:
+        demo.close(verbose=False)
+
+
+# ---------------------------------------------------------------- other models
+
+
+def test_the_models_that_are_here_are_offered_the_one_in_use_first() -> None:
+    offered = app.Analyzers(FakeAnalyzer()).offered
+    assert list(offered) == list(ATTRIBUTES)
+    assert offered["age"][0] == "age-fake@1.0.0"
+    assert set(offered["age"][1:]) == {spec.id for spec in list_models("age") if app.is_here(spec)}
+    assert len(offered["emotion"]) == len(set(offered["emotion"]))
+
+
+def test_a_model_that_is_only_on_the_hub_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "locate", lambda spec: "hub")
+    assert all(len(models) == 1 for models in app.Analyzers(FakeAnalyzer()).offered.values())
+
+
+def test_an_analyzer_with_other_models_is_made_once_and_answers(photo: Path) -> None:
+    made = []
+
+    def make(models: Mapping[str, str]) -> FakeAnalyzer:
+        made.append(dict(models))
+        other = FakeAnalyzer(copies=2)
+        other.models = dict(models)
+        return other
+
+    default = FakeAnalyzer()
+    analyzers = app.Analyzers(default, make)
+    other = analyzers.offered["age"][1]
+    assert analyzers.get({}) is default and analyzers.get({"age": "age-fake@1.0.0"}) is default and made == []
+    for _ in range(2):
+        _, _, analysis = app.show(analyzers, {}, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
+        assert len(analysis) == 2 and analysis.models["age"] == other
+    assert made == [{**default.models, "age": other}]
+
+
+@pytest.mark.parametrize("model", ["emotion-efficientnet@9.9.9", "/etc", "", None, 3, ["age-fake@1.0.0"]])
+def test_a_model_that_is_not_offered_is_refused(photo: Path, model: Any) -> None:
+    analyzers = app.Analyzers(FakeAnalyzer(), lambda _: pytest.fail("it was made"))
+    picture, page, _ = app.show(analyzers, {}, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": model})
+    assert picture is None and "the model for age must be one of age-fake@1.0.0, " in page
+
+
 @pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
-def test_python_app_py_serves_the_bundled_models(photo: Path, tmp_path: Path) -> None:
-    port = free_port()
+def test_python_app_py_serves_the_bundled_models(
+    photo: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    port, begun = free_port(), time.monotonic()
     process = start(GRADIO_SERVER_PORT=str(port), GRADIO_TEMP_DIR=str(tmp_path / "gradio"))
     try:
         url = f"http://127.0.0.1:{port}/"
-        wait_for(url, process)
+        wait_for(f"{url}health", process)  # 503 is no answer yet
+        # Reported, not judged: both depend on the machine. The aims are 10 seconds and 600 MB.
+        record_property("seconds_until_ready", round(time.monotonic() - begun, 1))
+        if (memory := Path(f"/proc/{process.pid}/status")).exists():
+            record_property("kilobytes_resident", int(re.search(r"VmRSS:\s+(\d+) kB", memory.read_text())[1]))
         with closing(Client(url, download_files=str(tmp_path), verbose=False)) as client:
             [face] = client.predict(handle_file(photo), api_name="/analyze")["faces"]
             assert face["emotion"]["label"] == "happy"
-            assert health(url)[0] == 200
             # What was begun is finished when the system asks the app to stop, and then it is gone.
             job = client.submit([handle_file(photo)] * 10, api_name="/analyze_batch")
             while job.status().code.name not in ("PROCESSING", "FINISHED"):
@@ -691,7 +901,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:

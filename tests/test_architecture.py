@@ -17,11 +17,13 @@ PACKAGE = ROOT / "facemodels"
 # Each module may import those of earlier rows, and what its own row names after the colon.
 LAYERS = (
     {"types", "errors"},
-    {"images", "crops", "registry"},
-    {"hub", "tracking", "drawing", "explain"},
-    {"models", "detectors"},
+    {"images", "crops", "registry", "litert", "metrics", "tables"},
+    {"hub", "tracking", "drawing", "explain", "timeline", "labels", "libfacedetection"},
+    {"models", "detectors", "video"},
     {"golden"},
-    {"analyzer", "publish"},
+    {"analyzer", "publish", "clips"},
+    {"evaluation"},
+    {"report"},
     {"cli"},
     {"__main__"},
 )

@@ -8,6 +8,8 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from string import Formatter
 
 import numpy as np
 import pytest
@@ -16,17 +18,24 @@ from PIL import Image
 from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
 from facemodels.page import (
     FIRST_FACES,
+    LIVE_HTML,
     analysis_html,
+    empty_html,
+    error_html,
     face_html,
     faces_table,
+    header_html,
     heat_html,
-    message_html,
     models_html,
     part,
     thumbnail,
 )
+from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
+from facemodels.registry import EMOTIONS, ETHNICITIES, GENDERS
 from facemodels.types import ATTRIBUTES
 
+PAGE = Path(__file__).parent.parent / "facemodels" / "page"
+SAY = words_in("en")
 MODELS = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
 FACE = Face(
     Box(170, 60, 280, 180),
@@ -45,7 +54,7 @@ def downloads(page: str) -> dict[str, str]:
 
 def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astronaut: np.ndarray) -> None:
     analysis = Analysis(tuple(FACE.replace(age=Estimate(31.4 + place, 5.2)) for place in range(50)), 512, 512, MODELS)
-    page = analysis_html(analysis, astronaut, "the party.jpg")
+    page = analysis_html(analysis, astronaut, "the party.jpg", SAY)
     first, _, rest = page.partition("<details")
     assert first.count("<article") == FIRST_FACES
     assert rest.count("<article") == 50 - FIRST_FACES and "Show 38 more faces" in rest
@@ -59,7 +68,7 @@ def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astron
 def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
     box = Box(10, 20, 40, 60)
     face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
-    page = faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}))
+    page = faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}), SAY)
     cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
     assert cells[:6] == ["Face", "Found", "Age", "Gender", "Place, pixels", "1"]
     assert cells[5:10] == ["1", "90%", "31 ± 5", "Female 75%", "30 × 40 at 10, 20"]
@@ -71,10 +80,11 @@ def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> Non
     face = Face(Box(0, 0, 9, 9), emotion=odd, gender=odd, ethnicity=odd)
     analysis = Analysis((face, face), 512, 512, {"emotion": "e@1.0.0"})
     for page in (
-        face_html(face, 1, astronaut),
-        message_html("<script>", "<script>"),
-        analysis_html(analysis, astronaut, '"<script>.jpg'),
-        faces_table(analysis),
+        face_html(face, 1, astronaut, SAY),
+        error_html(ValueError("<script>"), SAY),
+        heat_html(np.zeros((9, 9, 3)), np.ones((9, 9)), "<script>", SAY),
+        analysis_html(analysis, astronaut, '"<script>.jpg', SAY),
+        faces_table(analysis, SAY),
     ):
         assert "<script" not in page.lower() and "&lt;script&gt;" in page.lower()
         assert 'download=""' not in page
@@ -90,25 +100,25 @@ def test_a_thumbnail_of_any_box(box: Box, astronaut: np.ndarray) -> None:
 
 
 def test_a_face_without_attributes_has_a_card(astronaut: np.ndarray) -> None:
-    assert "Found, 80%" in face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut)
+    assert "Found, 80%" in face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut, SAY)
 
 
 def test_heat_is_red_for_and_blue_against() -> None:
     heat = np.zeros((192, 192))
     heat[:64], heat[128:] = 3.0, -3.0
-    page = heat_html(np.full((192, 192, 3), 128, np.uint8), heat, "happy")
+    page = heat_html(np.full((192, 192, 3), 128, np.uint8), heat, "happy", SAY)
     with Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', page)[1]))) as picture:
         red, green, blue = np.asarray(picture).transpose(2, 0, 1).astype(int)
     assert (red[:40] - blue[:40]).min() > 100 and (blue[150:] - red[150:]).min() > 80
     assert np.abs(red[90:102] - green[90:102]).max() < 40
     assert "no single place" not in page and "no single place" in heat_html(
-        np.zeros((9, 9, 3)), np.ones((9, 9)) / 2, "x"
+        np.zeros((9, 9, 3)), np.ones((9, 9)) / 2, "x", SAY
     )
 
 
 def test_the_models_table_lists_every_model() -> None:
     specs = list_models()
-    page = models_html(specs, [specs[0].id])
+    page = models_html(specs, [specs[0].id], SAY)
     assert all(spec.name in page and spec.version in page for spec in specs)
     assert page.count("in use") == 1
 
@@ -120,12 +130,89 @@ def test_the_models_table_tells_the_main_figures() -> None:
         {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
         {**row, "metric": "f1", "value": 0.5},
     )
-    page = models_html([replace(list_models()[0], metrics=rows)], ())
+    page = models_html([replace(list_models()[0], metrics=rows)], (), SAY)
     assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
     assert "50.0%" not in page
 
 
 def test_no_script_or_style_asks_the_internet() -> None:
-    for name in ("app.css", "faces.js", "explained.js", "live.js"):
+    for name in (path.name for path in PAGE.glob("*.*s")):
         addresses = re.findall(r"https?://[^'\" )]+", part(name))
         assert set(addresses) <= {"http://www.w3.org/2000/svg"}, name
+
+
+# ---------------------------------------------------------------- languages
+
+
+def test_english_german_french_and_spanish_are_there_english_first() -> None:
+    assert next(iter(languages())) == "en" and {"en", "de", "fr", "es"} <= set(languages())
+
+
+@pytest.mark.parametrize("name", languages())
+def test_a_language_says_all_that_english_says(name: str) -> None:
+    texts = languages()[name].texts
+    assert list(texts) == list(SAY.texts), "other keys, or in another order"
+    for key, text in texts.items():
+        assert places(text) == places(SAY.texts[key]), f"{key}: other places"
+        assert text.strip() == text and text, f"{key} is empty, or has spaces around it"
+        assert not re.search(r'["`\\\\]|[$][{]', text), f"{key} would break an attribute or a template"
+        assert set(re.findall("<[^>]*>?", text)) <= {"<b>", "</b>"}, f"{key}: only <b> is HTML"
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def test_every_text_is_used_and_every_label_of_the_models_known() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*PAGE.glob("*.*s"), *PAGE.glob("*.py"), PAGE.parents[1] / "app.py"]
+    )
+    for key in SAY.texts:
+        built = any(key[:end] + "{" in code for end in range(3, len(key)))  # f"label_{label}"
+        stem = key.removesuffix("_one").removesuffix("_many").removesuffix("_none")
+        assert built or stem in code, f"nothing says {key}"
+    assert {f"label_{label}" for label in (*EMOTIONS, *GENDERS, *ETHNICITIES)} <= set(SAY.texts)
+    assert {f"attribute_{name}" for name in ATTRIBUTES} <= set(SAY.texts)
+
+
+@pytest.mark.parametrize("name", sorted(set(languages()) - {"en"}))
+def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> None:
+    say = languages()[name]
+    analysis = Analysis((FACE, FACE.replace(age=Estimate(31.4, 5.2))), 512, 512, MODELS)
+    for html in (
+        header_html(say),
+        empty_html(say),
+        analysis_html(analysis, astronaut, "photo.jpg", say),
+        analysis_html(replace(analysis, faces=()), astronaut, "photo.jpg", say),
+        heat_html(astronaut, np.ones((512, 512)), "happy", say),
+        models_html(list_models(), (), say),
+    ):
+        spoken = re.sub(r"base64,[^\"]*", "", html)
+        for english in ("picture", "Face 1", "faces", "years", "Happy", "Found", "Download", "likely"):
+            assert english not in spoken
+    assert json.loads(downloads(analysis_html(analysis, astronaut, "p.jpg", say))["p.json"]) == analysis.to_dict()
+
+
+def test_one_and_many() -> None:
+    say = words_in("de")
+    assert [say.count("faces", number) for number in (1, 2, 50)] == ["1 Gesicht", "2 Gesichter", "50 Gesichter"]
+
+
+def test_what_gradio_gets_is_apart_from_its_own_words() -> None:
+    for name, texts in translations().items():
+        assert texts[PREFIX + "language"] == name
+        assert len(texts) == len(SAY.texts) + 1 and all(key.startswith(PREFIX) for key in texts)
+
+
+def test_the_live_page_has_the_texts_that_it_asks_for() -> None:
+    asked = set(re.findall(r"texts\[label\]\.(\w+)", LIVE_HTML)) | set(re.findall(r"'(live_[a-z_]+)'", part("live.js")))
+    given = texts_of("live_", "label_")
+    assert asked and set(given) == set(languages())
+    for key in asked:
+        assert any(text.startswith(key) for text in given["en"]), key
+
+
+@pytest.mark.parametrize("language", [None, 3, "xx", "de-DE", ["de"], {}])
+def test_a_language_that_is_none_of_ours_is_english(language: object) -> None:
+    assert isinstance(words_in(language), Words) and words_in(language).language == "en"

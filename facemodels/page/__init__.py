@@ -1,6 +1,6 @@
-"""What the app's page is made of: its own HTML (here), and its style sheet and scripts (the other files).
+"""What the app's page is made of: its own HTML (here), its words, its style sheet and its scripts (the other files).
 
-Plain functions from results to HTML, without Gradio; whatever a model, a spec or a visitor wrote is escaped.
+Plain functions from results and words to HTML, without Gradio; whatever a model, a spec or a visitor wrote is escaped.
 """
 
 from __future__ import annotations
@@ -11,36 +11,37 @@ import functools
 import html
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from facemodels.cli import CSV_COLUMNS, csv_row
+from facemodels.cli import CSV_COLUMNS
+from facemodels.page.words import Words
 from facemodels.registry import ModelSpec
-from facemodels.types import Analysis, Classification, Face
+from facemodels.types import Analysis, Classification, Estimate, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 
-HEADER = """
-<header class="fm-header"><h1>facemodels</h1>
-<p>The faces in a picture, and the emotion, age, gender and ethnicity that a model perceives in each.</p></header>
-<aside class="fm-notice" aria-label="What the predictions are">
-<b>Perceived, not known.</b> A model judges looks alone and is often wrong, for some groups more than for others. Its
-answers are not facts, feelings or identities: don't decide about people with them. <b>Nothing is kept:</b> pictures are
-analyzed in memory, the copy that an upload needs is deleted within minutes, and nobody is recognized or recorded.
-</aside>
+# A template of Gradio's: the page fills it with the texts in its language, and `live.js` draws into it.
+LIVE_HTML = """
+<div class="fm-status"><output>${texts[label].live_start}</output></div>
+<figure class="fm-plot"><figcaption>${texts[label].live_plot} <span></span></figcaption>
+<svg preserveAspectRatio="none" role="img" aria-label="${texts[label].live_plot_name}"></svg>
+<ul aria-label="${texts[label].live_seen}"></ul></figure>
+<div class="fm-cards fm-live" tabindex="0" role="region" aria-label="${texts[label].live_now}"></div>
 """
 
-LIVE_HTML = """
-<div class="fm-status"><output>Allow the camera, then press Record.</output></div>
-<figure class="fm-plot"><figcaption>Emotions over time <span></span></figcaption>
-<svg preserveAspectRatio="none" role="img" aria-label="A line per emotion: the mean of the faces in view"></svg>
-<ul aria-label="Emotions seen so far"></ul></figure>
-<div class="fm-cards fm-live" tabindex="0" role="region" aria-label="Faces now"></div>
-"""
+
+def header_html(say: Words) -> str:
+    """The top of the page: what this is, and what its answers are."""
+    return (
+        f'<header class="fm-header"><h1>facemodels</h1><p>{say("lead")}</p></header>'
+        f'<aside class="fm-notice" aria-label="{say("notice_name")}">'
+        f"{say('notice_perceived')} {say('notice_kept')}</aside>"
+    )
 
 
 def part(name: str) -> str:
@@ -49,54 +50,56 @@ def part(name: str) -> str:
 
 
 def message_html(title: str, text: str, kind: str = "info") -> str:
-    """A short message where the results would be; `kind` is info, warning or error."""
+    """A short message, HTML, where the results would be; `kind` is info, warning or error."""
     role = "status" if kind == "info" else "alert"
-    return (
-        f'<div class="fm-message fm-{kind}" role="{role}"><b>{html.escape(title)}</b><p>{html.escape(text)}</p></div>'
-    )
+    return f'<div class="fm-message fm-{kind}" role="{role}"><b>{title}</b><p>{text}</p></div>'
 
 
-EMPTY = message_html("No picture yet", "Drop a photo, paste one, or take a snapshot: the faces in it will appear here.")
+def empty_html(say: Words) -> str:
+    """Where the results will be."""
+    return message_html(say("empty"), say("empty_text"))
 
 
-def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str) -> str:
+def error_html(error: Exception, say: Words) -> str:
+    """What went wrong; the error itself speaks English, as everywhere."""
+    return message_html(say("failed"), html.escape(str(error)), "error")
+
+
+def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words) -> str:
     """What was found in the file of this name: a summary with the downloads, a card per face, and a table."""
     count = len(analysis)
     if not count:
-        text = (
-            "Faces that are small, turned away, covered or blurred are easily missed. Try a larger or brighter picture."
-        )
-        found = message_html("No face found", text)
+        found = message_html(say("no_face"), say("no_face_text"))
     else:
-        cards = [face_html(face, place, pixels) for place, face in enumerate(analysis, 1)]
+        cards = [face_html(face, place, pixels, say) for place, face in enumerate(analysis, 1)]
         found = f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>'
         if rest := cards[FIRST_FACES:]:
             found += (
-                f'<details class="fm-more"><summary>Show {len(rest)} more {_plural("face", len(rest))}</summary>'
+                f'<details class="fm-more"><summary>{say.count("more", len(rest))}</summary>'
                 f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
             )
     if count > 1:
-        found += (
-            f'<details class="fm-more"><summary>All {count} faces in a table</summary>{faces_table(analysis)}</details>'
-        )
+        summary = say("table_open", count=count)
+        found += f'<details class="fm-more"><summary>{summary}</summary>{faces_table(analysis, say)}</details>'
     stem = html.escape(Path(name).stem)
     links = (
-        _download("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2))
-        + _download("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name))
-        + '<button class="fm-download" data-action="png" aria-label="PNG of the annotated picture">PNG</button>'
+        download_html("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2), say)
+        + download_html("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name), say)
+        + f'<button class="fm-download" data-action="png" aria-label="{say("download_png")}">PNG</button>'
     )
     return (
         f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}">'
-        f"<b>{count or 'No'} {_plural('face', count)}</b>"
-        f"<span>in {analysis.width} × {analysis.height} pixels</span>"
-        f'<span class="fm-downloads">Download {links}</span></div>{found}'
+        f"<b>{say.count('faces', count) if count else say('faces_none')}</b>"
+        f"<span>{say('in_pixels', width=analysis.width, height=analysis.height)}</span>"
+        f'<span class="fm-downloads">{say("download")} {links}</span></div>{found}'
     )
 
 
-def _download(name: str, file: str, kind: str, text: str) -> str:
+def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str:
     """A link that saves a text as a file."""
     data = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="Download {name}">{name}</a>'
+    spoken = say("download_name", kind=name)
+    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="{spoken}">{name}</a>'
 
 
 def csv_text(analysis: Analysis, name: str) -> str:
@@ -104,29 +107,32 @@ def csv_text(analysis: Analysis, name: str) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"source": name, "face": place, **csv_row(face)} for place, face in enumerate(analysis, 1))
+    writer.writerows({"source": name, "face": place, **face.to_row()} for place, face in enumerate(analysis, 1))
     return text.getvalue()
 
 
-def faces_table(analysis: Analysis) -> str:
+def faces_table(analysis: Analysis, say: Words) -> str:
     """All faces, a row each, with the columns that were asked for."""
-    columns: dict[str, Callable[[Face], str]] = {"Found": lambda face: f"{face.score:.0%}"}
+    columns: dict[str, Callable[[Face], str]] = {say("table_found"): lambda face: f"{face.score:.0%}"}
     for name in analysis.models:
-        columns[name.capitalize()] = _age if name == "age" else functools.partial(_best, name)
-    columns["Place, pixels"] = lambda face: (
-        f"{face.box.width:.0f} × {face.box.height:.0f} at {face.box.x1:.0f}, {face.box.y1:.0f}"
-    )
+        columns[say(f"attribute_{name}")] = _age if name == "age" else functools.partial(_best, name, say)
+    columns[say("table_place")] = functools.partial(_place, say)
     rows = ((str(place), *(cell(face) for cell in columns.values())) for place, face in enumerate(analysis, 1))
-    return table_html("All faces", ("Face", *columns), rows)
+    return table_html(say("table_name"), (say("table_face"), *columns), rows)
+
+
+def _place(say: Words, face: Face) -> str:
+    box = face.box
+    return say("table_box", width=round(box.width), height=round(box.height), x=round(box.x1), y=round(box.y1))
 
 
 def _age(face: Face) -> str:
     return f"{face.age.value:.0f} ± {face.age.error:.0f}" if face.age else ""
 
 
-def _best(attribute: str, face: Face) -> str:
+def _best(attribute: str, say: Words, face: Face) -> str:
     value: Classification | None = getattr(face, attribute)
-    return f"{_name(value.label)} {value.score:.0%}" if value else ""
+    return f"{say.label(value.label)} {value.score:.0%}" if value else ""
 
 
 def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -139,46 +145,53 @@ def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) ->
     )
 
 
-def face_html(face: Face, place: int, pixels: np.ndarray) -> str:
+def face_html(face: Face, place: int, pixels: np.ndarray, say: Words) -> str:
     """The card of one face: its crop and what the models perceive."""
-    facts = []
-    if face.age is not None:
-        facts.append(("Age", f"{_age(face)} years"))
-    for name, value in (("Gender", face.gender), ("Ethnicity", face.ethnicity)):
-        if value is not None:
-            facts.append((name, _top_scores(value)))
-    rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts)
+    rows = facts_html(face.age, {"gender": face.gender, "ethnicity": face.ethnicity}, say)
     headline = (
-        f"<b>{_name(face.emotion.label)}</b> {face.emotion.score:.0%}" if face.emotion else f"Found, {face.score:.0%}"
+        f"<b>{say.label(face.emotion.label)}</b> {face.emotion.score:.0%}"
+        if face.emotion
+        else say("face_found", score=f"{face.score:.0%}")
     )
-    bars = bars_html(face.emotion) if face.emotion else ""
+    bars = bars_html(face.emotion, say) + ask_html(say) if face.emotion else ""
     place_of = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
+    name = say("face", place=place)
     return (
-        f'<article class="fm-card" aria-label="Face {place}" tabindex="-1" data-face="{place}" data-box="{place_of}">'
+        f'<article class="fm-card" aria-label="{name}" tabindex="-1" data-face="{place}" data-box="{place_of}">'
         "<header>"
-        f'<img src="{thumbnail(face, pixels)}" alt="Face {place}, cut from the picture" width="72" height="72">'
-        f"<div><small>Face {place}</small><p>{headline}</p></div></header>"
-        f"<dl>{rows}</dl>{bars}{ASK if face.emotion else ''}</article>"
+        f'<img src="{thumbnail(face, pixels)}" alt="{say("face_cut", place=place)}" width="72" height="72">'
+        f"<div><small>{name}</small><p>{headline}</p></div></header>"
+        f"<dl>{rows}</dl>{bars}</article>"
     )
 
 
-def bars_html(value: Classification) -> str:
+def facts_html(age: Estimate | None, others: Mapping[str, Classification | None], say: Words) -> str:
+    """Rows of a card: the age, and attributes with their likely labels; what was not asked for is left out."""
+    facts = []
+    if age is not None:
+        low, high = age.interval
+        years = say("years", age=f"{age.value:.0f}", error=f"{age.error:.0f}")
+        facts.append(("age", f"{years} <small>{say('years_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"))
+    facts += [(name, _top_scores(value, say)) for name, value in others.items() if value is not None]
+    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in facts)
+
+
+def bars_html(value: Classification, say: Words) -> str:
     """A bar per label, in the model's order; the text says it all, so the bars are hidden from screen readers."""
     rows = (
-        f"<li{' class=fm-top' if label == value.label else ''}><span>{_name(label)}</span>"
+        f"<li{' class=fm-top' if label == value.label else ''}><span>{say.label(label)}</span>"
         f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{score:.0%}</span></li>'
         for label, score in value.scores.items()
     )
-    return f'<ul class="fm-bars" aria-label="Emotion scores">{"".join(rows)}</ul>'
+    return f'<ul class="fm-bars" aria-label="{say("scores")}">{"".join(rows)}</ul>'
 
 
-ASK = (
-    '<div class="fm-explained" aria-live="polite">'
-    '<button data-action="explain">What did the model look at?</button></div>'
-)
+def ask_html(say: Words) -> str:
+    """The button that asks for an explanation, and the place where it will be."""
+    return f'<div class="fm-explained" aria-live="polite"><button data-action="explain">{say("explain")}</button></div>'
 
 
-def heat_html(crop: np.ndarray, heat: np.ndarray, label: str) -> str:
+def heat_html(crop: np.ndarray, heat: np.ndarray, label: str, say: Words) -> str:
     """A face in grey, red where it speaks for the label and blue where against, and how to read that."""
     # The patches' edges mean nothing, so the colours run into each other.
     cells = Image.fromarray(heat.astype(np.float32)).resize((8, 8), Image.Resampling.BOX)
@@ -188,13 +201,10 @@ def heat_html(crop: np.ndarray, heat: np.ndarray, label: str) -> str:
     share = (0.75 * strength / max(1.0, strength.max()))[:, :, None]
     colours = np.where(heat[:, :, None] > 0, (225, 60, 20), (30, 110, 230))
     mixed = crop.mean(axis=2, keepdims=True) * (1 - share) + colours * share
-    little = "" if strength.max() >= 1 else " Here no single place changes much."
-    name = _name(label)
+    little = "" if strength.max() >= 1 else f" {say('heat_little')}"
     return (
-        f'<img src="{picture_url(mixed.astype(np.uint8))}" alt="Heat map of the face" width="192" height="192">'
-        f"<p><b>Red</b>: with this place covered, “{name}” becomes less likely; <b>blue</b>: more likely.{little}</p>"
-        "<p>Found by covering one grey patch after the other and asking again (occlusion). It shows where the answer "
-        "came from, not why.</p>"
+        f'<img src="{picture_url(mixed.astype(np.uint8))}" alt="{say("heat_name")}" width="192" height="192">'
+        f"<p>{say('heat', label=html.unescape(say.label(label)))}{little}</p><p>{say('heat_how')}</p>"
     )
 
 
@@ -216,38 +226,35 @@ def picture_url(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def models_html(specs: Sequence[ModelSpec], used: Sequence[str]) -> str:
+def models_html(specs: Sequence[ModelSpec], used: Collection[str], say: Words) -> str:
     """The table of models; `used` holds the ``name@version`` of those that answer here."""
     rows = []
     for spec in specs:
-        figures = "<br>".join(_figure(row) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
+        figures = "<br>".join(_figure(row, say) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
+        answers = ", ".join(say(f"attribute_{name}") for name in spec.attributes)
         cells = (
-            f"<b>{html.escape(spec.name)}</b>{' <mark>in use</mark>' if spec.id in used else ''}",
+            f"<b>{html.escape(spec.name)}</b>" + (f" <mark>{say('models_used')}</mark>" if spec.id in used else ""),
             html.escape(spec.version),
-            html.escape(", ".join(spec.attributes) or spec.kind),
+            answers or say("models_detector"),
             html.escape(spec.license_name or spec.license),
             figures or "–",
         )
         rows.append(cells)
-    return table_html("Models", ("Model", "Version", "Answers", "Licence", "Measured"), rows)
+    head = [say(f"models_{column}") for column in ("model", "version", "answers", "license", "measured")]
+    return f'<div class="fm-models">{table_html(say("models_name"), head, rows)}</div>'
 
 
-def _figure(row: Mapping[str, Any]) -> str:
+def _figure(row: Mapping[str, Any], say: Words) -> str:
     """One measured figure: ``emotion 83.7% right``, ``age 5.9 years off``, and the data set."""
-    value = f"{row['value']:.1%} right" if row["metric"] == "accuracy" else f"{row['value']:.1f} years off"
+    right = row["metric"] == "accuracy"
+    value = (
+        say("models_right", share=f"{row['value']:.1%}") if right else say("models_off", years=f"{row['value']:.1f}")
+    )
     return f"{html.escape(row['label'].replace('_', ' '))} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
 
 
-def _top_scores(value: Classification) -> str:
+def _top_scores(value: Classification, say: Words) -> str:
     """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
     best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
     shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(f"{_name(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)
-
-
-def _name(label: str) -> str:
-    return html.escape(label.replace("_", " ").title())
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else word + "s"
+    return " · ".join(f"{say.label(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)

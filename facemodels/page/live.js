@@ -4,7 +4,11 @@
 
 const status = element.querySelector('output'), list = element.querySelector('.fm-live');
 const plot = element.querySelector('.fm-plot svg'), legend = element.querySelector('.fm-plot ul');
-const title = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
+const say = (key, values = {}) =>
+  (props.texts[props.label][key] ?? '').replace(/{(\w+)}/g, (place, name) => values[name] ?? place);
+const count = (key, number) => say(key + (['_none', '_one'][number] ?? '_many'), {count: number});
+const capitals = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
+const title = (label) => say('label_' + label) || capitals(label);
 const percent = (score) => Math.round(score * 100) + '%';
 const node = (tag, parent, attributes = {}) => {
   const svg = ['svg', 'g', 'rect', 'text', 'path'].includes(tag);
@@ -18,7 +22,7 @@ const mostCards = 6;
 let frames = [], idle;
 
 const facts = (face) => [
-  face.age && Math.round(face.age.value) + ' ± ' + Math.round(face.age.error) + ' years',
+  face.age && say('live_years', {age: Math.round(face.age.value), error: Math.round(face.age.error)}),
   face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
 ].filter(Boolean).join(' · ');
 
@@ -43,10 +47,12 @@ const drawCards = (faces) => {
     let card = cards.get(String(face.track_id));
     cards.delete(String(face.track_id));
     if (!card) {
-      card = node('article', list, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': 'Face ' + face.track_id});
+      const name = say('live_face', {place: face.track_id});
+      card = node('article', null, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': name});
+      list.insertBefore(card, [...list.children].find((other) => other.dataset.id > face.track_id) ?? null);
       node('b', card);
       node('p', card);
-      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': 'Emotion scores'});
+      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': say('live_scores')});
       for (const label of Object.keys(face.emotion?.scores ?? {})) {
         const row = node('li', bars, {'data-label': label});
         node('span', row).textContent = title(label);
@@ -103,18 +109,15 @@ const drawPlot = () => {
     node('li', legend, {class: 'fm-emotion-' + label}).textContent = title(label);
   }
   const seconds = Math.round(length / 1000);
-  element.querySelector('.fm-plot figcaption span').textContent =
-    Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0') + ' min';
+  const time = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
+  element.querySelector('.fm-plot figcaption span').textContent = say('live_time', {time});
 };
 
-const cameraTrouble = {
-  NotAllowedError: 'The camera is blocked. Allow it for this page (the sign beside the address), then click again.',
-  NotFoundError: 'No camera was found. Connect one, then click again.',
-  NotReadableError: 'The camera is in use by another program. Close it there, then click again.',
-};
+const cameraTrouble = {NotAllowedError: 'live_blocked', NotFoundError: 'live_missing', NotReadableError: 'live_taken'};
 window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these pass without a word
   if (!(event.reason?.name in cameraTrouble)) return;
-  status.textContent = cameraTrouble[event.reason.name];
+  status.textContent = say(cameraTrouble[event.reason.name]);
+  status.classList.add('fm-trouble');
   event.preventDefault();
 });
 
@@ -122,13 +125,14 @@ const stop = () => {
   frames = [];
   overlay.replaceChildren();
   list.replaceChildren();
-  status.textContent = 'Paused. Press Record, or wait for a free place.';
+  status.textContent = say('live_paused');
 };
 
 watch('value', () => {
   const value = props.value, video = document.querySelector('#fm-webcam video');
   if (!value || !video) return;
   clearTimeout(idle);
+  status.classList.remove('fm-trouble');
   idle = setTimeout(stop, 1500);
   const now = performance.now();
   frames = [...frames.filter((time) => now - time < 2000), now];
@@ -136,6 +140,6 @@ watch('value', () => {
   if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
   drawCards(value.faces);
   remember(value.faces, now);
-  const count = value.faces.length, found = count === 0 ? 'no face' : count === 1 ? '1 face' : count + ' faces';
-  status.textContent = value.error ?? `${rate.toFixed(0)} frames/s · ${value.ms.toFixed(0)} ms per frame · ${found}`;
+  const faces = count('live_faces', value.faces.length);
+  status.textContent = value.error ?? say('live_status', {rate: rate.toFixed(0), ms: value.ms.toFixed(0), faces});
 });
