@@ -22,6 +22,8 @@ from training.data.ckplus.prepare import prepare as ckplus
 from training.data.fairface.prepare import prepare as fairface
 from training.data.fer2013.prepare import prepare as fer2013
 from training.data.manifest import Picture, read_manifest
+from training.data.own.prepare import main as own_command
+from training.data.own.prepare import prepare as own
 from training.data.rafdb.prepare import prepare as rafdb
 from training.data.utkface.prepare import prepare as utkface
 from training.datasets import DataError, load
@@ -690,3 +692,69 @@ def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(face(0), (400, 300)))
     write(tmp_path / "manifest.csv", "path,split,emotion,group\na.png,train,happy,a\n")
     assert manifest.face_data(tmp_path, "train").images[0].shape == (96, 128, 3)
+
+
+# --- your own pictures -----------------------------------------------------------------------------------------------
+
+
+def test_own_photos_are_cut_as_the_model_sees_them(tmp_path: Path, photo: Path, astronaut: np.ndarray) -> None:
+    from facemodels import FaceAnalyzer
+
+    for name in ("happy/1.jpg", "sad/2.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        (tmp_path / "photos" / name).write_bytes(photo.read_bytes())
+    Image.fromarray(np.full((200, 300, 3), 90, np.uint8)).save(tmp_path / "photos/sad/empty.png")
+    pictures = read_manifest(own(tmp_path / "photos", tmp_path / "own"))
+    assert [picture.labels["emotion"] for picture in pictures] == ["happy", "sad"]
+    assert len(splits(pictures)) == 1  # copies stay together
+    cut_out = manifest.read_picture(pictures[0])
+    assert cut_out.shape == (160, 160, 3)
+    # The crop says what the photo says: same framing, same turn.
+    analyzer = FaceAnalyzer(["emotion"])
+    (whole,), (face,) = analyzer.analyze(astronaut).faces, analyzer.analyze_crops([cut_out])
+    assert whole.emotion and face.emotion
+    assert face.emotion.scores == pytest.approx(whole.emotion.scores, abs=0.1)
+
+
+def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
+    lines = ["path,gender,age,ethnicity,person"]
+    for i in range(60):
+        save(tmp_path / f"{i}.png", i)
+        lines.append(f"{i}.png,{('female', 'male')[i % 2]},{i}.5,{('asian', 'white', '')[i % 3]},p{i % 20}")
+    table = write(tmp_path / "labels.csv", "\n".join(lines))
+    pictures = read_manifest(own(table, tmp_path / "own", unified=True, crops=True))
+    assert len(pictures) == 60 and set(splits(pictures)) == {"train", "validation", "test"}
+    sides: dict[str, set[str]] = {}
+    for picture in pictures:
+        sides.setdefault(picture.group, set()).add(picture.split)
+    assert len(sides) == 20 and all(len(found) == 1 for found in sides.values())
+    assert pictures[0].labels == {"gender": "female", "age": "0", "ethnicity_five": "asian"}
+    assert (tmp_path / "own/unified/test/Gender").is_dir()
+    assert len(manifest.face_data(tmp_path / "own", "train")) == splits(pictures)["train"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1.png,glad", r"labels\.csv:3: emotion 'glad' is out of range"),
+        ("gone.png,sad", r"labels\.csv:3: no such picture"),
+        ("broken.png,sad", r"labels\.csv:3: .*broken\.png.*; mend or remove it"),
+    ],
+)
+def test_own_pictures_that_are_not_in_order(tmp_path: Path, line: str, message: str) -> None:
+    save(tmp_path / "0.png", 0)
+    save(tmp_path / "1.png", 1)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    write(tmp_path / "labels.csv", f"path,emotion\n0.png,happy\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        own(tmp_path / "labels.csv", tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+
+
+def test_the_command_for_own_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(12):
+        save(tmp_path / "faces" / ("happy", "sad")[i % 2] / f"{i}.png", i)
+    own_command([str(tmp_path / "faces"), "--to", str(tmp_path / "own"), "--crops"])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "own/manifest.csv")
+    with pytest.raises(SystemExit, match="error: .*nowhere: no such folder"):
+        own_command([str(tmp_path / "nowhere"), "--to", str(tmp_path / "own")])

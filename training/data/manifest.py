@@ -14,9 +14,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 
 from facemodels.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
+from facemodels.tables import read_table
 from training.datasets import AGE_BINS, FIVE_GROUPS, SPLITS, YEARS, DataError, FaceData, age_distribution
 
 MANIFEST = "manifest.csv"
@@ -145,47 +145,6 @@ def check_label(column: str, value: str, where: str) -> str:
         known = f"0..{MAX_AGE}" if column == "age" else ", ".join(LABELS[column])
         raise DataError(f"{where}: {column} {value!r} is out of range; known: {known}")
     return value
-
-
-def read_table(
-    file: Path, required: Sequence[str], known: Collection[str] = (), names: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a csv file, each with its ``file:line``.
-
-    Args:
-        file: The file.
-        required: Columns it must have.
-        known: If given, the columns that it may have besides.
-        names: Its columns, for a file that may come without a header.
-
-    Raises:
-        DataError: If it is missing, is no text, or lacks a column or a cell; the message names the file and the line.
-    """
-    line = 0
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            first = [name.strip() for name in next(reader, [])]
-            bare = bool(names) and first[:1] != list(names[:1])
-            header = list(names)[: len(first)] if bare else first
-            if missing := [name for name in required if name not in header]:
-                raise DataError(f"{file}:1: lacks the column {', '.join(missing)}; it has: {', '.join(header)}")
-            if known and (unknown := [name for name in header if name not in required and name not in known]):
-                raise DataError(
-                    f"{file}:1: unknown column {', '.join(unknown)}; known: {', '.join([*required, *known])}"
-                )
-            for cells in chain([first] if bare else [], reader):
-                if not cells:  # a blank line
-                    continue
-                line = reader.line_num
-                where = f"{file}:{line}"
-                if len(cells) != len(header):
-                    raise DataError(f"{where}: {len(cells)} cells where the header has {len(header)}; is it cut off?")
-                yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: cannot be read as a csv file after line {line}: {error}") from error
 
 
 def read_picture(picture: Picture) -> np.ndarray:

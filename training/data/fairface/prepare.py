@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.manifest import Picture, check_label, read_table
+from facemodels.tables import read_table
+from training.data.manifest import Picture, check_label
 from training.data.preparing import LeftOut, build, command, find
 
 TABLES = (("fairface_label_train.csv", "train"), ("fairface_label_val.csv", "test"))
