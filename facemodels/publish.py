@@ -181,7 +181,7 @@ def card(spec: ModelSpec) -> str:
 
 def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> PublishResult:
     """Write the release to a new folder: all of it, or nothing."""
-    names = _release_names(spec)
+    names = _release_names(spec, folder)
     steps = (f"write {', '.join(names)} to {to}",)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ArgumentError(f"{to} exists and is not an empty folder; nothing was written")
@@ -205,7 +205,7 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     from huggingface_hub import CommitOperationAdd, constants
     from huggingface_hub.utils import disable_progress_bars
 
-    repo_id, tag, names = spec.repo_id, f"v{spec.version}", _release_names(spec)
+    repo_id, tag, names = spec.repo_id, f"v{spec.version}", _release_names(spec, folder)
     size = sum((folder / name).stat().st_size for name in names)
     steps = (
         f"create the repository {repo_id} on {constants.ENDPOINT}, if it is not there",
@@ -242,8 +242,9 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     return PublishResult(replace(spec, revision=commit.oid), steps, done=True)
 
 
-def _release_names(spec: ModelSpec) -> list[str]:
-    return [CARD_FILE, SPEC_FILE, *spec.files, GOLDEN_FILE]
+def _release_names(spec: ModelSpec, folder: Path) -> list[str]:
+    pictures = sorted(path.name for path in folder.glob("*.png"))  # those that the card shows
+    return [CARD_FILE, SPEC_FILE, *spec.files, GOLDEN_FILE, *pictures]
 
 
 def _weights_problems(spec: ModelSpec, folder: Path) -> Iterator[str]:

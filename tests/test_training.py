@@ -229,11 +229,102 @@ def test_configs_name_what_exists() -> None:
         load_config("configs/no-such-model")
 
 
+def test_truncated_networks_hold_fewer_blocks() -> None:
+    whole, short = (
+        networks.build("efficientnet_lite0", {"a": 3}, input_size=48, width=0.25, head_width=64, blocks=blocks)
+        for blocks in (16, 14)
+    )
+    assert {layer.name for layer in whole.layers} - {layer.name for layer in short.layers} >= {"block15_project_conv"}
+    assert "block13_project_conv" in {layer.name for layer in short.layers}
+
+
+# --- targets, drawing, calibration -----------------------------------------------------------------------------------
+
+
+def test_teachers_answers_are_mixed_into_the_targets() -> None:
+    from training.train import distilled
+
+    targets = {"ethnicity": np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]], np.float32)}
+    answers = {"ethnicity": np.array([[0.2, 0.3, 0.5], [0.1, 0.3, 0.6], [0.2, 0.3, 0.5]], np.float32)}
+    known, partly, unknown = distilled(targets, answers, 0.4)["ethnicity"]
+    assert known == pytest.approx([0.68, 0.12, 0.2])
+    assert partly == pytest.approx([0.25, 0.75, 0])  # the teacher's answer within what is possible
+    assert unknown == pytest.approx([1, 1, 1])
+
+
+def test_small_groups_are_drawn_more_often() -> None:
+    from training.train import balanced
+
+    groups = {"gender": np.array(["female"] * 2 + ["male"] * 8), "ethnicity": np.array(["black"] * 10)}
+    part = datasets.FaceData("some train", [np.zeros((2, 2), np.uint8)] * 10, {}, {}, groups)
+    assert balanced([part], 0) is None
+    weights = balanced([part], 1)
+    assert weights is not None and weights[:2].sum() == pytest.approx(0.5) and weights.sum() == pytest.approx(1)
+    half = balanced([part], 0.5)
+    assert half is not None and 0.2 < half[:2].sum() < 0.5
+
+
+def test_the_age_interval_is_calibrated() -> None:
+    rng = np.random.default_rng(0)
+    ages = rng.uniform(20, 70, 2000)
+    centres = np.clip(ages + rng.normal(0, 6, 2000), 0, 100)
+    sure = np.exp(-(((np.arange(101) - centres[:, None]) / 3) ** 2) / 2)  # twice as sure as it may be
+    sure /= sure.sum(1, keepdims=True)
+    assert metrics.covered(ages, sure).mean() < 0.55
+    temperature = metrics.interval_temperature(ages, sure)
+    assert temperature == pytest.approx(4, rel=0.15)  # a variance four times as large
+    assert metrics.covered(ages, metrics.tempered(sure, temperature)).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_every_data_set_counts_the_same_for_a_temperature() -> None:
+    sure = np.array([[0.9, 0.1]])
+    right, wrong = np.repeat(sure, 90, 0), np.repeat(sure, 10, 0)
+    truth = np.array([0] * 90 + [1] * 10)
+    answers = np.concatenate([right, wrong])
+    alike = metrics.best_temperature(truth, answers)
+    weighted = metrics.best_temperature(truth, answers, np.array([1 / 90] * 90 + [1 / 10] * 10))
+    assert alike == pytest.approx(1, abs=0.05) and weighted > 3
+
+
+def test_int8_serves_only_if_it_costs_next_to_nothing() -> None:
+    from training.export import int8_is_as_good
+
+    before = {"a gender_accuracy": 0.9, "b gender_accuracy": 0.8, "a age_mae": 5.0, "a age_expected_error": 5.0}
+    assert int8_is_as_good(before, {**before, "a gender_accuracy": 0.896, "a age_expected_error": 9.0})
+    assert not int8_is_as_good(before, {**before, "a gender_accuracy": 0.89})
+    assert not int8_is_as_good(before, {**before, "a age_mae": 5.06})
+
+
+def test_faces_are_disturbed_as_said() -> None:
+    from training.evaluate import DISTURBANCES, disturbed
+
+    face = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for name in DISTURBANCES:
+        for image in (face, face[:, :, 0]):
+            (worse,) = disturbed([image], name, np.random.default_rng(0))
+            assert worse.shape == (64, 64, 3) and worse.dtype == np.uint8
+    (dark,) = disturbed([face], "dark (a quarter of the light)", np.random.default_rng(0))
+    assert dark.mean() == pytest.approx(face.mean() / 4, abs=1)
+
+
+def test_fairness_leaves_children_apart() -> None:
+    from training.evaluate import _fairness
+
+    ages = np.array(["3-9"] * 20 + ["20-29"] * 40)
+    genders = np.array(["female"] * 10 + ["male"] * 10 + ["female"] * 20 + ["male"] * 20)
+    groups = {"gender": genders, "ethnicity": np.array(["black"] * 60), "age": ages}
+    part = datasets.FaceData("some test", [np.zeros((2, 2), np.uint8)] * 60, {}, {}, groups)
+    right = np.array([False] * 20 + [True] * 20 + [True, False] * 10)
+    fairness = _fairness(part, right, np.ones(60, bool))
+    assert fairness["children"]["value"] == 0 and fairness["others"]["value"] == pytest.approx(0.75)
+    assert fairness["worst"] == "male, black" and fairness["gap"] == pytest.approx(0.25)
+
+
 # --- from a run to a model -------------------------------------------------------------------------------------------
 
 
 def test_a_smoke_run_becomes_a_model_that_serves(release: Path) -> None:
-    assert {path.name for path in release.iterdir()} == {
+    assert {path.name for path in release.iterdir() if path.suffix != ".png"} == {
         *("README.md", "config.json", "golden.json", "metrics.json", "model.keras", "model.tflite")
     }
     spec = ModelSpec.from_file(release / "config.json")
@@ -277,3 +368,44 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
         log[0].split(",")
     )
     assert json.loads((tmp_path / "config.json").read_text())["heads"] == ["age", "gender", "ethnicity"]
+
+
+def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
+    from training.export import read_run, served
+    from training.train import predict, smoke, train
+
+    config = replace(smoke(load_config("emotion4-vgg16")), epochs=1, dtype="mixed_bfloat16")
+    train(config, ".", tmp_path, limit=32)
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    assert {"learning_rate", "minutes", "val_emotion4_accuracy", "val_emotion_accuracy"} <= set(log[0].split(","))
+    config, model = read_run(tmp_path)
+    network = served(config, model)
+    assert set(model.output) == {"emotion4", "emotion", "emotion_fer2013"} and set(network.output) == {"emotion4"}
+    assert network.dtype_policy.name == "float32" and {v.dtype for v in network.weights} == {"float32"}
+    data = datasets.load("synthetic", "test", ".", 16)
+    ours, theirs = (predict(each, data, config)["emotion4"] for each in (network, model))
+    assert np.abs(ours - theirs).max() < 0.05
+
+
+def test_two_devices_share_each_batch(tmp_path: Path) -> None:
+    pytest.importorskip("jax", reason="Keras spreads batches on the backend JAX: pip install jax")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "NPROC": "8",  # more threads than virtual devices, or they wait for one another for ever
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-m", "training.train", "configs/emotion4-vgg16", "--smoke", "--epochs", "1"]
+    done = subprocess.run(
+        [*command, "--limit", "32", "--run", str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "each batch is shared by cpu:0, cpu:1" in done.stderr
+    assert (tmp_path / "model.keras").is_file()

@@ -18,7 +18,8 @@ class Config:
     Attributes:
         model: Name of the published model, for example ``emotion-efficientnet``.
         version: Version that an export of this run gets.
-        heads: Heads to learn; each is a key of `datasets.HEADS`.
+        heads: Heads to learn and to publish; each is a key of `datasets.HEADS`.
+        auxiliary: Heads that are learned beside them, because what they teach helps, and dropped at export.
         datasets: Data sets to learn from, keys of `datasets.DATASETS`.
         network: Key of `networks.NETWORKS`.
         network_options: Passed on to the network's function.
@@ -28,12 +29,21 @@ class Config:
             `measure_framing.py`.
         offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
         imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
+        start: Run folder or release whose weights to start from instead, layer by layer where name and shape fit.
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
+        balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
+            come, 1 until all groups are drawn equally often.
         loss_weights: Head to weight of its loss; 1 where not named.
+        teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
+            answers is mixed into the targets (distillation).
+        distil: Share of the teachers' answers in the targets.
         epochs: Passes over the training split.
         batch_size: Images per step.
-        learning_rate: Peak of the cosine schedule.
-        warmup: Share of all steps in which the rate rises to its peak.
+        learning_rate: Peak of the schedule.
+        schedule: ``cosine`` (to near zero at the last epoch), or ``plateau``: halved whenever `monitor` has not got
+            better for `plateau` epochs (ReduceLROnPlateau).
+        plateau: See `schedule`.
+        warmup: Share of all steps in which the rate of a cosine rises to its peak.
         weight_decay: Of AdamW.
         dropout: Before the heads.
         ema: Momentum of the moving average of the weights that is evaluated and exported.
@@ -49,6 +59,7 @@ class Config:
     version: str
     heads: tuple[str, ...]
     datasets: tuple[str, ...]
+    auxiliary: tuple[str, ...] = ()
     network: str = "efficientnet_lite0"
     network_options: Mapping[str, Any] = field(default_factory=dict)
     input_size: int = 96
@@ -56,11 +67,17 @@ class Config:
     margin: float = 0.0
     offset: float = 0.0
     imagenet: bool = True
+    start: str = ""
     freeze_blocks: int = -1
+    balance: float = 0.0
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
+    distil: float = 0.5
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    plateau: int = 3
     warmup: float = 0.05
     weight_decay: float = 0.02
     dropout: float = 0.2
@@ -71,6 +88,11 @@ class Config:
     patience: int = 1000
     dtype: str = "float32"
     seed: int = 1
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """All heads of the network in training."""
+        return (*self.heads, *self.auxiliary)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as kept in the run folder."""

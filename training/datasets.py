@@ -16,27 +16,26 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from facemodels.errors import FaceModelsError
+from facemodels.errors import DataError
 from facemodels.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
 
 YEARS = 101  # the age head answers for 0..100 years; the last year stands for everything above
 AGE_SIGMA = 2.0  # years; how sharply a known age is taken
 SPLITS = ("train", "validation", "test", "public_test")
+BOTH_TESTS = "both_tests"  # FER2013's two test sets together, on which four-class figures are published
 
-# Head -> its labels. A head named "emotion_fer2013" answers the attribute "emotion" with the original labels.
+# Head -> its labels. "emotion_fer2013" and "emotion4" answer the attribute "emotion" with FER2013's original labels:
+# all seven, or the last four.
 HEADS: dict[str, tuple[str, ...]] = {
     "emotion": EMOTIONS,
     "emotion_fer2013": EMOTIONS[:7],
+    "emotion4": EMOTIONS[3:7],
     "age": tuple(str(year) for year in range(YEARS)),
     "gender": GENDERS,
     "ethnicity": ETHNICITIES,
 }
 
 AGE_BINS = ((0, 2), (3, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, YEARS - 1))
-
-
-class DataError(FaceModelsError):
-    """A data folder lacks a file, or a file does not hold what it should."""
 
 
 @dataclass
@@ -77,7 +76,7 @@ def load(name: str, split: str, folder: str | Path, limit: int | None = None) ->
 
     Args:
         name: A key of `DATASETS`.
-        split: ``train``, ``validation``, ``test`` or (FER2013 only) ``public_test``.
+        split: ``train``, ``validation``, ``test`` or (FER2013 only) ``public_test`` and ``both_tests``.
         folder: Where the packed parts are, or for ``folder`` a tree ``Emotion/Category/*.jpg``.
         limit: Take only this many, spread evenly over the split.
 
@@ -87,7 +86,7 @@ def load(name: str, split: str, folder: str | Path, limit: int | None = None) ->
     """
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
-    if split not in SPLITS:
+    if split not in (*SPLITS, BOTH_TESTS):
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     data = DATASETS[name](Path(folder), split)
     if limit is not None and limit < len(data):
@@ -132,12 +131,16 @@ def fer2013(folder: Path, split: str) -> FaceData:
         "validation": (usage == 0) & (row % 10 == 7) & usable,
         "public_test": usage == 1,
         "test": usage == 2,
+        BOTH_TESTS: usage > 0,
     }[split]
 
     majority = ferplus_majority(votes)
     targets = {"emotion": _vote_distribution(votes), "emotion_fer2013": np.eye(7, dtype=np.float32)[original]}
     targets["emotion"][list(FERPLUS_UNTRUSTED)] = 1.0
-    data = FaceData(f"fer2013 {split}", images, targets, {"emotion": majority, "emotion_fer2013": original})
+    four = np.where(original >= 3, original - 3, -1)
+    targets["emotion4"] = np.where(four[:, None] >= 0, np.eye(4, dtype=np.float32)[four], np.float32(1))
+    labels = {"emotion": majority, "emotion_fer2013": original, "emotion4": four}
+    data = FaceData(f"fer2013 {split}", images, targets, labels)
     return data.take(keep)
 
 
@@ -174,7 +177,7 @@ def utkface(folder: Path, split: str) -> FaceData:
     groups, names = _column(parts, "duplicate_group"), _column(parts, "name")
     keys = [b"g%d" % group if group >= 0 else name for group, name in zip(groups, names, strict=True)]
     fold = np.array([crc32(key) % 10 for key in keys])
-    keep = {"test": fold == 0, "validation": fold == 1, "train": fold > 1, "public_test": fold < 0}[split]
+    keep = {"test": fold == 0, "validation": fold == 1, "train": fold > 1}.get(split, fold < 0)
 
     age = _column(parts, "age")[keep].astype(np.float32)
     gender = GENDER_FROM_DATA[_column(parts, "gender")[keep]]
@@ -205,8 +208,7 @@ def fairface(folder: Path, split: str) -> FaceData:
         "test": fold == 1,
         "validation": fold == 2,
         "train": (fold != 1) & (fold != 2),
-        "public_test": fold < 0,
-    }[split]
+    }.get(split, fold < 0)
 
     bins = _column(parts, "age_bin")[keep].astype(int)
     gender = GENDER_FROM_DATA[_column(parts, "gender")[keep]]
@@ -306,6 +308,7 @@ def synthetic(_: Path, split: str, count: int = 160) -> FaceData:
         {
             "emotion": np.eye(len(EMOTIONS), dtype=np.float32)[emotion],
             "emotion_fer2013": np.eye(8, dtype=np.float32)[emotion][:, :7] + (emotion == 7)[:, None],
+            "emotion4": np.eye(8, dtype=np.float32)[emotion][:, 3:7] + ((emotion < 3) | (emotion == 7))[:, None],
             "age": age_distribution(age),
             "gender": np.eye(2, dtype=np.float32)[gender],
             "ethnicity": np.eye(len(ETHNICITIES), dtype=np.float32)[race],

@@ -13,28 +13,34 @@ import platform
 import statistics
 import sys
 import time
-from itertools import takewhile
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain, combinations, takewhile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from facemodels import hub
-from facemodels.crops import cut_all, whole_window
+from facemodels.crops import cut, cut_all, whole_window
 from facemodels.models import AttributeModel
 from facemodels.registry import ETHNICITIES, GENDERS, ModelSpec
 from training import metrics
-from training.datasets import FIVE_GROUPS, HEADS, FaceData, load
+from training.datasets import BOTH_TESTS, FIVE_GROUPS, HEADS, FaceData, load
 
-# Which test sets measure an attribute's heads; the names are those that the literature uses.
+# Which test sets measure a head; the names are those that the literature uses.
+FER2013_TESTS = (("fer2013", "test", "FER2013 PrivateTest"), ("fer2013", "public_test", "FER2013 PublicTest"))
 TEST_SETS = {
-    "emotion": (("fer2013", "test", "FER2013 PrivateTest"), ("fer2013", "public_test", "FER2013 PublicTest")),
+    "emotion": FER2013_TESTS,
+    "emotion_fer2013": FER2013_TESTS,
+    "emotion4": (("fer2013", BOTH_TESTS, "FER2013 both test sets"),),
     "age": (("utkface", "test", "UTKFace test"), ("fairface", "test", "FairFace validation")),
     "gender": (("utkface", "test", "UTKFace test"), ("fairface", "test", "FairFace validation")),
     "ethnicity": (("utkface", "test", "UTKFace test"), ("fairface", "test", "FairFace validation")),
 }
 LABELS = {**HEADS, "gender": GENDERS, "ethnicity": ETHNICITIES, "ethnicity_five": FIVE_GROUPS}
-SMALLEST_GROUP = 20  # groups with fewer faces say nothing and are left out of the tables
+SMALLEST_GROUP = 10  # groups with fewer faces say nothing and are left out of the tables
 
 
 def predict(model: AttributeModel, data: FaceData) -> dict[str, np.ndarray]:
@@ -63,6 +69,7 @@ def measure(data: FaceData, predictions: dict[str, np.ndarray]) -> list[dict[str
                 "classes": table,
                 "confusion": metrics.confusion(truth, probabilities),
                 "groups": _by_group(data, correct, scored),
+                "fairness": _fairness(data, correct, scored),
             }
         )
     if "age" in predictions and "age" in data.labels:
@@ -75,6 +82,7 @@ def measure(data: FaceData, predictions: dict[str, np.ndarray]) -> list[dict[str
                 "mae": float(off.mean()),
                 "mae_interval": [float(off.mean() + s * 1.96 * off.std() / len(off) ** 0.5) for s in (-1, 1)],
                 "expected_error": float(error.mean()),
+                "interval_coverage": float(metrics.covered(data.labels["age"], predictions["age"]).mean()),
                 "groups": _by_group(data, off, everyone),
             }
         )
@@ -93,23 +101,89 @@ def measure(data: FaceData, predictions: dict[str, np.ndarray]) -> list[dict[str
     return results
 
 
-def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, dict[str, float]]]:
-    """The mean of `values` (one per scored image) in every group large enough, with its count."""
-    tables: dict[str, dict[str, dict[str, float]]] = {}
-    for name, groups in data.groups.items():
-        members = groups[scored]
-        tables[name] = {
-            str(group): {"value": float(values[members == group].mean()), "count": int((members == group).sum())}
-            for group in sorted(set(members), key=_natural)
+def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, dict[str, Any]]]:
+    """The mean of `values` (one per scored image) in every group large enough, with its count and 95 % interval.
+
+    Beside each grouping alone there are all of them crossed, from pairs on.
+    """
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for names in chain.from_iterable(combinations(data.groups, size) for size in range(1, len(data.groups) + 1)):
+        members = np.array([", ".join(row) for row in zip(*(data.groups[n][scored] for n in names), strict=True)])
+        tables[", ".join(names)] = {
+            group: _group_row(values[members == group])
+            for group in sorted(set(members.tolist()), key=_natural)
             if (members == group).sum() >= SMALLEST_GROUP
         }
     return tables
 
 
-def _natural(group: str) -> tuple[int, str]:
-    """Sorts "3-9" before "10-19"."""
-    first = "".join(takewhile(str.isdigit, group))
-    return int(first or 0), group
+def _fairness(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, Any]:
+    """Children under ten apart; of the others every gender and ethnicity, and how far the worst group falls short."""
+    if not {"gender", "ethnicity", "age"} <= set(data.groups):
+        return {}
+    gender, ethnicity, age = (data.groups[name][scored] for name in ("gender", "ethnicity", "age"))
+    child = np.array([_natural(group)[1] < 10 for group in age])
+    members = np.array([", ".join(row) for row in zip(gender, ethnicity, strict=True)])
+    groups = {
+        group: _group_row(values[(members == group) & ~child])
+        for group in sorted(set(members.tolist()))
+        if ((members == group) & ~child).sum() >= SMALLEST_GROUP
+    }
+    if not groups or not child.any():
+        return {}
+    others = _group_row(values[~child])
+    worst = min(groups, key=lambda group: groups[group]["value"])
+    return {
+        "children": _group_row(values[child]),
+        "others": others,
+        "groups": groups,
+        "worst": worst,
+        "gap": others["value"] - groups[worst]["value"],
+    }
+
+
+def _group_row(values: np.ndarray) -> dict[str, Any]:
+    share = float(values.mean())
+    interval = metrics.wilson_interval(share, len(values)) if values.dtype == bool else metrics.mean_interval(values)
+    return {"value": share, "count": len(values), "interval": interval}
+
+
+def _natural(group: str) -> tuple[str, int, str]:
+    """Sorts "3-9" before "10-19", after another group's name too."""
+    text, _, last = group.rpartition(", ")
+    first = "".join(takewhile(str.isdigit, last))
+    return text, int(first or 0), last
+
+
+def disturbed(images: list[np.ndarray], disturbance: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Face crops as a worse camera would have seen them; `disturbance` is a key of `DISTURBANCES`."""
+    return [DISTURBANCES[disturbance](image if image.ndim == 3 else np.dstack([image] * 3), rng) for image in images]
+
+
+def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return cut(image, replace(whole_window(image), angle=float(rng.choice((-20, 20)))), image.shape[0])
+
+
+def _small(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return cv2.resize(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA), image.shape[1::-1])
+
+
+DISTURBANCES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "turned by 20 degrees": _turned,
+    "blurred (sigma 3 % of the side)": lambda image, rng: cv2.GaussianBlur(image, (0, 0), 0.03 * image.shape[0]),
+    "dark (a quarter of the light)": lambda image, rng: (image // 4).astype(np.uint8),
+    "grey": lambda image, rng: np.dstack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)] * 3),
+    "32 pixels": _small,
+}
+
+
+def robustness(model: AttributeModel, data: FaceData) -> dict[str, dict[str, float]]:
+    """The headline figures of one test set as it is and under each of `DISTURBANCES`."""
+    table = {"as it is": metrics.head_metrics(data, predict(model, data))}
+    for name in DISTURBANCES:
+        worse = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
+        table[name] = metrics.head_metrics(data, predict(model, worse))
+    return table
 
 
 def latency(model: AttributeModel, calls: int = 60) -> float:
@@ -124,7 +198,12 @@ def latency(model: AttributeModel, calls: int = 60) -> float:
 
 
 def evaluate(
-    spec: ModelSpec, data_folder: str | Path, *, backend: str = "litert", limit: int | None = None
+    spec: ModelSpec,
+    data_folder: str | Path,
+    *,
+    backend: str = "litert",
+    limit: int | None = None,
+    disturb: bool = False,
 ) -> dict[str, Any]:
     """Measure a model on every test set that its attributes have.
 
@@ -133,16 +212,19 @@ def evaluate(
         data_folder: Where the data sets are.
         backend: As of `FaceAnalyzer`.
         limit: Use only this many images of each test set (for trying; the result says so).
+        disturb: Also measure under `DISTURBANCES`.
 
     Returns:
         What stands in `metrics.json`.
     """
     model = AttributeModel(spec, backend=backend)
-    sets = list(dict.fromkeys(entry for attribute in spec.attributes for entry in TEST_SETS[attribute]))
-    tests = []
+    sets = list(dict.fromkeys(entry for head in spec.heads for entry in TEST_SETS[head.output]))
+    tests: list[dict[str, Any]] = []
     for dataset, split, title in sets:
         data = load(dataset, split, data_folder, limit)
         tests.append({"dataset": title, "results": measure(data, predict(model, data))})
+        if disturb:
+            tests[-1]["robustness"] = robustness(model, data)
     return {
         "model": spec.id,
         "backend": backend,
@@ -178,17 +260,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--backend", default="litert", choices=("litert", "keras"))
     parser.add_argument("--limit", type=int, help="use only this many images of each test set")
+    parser.add_argument("--robustness", action="store_true", help="also turned, blurred, dark, grey and small faces")
     parser.add_argument("--json", action="store_true", help="print everything that was measured, as JSON")
     options = parser.parse_args(arguments)
     if not options.data:
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")
-    measured = evaluate(hub.resolve(options.model), options.data, backend=options.backend, limit=options.limit)
+    measured = evaluate(
+        hub.resolve(options.model),
+        options.data,
+        backend=options.backend,
+        limit=options.limit,
+        disturb=options.robustness,
+    )
     if options.json:
         json.dump(measured, sys.stdout, indent=2)
         sys.stdout.write("\n")
         return
     for row in headline(measured):
         print(f"{row['dataset']:22} {row['label']:16} {row['metric']:14} {row['value']:8.4f}  ({row['count']})")
+    for test in measured["tests"]:
+        for name, row in test.get("robustness", {}).items():
+            print(f"{test['dataset']:22} {name:32} " + "  ".join(f"{key} {value:.4f}" for key, value in row.items()))
     print(f"{measured['latency_ms']:.2f} ms a face on {measured['machine']}")
 
 

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import layers, regularizers
 
+from facemodels import hub
 from facemodels.errors import WeightsError
 
 # (expansion, channels, repeats, stride, kernel) of the seven stages of EfficientNet-Lite0.
@@ -89,7 +90,13 @@ def build(
 
 
 def efficientnet_lite0(
-    x: keras.KerasTensor, *, upsample: int = 1, width: float = 1.0, head_width: int = 1280
+    x: keras.KerasTensor,
+    *,
+    upsample: int = 1,
+    width: float = 1.0,
+    head_width: int = 1280,
+    blocks: int = 16,
+    momentum: float = 0.99,
 ) -> keras.KerasTensor:
     """EfficientNet-Lite0: no squeeze-excite, ReLU6, so that it stays exact and fast in LiteRT and int8.
 
@@ -99,6 +106,8 @@ def efficientnet_lite0(
             px).
         width: Factor on every stage's channels. ImageNet weights fit 1.0 only.
         head_width: Channels of the last 1x1 convolution.
+        blocks: Only this many of the sixteen; the last ones hold most of the parameters.
+        momentum: Of batch normalization's moving averages; runs of few steps need a lower one.
     """
 
     def channels(count: int) -> int:
@@ -118,7 +127,7 @@ def efficientnet_lite0(
             x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_conv")(x)
         else:
             x = layers.Conv2D(filters, kernel, stride, "same", use_bias=False, name=f"{name}_conv")(x)
-        x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
+        x = layers.BatchNormalization(epsilon=1e-3, momentum=momentum, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if act else x
 
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(x)
@@ -136,6 +145,10 @@ def efficientnet_lite0(
             if repeat > 0:
                 x = layers.Add(name=f"{name}_add")([x, shortcut])
             index += 1
+            if index == blocks:
+                break
+        if index == blocks:
+            break
     x = conv_bn(x, head_width, 1, 1, "head")
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
@@ -206,6 +219,42 @@ def load_imagenet_lite0(model: keras.Model) -> int:
             raise WeightsError(f"layer {layer.name} has shapes {shapes[0]}, the ImageNet weights {shapes[1]}")
         layer.set_weights(arrays)
         copied += len(arrays)
+    return copied
+
+
+def open_trained(reference: str) -> keras.Model:
+    """The network of a finished run (its folder) or of a release (its name, ``name@version`` or folder).
+
+    Raises:
+        FaceModelsError: If it is neither.
+    """
+    run = Path(reference) / "model.keras"
+    path = run if run.is_file() else hub.fetch(hub.resolve(reference), "model.keras")
+    return keras.saving.load_model(path, compile=False)
+
+
+def load_trained(model: keras.Model, reference: str) -> int:
+    """Copy a trained network's weights into a model, layer by layer where name and shapes are the same.
+
+    Args:
+        model: A model from `build`; other layers keep their values.
+        reference: As of `open_trained`.
+
+    Returns:
+        The number of layers copied.
+
+    Raises:
+        WeightsError: If not one layer fits.
+    """
+    source = {layer.name: layer.get_weights() for layer in open_trained(reference).layers if layer.weights}
+    copied = 0
+    for layer in model.layers:
+        arrays = source.get(layer.name, [])
+        if arrays and [w.shape for w in layer.weights] == [a.shape for a in arrays]:
+            layer.set_weights(arrays)
+            copied += 1
+    if not copied:
+        raise WeightsError(f"{reference}: not one of its layers fits the network {model.name!r}")
     return copied
 
 

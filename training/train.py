@@ -7,9 +7,12 @@ One loop for every model and every Keras backend. It leaves a run folder with th
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import logging
 import os
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import keras
 import numpy as np
 
 from facemodels.crops import cut_all, whole_window
+from facemodels.errors import FaceModelsError
 from training import networks
 from training.config import Config, load_config
 from training.datasets import HEADS, FaceData, load, target_for
@@ -33,9 +37,12 @@ class Batches(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.config = config
         self.images = [image for part in parts for image in part.images]
-        self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.heads}
+        self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
+        if config.teachers:
+            self.targets = distilled(self.targets, taught(config, parts), config.distil)
+        self.weights = balanced(parts, config.balance)
         self.epoch = 0
-        self.order = np.random.default_rng(config.seed).permutation(len(self.images))
+        self.order = self._shuffled()
 
     def __len__(self) -> int:
         return max(1, len(self.images) // self.config.batch_size)
@@ -49,7 +56,27 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
-        self.order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.images))
+        self.order = self._shuffled()
+
+    def _shuffled(self) -> np.ndarray:
+        rng = np.random.default_rng((self.config.seed, self.epoch))
+        if self.weights is None:
+            return rng.permutation(len(self.images))
+        return rng.choice(len(self.images), len(self.images), p=self.weights)
+
+
+def balanced(parts: list[FaceData], balance: float) -> np.ndarray | None:
+    """How likely each image is drawn, ``(N,)``, for `Config.balance`; None where every one is drawn once."""
+    if not balance:
+        return None
+    names = [
+        f"{part.name} {gender} {ethnicity}"
+        for part in parts
+        for gender, ethnicity in zip(part.groups["gender"], part.groups["ethnicity"], strict=True)
+    ]
+    _, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    weights = counts[group].astype(float) ** -balance
+    return weights / weights.sum()
 
 
 class Validate(keras.callbacks.Callback):
@@ -61,10 +88,13 @@ class Validate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         losses, measured = [], {}
+        # What is only learned to help is measured, but chooses nothing.
+        scored = [f"{head}_accuracy" for head in self.config.heads]
+        scored += ["ethnicity_five_accuracy"] * ("ethnicity" in self.config.heads)
         for part in self.parts:
             predictions = predict(self.model, part, self.config)
             for head, probabilities in predictions.items():
-                weight = self.config.loss_weights.get(head, 1.0)
+                weight = self.config.loss_weights.get(head, 1.0) * (head in self.config.heads)
                 loss = partial_label_crossentropy(target_for(head, part), probabilities)
                 losses.append(weight * float(keras.ops.mean(loss)))
             for name, value in head_metrics(part, predictions).items():
@@ -72,8 +102,108 @@ class Validate(keras.callbacks.Callback):
                 measured[f"val_{part.name.split()[0]}_{name}"] = value
                 measured.setdefault(f"val_{name}", value)
         assert logs is not None
-        logs.update(measured, val_loss=float(np.sum(losses)))
+        accuracies = [value for name, value in measured.items() if name.removeprefix("val_") in scored]
+        logs.update(measured, val_loss=float(np.sum(losses)), val_accuracy=float(np.mean(accuracies)))
         log.info("epoch %d: %s", epoch + 1, "  ".join(f"{k} {v:.4f}" for k, v in logs.items()))
+
+
+class TimeLeft(keras.callbacks.Callback):
+    """Puts each epoch's minutes into the log, and says how long the rest will take at this run's pace so far."""
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+        self.minutes: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.minutes.append((time.monotonic() - self.began) / 60)
+        assert logs is not None
+        logs["minutes"] = self.minutes[-1]
+        left = float(np.mean(self.minutes)) * (self.epochs - epoch - 1)
+        log.info("epoch %d took %.1f minutes, at most %.0f minutes left", epoch + 1, self.minutes[-1], left)
+
+
+def distribute() -> int:
+    """Spread the batches of this process over all its devices of one kind, where the backend can (JAX).
+
+    Returns:
+        How many devices share each batch.
+    """
+    if keras.backend.backend() != "jax":
+        return 1
+    devices = keras.distribution.list_devices()
+    if len(devices) > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+        log.info("each batch is shared by %s", ", ".join(devices))
+    return len(devices)
+
+
+def best_so_far(log_file: Path, monitor: str, mode: str) -> float | None:
+    """The best value that a run's log holds of what is monitored; None if it has none yet."""
+    if not log_file.is_file():
+        return None
+    with log_file.open(newline="") as file:
+        values = [float(row[monitor]) for row in csv.DictReader(file)]
+    return (max if mode == "max" else min)(values, default=None)
+
+
+def learning_rate(config: Config, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The rate of a run: a cosine over all its steps, or the constant that ReduceLROnPlateau halves."""
+    if config.schedule == "plateau":
+        return config.learning_rate
+    if config.schedule != "cosine":
+        raise ValueError(f"unknown schedule {config.schedule!r}; known: cosine, plateau")
+    warmup = int(steps * config.epochs * config.warmup)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps * config.epochs - warmup,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+        alpha=0.01,
+    )
+
+
+def taught(config: Config, parts: list[FaceData]) -> dict[str, np.ndarray]:
+    """What the teachers of a config say of every crop, on average over them and over the crop and its mirror image.
+
+    Returns:
+        ``(N, outputs)`` for each learned head, averaged over those teachers that answer it.
+    """
+    answers: dict[str, list[np.ndarray]] = {}
+    for reference in config.teachers:
+        teacher = networks.open_trained(reference)
+        for mirrored in (False, True):
+            images = [np.fliplr(image) if mirrored else image for part in parts for image in part.images]
+            crops = cut_all(images, [whole_window(image) for image in images], teacher.input_shape[1])
+            for head, probabilities in teacher.predict(crops, batch_size=128, verbose=0).items():
+                answers.setdefault(head, []).append(probabilities)
+    found = {head: np.mean(rows, axis=0) for head, rows in answers.items()}
+    if "emotion_fer2013" in found:
+        # The four of the seven, given that it is one of them.
+        four = found["emotion_fer2013"][:, 3:]
+        found.setdefault("emotion4", four / four.sum(1, keepdims=True))
+    return {head: rows for head, rows in found.items() if head in config.learned}
+
+
+def distilled(targets: dict[str, np.ndarray], answers: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
+    """Targets with a share of the teacher's answers mixed in.
+
+    Of a set of possible labels the teacher's answer within it is taken whole; what is not known stays so.
+    """
+    mixed = dict(targets)
+    for head, answer in answers.items():
+        target = targets[head]
+        sets = target.sum(1, keepdims=True) > 1.5
+        within = target * answer
+        within /= np.maximum(within.sum(1, keepdims=True), 1e-9)
+        known = target.sum(1, keepdims=True) < target.shape[1] - 0.5
+        mixed[head] = np.where(sets, np.where(known, within, target), (1 - share) * target + share * answer).astype(
+            np.float32
+        )
+    return mixed
 
 
 def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int = 128) -> dict[str, np.ndarray]:
@@ -82,17 +212,24 @@ def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int 
     return model.predict(crops, batch_size=batch_size, verbose=0)
 
 
-def build_model(config: Config) -> keras.Model:
-    """The network of a config, with its starting weights and its frozen part."""
-    model = networks.build(
+def build_network(config: Config, heads: tuple[str, ...]) -> keras.Model:
+    """The network of a config with these heads, its weights random."""
+    return networks.build(
         config.network,
-        {head: len(HEADS[head]) for head in config.heads},
+        {head: len(HEADS[head]) for head in heads},
         input_size=config.input_size,
         grey=config.grey,
         dropout=config.dropout,
         **config.network_options,
     )
-    if config.imagenet:
+
+
+def build_model(config: Config) -> keras.Model:
+    """The network of a training run, with its starting weights and its frozen part."""
+    model = build_network(config, config.learned)
+    if config.start:
+        log.info("%d layers from %s", networks.load_trained(model, config.start), config.start)
+    elif config.imagenet:
         log.info("%d arrays from ImageNet", networks.load_imagenet_lite0(model))
     if config.freeze_blocks >= 0:
         frozen = ("stem", *(f"block{i}" for i in range(config.freeze_blocks)))
@@ -103,7 +240,12 @@ def build_model(config: Config) -> keras.Model:
 
 
 def train(
-    config: Config, data_folder: str | Path, run: Path, limit: int | None = None, workers: int = 2
+    config: Config,
+    data_folder: str | Path,
+    run: Path,
+    limit: int | None = None,
+    workers: int = 2,
+    tensorboard: bool = False,
 ) -> keras.Model:
     """Train a model and leave it in a run folder.
 
@@ -113,12 +255,15 @@ def train(
         run: Run folder; an unfinished run in it is resumed at its last whole epoch.
         limit: Use only this many images of each data set.
         workers: Threads that make batches.
+        tensorboard: Also log for TensorBoard (which needs TensorFlow), into ``RUN/tensorboard``.
 
     Returns:
         The model with its best weights by `config.monitor`.
     """
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    if config.batch_size % (devices := distribute()):
+        raise ValueError(f"a batch of {config.batch_size} cannot be shared evenly by {devices} devices")
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.dtype)
 
@@ -128,20 +273,19 @@ def train(
     log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *held_out)))
 
     model = build_model(config)
-    steps = len(batches) * config.epochs
-    warmup = int(steps * config.warmup)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warmup, warmup_target=config.learning_rate, warmup_steps=warmup, alpha=0.01
-    )
     optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm, use_ema=True, ema_momentum=config.ema
+        learning_rate(config, len(batches)),
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm,
+        use_ema=True,
+        ema_momentum=config.ema,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA makes small convolution networks several times slower on a CPU.
     model.compile(
         optimizer,
-        loss=dict.fromkeys(config.heads, partial_label_crossentropy),
-        loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.heads},
+        loss=dict.fromkeys(config.learned, partial_label_crossentropy),
+        loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.learned},
         jit_compile=False,
     )
     monitor, mode = config.monitor
@@ -152,12 +296,24 @@ def train(
         keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
         Validate(held_out, config),
         keras.callbacks.ModelCheckpoint(
-            str(best), monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True
+            str(best),
+            monitor=monitor,
+            mode=mode,
+            save_best_only=True,
+            save_weights_only=True,
+            # A resumed run must not take its first epoch for the best there was.
+            initial_value_threshold=best_so_far(run / "log.csv", monitor, mode),
         ),
         keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
-        keras.callbacks.CSVLogger(str(run / "log.csv"), append=True),
+        TimeLeft(config.epochs),
     ]
-    model.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose=2)
+    if config.schedule == "plateau":
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(monitor, factor=0.5, patience=config.plateau, mode=mode))
+    # The log comes last, to hold what the others measure.
+    callbacks.append(keras.callbacks.CSVLogger(str(run / "log.csv"), append=True))
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
+    model.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose="auto" if sys.stdout.isatty() else 2)
     model.load_weights(best)
     model.save(run / "model.keras")
     return model
@@ -166,16 +322,23 @@ def train(
 def smoke(config: Config) -> Config:
     """A config of the same shape that trains on synthetic faces in well under a minute."""
     options = dict(config.network_options)
-    options.update({"width": 0.25, "head_width": 64} if config.network == "efficientnet_lite0" else {"width": 0.125})
+    if config.network == "efficientnet_lite0":
+        # Tracing the depth would take most of the time, and the moving averages have few steps to find their values.
+        options.update(width=0.25, head_width=64, blocks=4, momentum=0.8)
+    else:
+        options.update(width=0.125)
     return replace(
         config,
         datasets=("synthetic",),
         network_options=options,
         imagenet=False,
+        start="",
+        teachers=(),
         freeze_blocks=-1,
         input_size=48,
         epochs=2,
         batch_size=16,
+        ema=0.9,  # a longer memory would still hold the random start
     )
 
 
@@ -188,11 +351,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the config's")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     parser.add_argument("--workers", type=int, default=2, help="threads that make batches")
+    parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard")
     parser.add_argument("--smoke", action="store_true", help="a tiny network on synthetic faces, in under a minute")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    config = load_config(options.config)
+    try:
+        config = load_config(options.config)
+    except (FileNotFoundError, TypeError) as error:
+        parser.error(str(error))
     if options.smoke:
         config = smoke(config)
     elif not options.data:
@@ -200,7 +367,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.epochs:
         config = replace(config, epochs=options.epochs)
     run = options.run or Path("runs") / (config.model + ("-smoke" if options.smoke else ""))
-    train(config, options.data or ".", run, options.limit, options.workers)
+    try:
+        train(config, options.data or ".", run, options.limit, options.workers, options.tensorboard)
+    except FaceModelsError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from training.config import Config
 
 config = Config(
     model="demographics-efficientnet",
-    version="0.1.0",
+    version="1.0.0",
     heads=("age", "gender", "ethnicity"),
     datasets=("utkface", "fairface"),
     input_size=96,

@@ -1,0 +1,71 @@
+"""What was tried, as a table out of the logs, into this folder's README: `python -m training.tried RUN ...`.
+
+The logs of the runs behind the published models, and of those that led to them, are kept in `logs/`, one CSV per
+config; a run that is named is added to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import shutil
+from pathlib import Path
+
+from training.config import load_config
+
+FOLDER = Path(__file__).parent
+README = FOLDER / "README.md"
+BEGIN, END = "<!-- tried: made by python -m training.tried -->", "<!-- /tried -->"
+FIGURES = {
+    "val_emotion_accuracy": "eight emotions {:.1%}",
+    "val_emotion_fer2013_accuracy": "seven original {:.1%}",
+    "val_emotion4_accuracy": "four original {:.1%}",
+    "val_utkface_age_mae": "age off by {:.2f} years",
+    "val_utkface_gender_accuracy": "gender {:.1%} (UTKFace)",
+    "val_fairface_gender_accuracy": "{:.1%} (FairFace)",
+    "val_utkface_ethnicity_five_accuracy": "five groups {:.1%}",
+    "val_fairface_ethnicity_accuracy": "seven {:.1%}",
+}
+
+
+def table() -> str:
+    """One row per log: what it was, the epoch that validation chose, and what validation said of that epoch."""
+    rows = ["| config | what | epochs | taken | minutes | on validation |", "|---|---|---|---|---|---|"]
+    for path in sorted((FOLDER / "logs").glob("*.csv")):
+        config = load_config(path.stem)
+        with path.open(newline="") as file:
+            epochs = list(csv.DictReader(file))
+        monitor, mode = config.monitor
+        best = (max if mode == "max" else min)(epochs, key=lambda row: float(row[monitor]))
+        figures = [text.format(float(best[name])) for name, text in FIGURES.items() if name in best]
+        summary = ast.get_docstring(ast.parse((FOLDER / "configs" / f"{path.stem}.py").read_text(encoding="utf-8")))
+        first = " ".join((summary or "").split("\n\n")[0].split())
+        minutes = [float(row["minutes"]) for row in epochs if row.get("minutes")]
+        took = f"{sum(minutes):.0f}" if len(minutes) == len(epochs) else ""
+        rows.append(
+            f"| `{path.stem}` | {first} | {len(epochs)} | {int(best['epoch']) + 1} | {took} | {', '.join(figures)} |"
+        )
+    return "\n".join(rows)
+
+
+def with_table(readme: str) -> str:
+    """The README with its table made anew, between the markers."""
+    before, found, rest = readme.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise ValueError(f"{README} lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m training.tried", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders whose logs are to be kept")
+    for run in parser.parse_args(arguments).runs:
+        shutil.copyfile(run / "log.csv", FOLDER / "logs" / f"{run.name}.csv")
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
