@@ -257,11 +257,15 @@ def test_small_groups_are_drawn_more_often() -> None:
 
     groups = {"gender": np.array(["female"] * 2 + ["male"] * 8), "ethnicity": np.array(["black"] * 10)}
     part = datasets.FaceData("some train", [np.zeros((2, 2), np.uint8)] * 10, {}, {}, groups)
-    assert balanced([part], 0) is None
-    weights = balanced([part], 1)
+    assert balanced([part], 0, {}) is None
+    weights = balanced([part], 1, {})
     assert weights is not None and weights[:2].sum() == pytest.approx(0.5) and weights.sum() == pytest.approx(1)
-    half = balanced([part], 0.5)
+    half = balanced([part], 0.5, {})
     assert half is not None and 0.2 < half[:2].sum() < 0.5
+    twice = balanced([part], 0, {"some female black": 2})
+    assert twice is not None and twice[:2].sum() == pytest.approx(4 / 12)
+    with pytest.raises(ValueError, match="no faces of some female white; there are some female black, some male black"):
+        balanced([part], 0, {"some female white": 2})
 
 
 def test_the_age_interval_is_calibrated() -> None:
@@ -276,14 +280,24 @@ def test_the_age_interval_is_calibrated() -> None:
     assert metrics.covered(ages, metrics.tempered(sure, temperature)).mean() == pytest.approx(0.8, abs=0.01)
 
 
-def test_every_data_set_counts_the_same_for_a_temperature() -> None:
-    sure = np.array([[0.9, 0.1]])
-    right, wrong = np.repeat(sure, 90, 0), np.repeat(sure, 10, 0)
-    truth = np.array([0] * 90 + [1] * 10)
-    answers = np.concatenate([right, wrong])
-    alike = metrics.best_temperature(truth, answers)
-    weighted = metrics.best_temperature(truth, answers, np.array([1 / 90] * 90 + [1 / 10] * 10))
-    assert alike == pytest.approx(1, abs=0.05) and weighted > 3
+def test_a_head_scored_in_two_ways_gets_the_temperature_between() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 20000)
+
+    def scored(certainty: float) -> np.ndarray:
+        """Nine in ten are right, and say so with this certainty."""
+        said = np.where(rng.random(len(truth)) < 0.9, truth, 1 - truth)
+        return np.where(np.eye(2)[said] == 1, certainty, 1 - certainty)
+
+    doubtful, sure = scored(0.8), scored(0.97)
+
+    def apart(*parts: np.ndarray) -> float:
+        return metrics.even_temperature(lambda t: [(truth, metrics.tempered(part, t)) for part in parts])
+
+    assert apart(doubtful) < apart(doubtful, sure) < apart(sure)
+    temperature = apart(doubtful, sure)
+    errors = [metrics.calibration_error(truth, metrics.tempered(part, temperature)) for part in (doubtful, sure)]
+    assert errors[0] == pytest.approx(errors[1], abs=0.01)
 
 
 def test_int8_serves_only_if_it_costs_next_to_nothing() -> None:

@@ -33,6 +33,7 @@ class Config:
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
         balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
             come, 1 until all groups are drawn equally often.
+        emphasis: Group, such as ``fairface female black``, to how many times as often its faces are drawn besides.
         loss_weights: Head to weight of its loss; 1 where not named.
         teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
             answers is mixed into the targets (distillation).
@@ -70,6 +71,7 @@ class Config:
     start: str = ""
     freeze_blocks: int = -1
     balance: float = 0.0
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     distil: float = 0.5

@@ -313,7 +313,14 @@ def synthetic(_: Path, split: str, count: int = 160) -> FaceData:
             "gender": np.eye(2, dtype=np.float32)[gender],
             "ethnicity": np.eye(len(ETHNICITIES), dtype=np.float32)[race],
         },
-        {"emotion": emotion, "gender": gender, "ethnicity": race, "age": age},
+        {
+            "emotion": emotion,
+            "emotion_fer2013": np.where(emotion < 7, emotion, -1),
+            "emotion4": np.where((emotion >= 3) & (emotion < 7), emotion - 3, -1),
+            "age": age,
+            "gender": gender,
+            "ethnicity": race,
+        },
         {"gender": np.array(GENDERS)[gender]},
     )
 

@@ -63,7 +63,7 @@ def fairness_figure(result: Mapping[str, Any], dataset: str) -> Figure:
         values[y, x] = cell["value"]
         text = f"{cell['value']:.1f}" if years else f"{cell['value']:.0%}"
         axes.text(x, y, f"{text}\n{cell['count']}", ha="center", va="center", fontsize=7)
-    colours, lowest, highest = ("YlOrRd", 0, 12) if years else ("RdYlGn", 0.3, 1.2)
+    colours, lowest, highest = ("YlOrRd", 0, 20) if years else ("RdYlGn", 0.3, 1.2)
     axes.imshow(values, cmap=colours, vmin=lowest, vmax=highest, aspect="auto")
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), [f"{gender}, {ethnicity.replace('_', ' ')}" for gender, ethnicity in rows])

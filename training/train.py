@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Batches(keras.utils.PyDataset):
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
         if config.teachers:
             self.targets = distilled(self.targets, taught(config, parts), config.distil)
-        self.weights = balanced(parts, config.balance)
+        self.weights = balanced(parts, config.balance, config.emphasis)
         self.epoch = 0
         self.order = self._shuffled()
 
@@ -65,18 +66,27 @@ class Batches(keras.utils.PyDataset):
         return rng.choice(len(self.images), len(self.images), p=self.weights)
 
 
-def balanced(parts: list[FaceData], balance: float) -> np.ndarray | None:
-    """How likely each image is drawn, ``(N,)``, for `Config.balance`; None where every one is drawn once."""
-    if not balance:
+def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float]) -> np.ndarray | None:
+    """How likely each image is drawn, ``(N,)``, for `Config.balance` and `Config.emphasis`.
+
+    Returns:
+        None where every image is drawn once.
+
+    Raises:
+        ValueError: If a group of `emphasis` has no faces.
+    """
+    if not balance and not emphasis:
         return None
     names = [
-        f"{part.name} {gender} {ethnicity}"
+        f"{part.name.split()[0]} {gender} {ethnicity}"
         for part in parts
         for gender, ethnicity in zip(part.groups["gender"], part.groups["ethnicity"], strict=True)
     ]
-    _, group, counts = np.unique(names, return_inverse=True, return_counts=True)
-    weights = counts[group].astype(float) ** -balance
-    return weights / weights.sum()
+    groups, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    if unknown := set(emphasis) - set(groups):
+        raise ValueError(f"emphasis: no faces of {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
+    often = counts.astype(float) ** -balance * [emphasis.get(name, 1.0) for name in groups]
+    return often[group] / often[group].sum()
 
 
 class Validate(keras.callbacks.Callback):
@@ -334,6 +344,7 @@ def smoke(config: Config) -> Config:
         imagenet=False,
         start="",
         teachers=(),
+        emphasis={},
         freeze_blocks=-1,
         input_size=48,
         epochs=2,
