@@ -15,6 +15,7 @@ import pytest
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
+from facemodels.errors import WeightsError  # noqa: E402
 from facemodels.models import age_estimate  # noqa: E402
 from facemodels.registry import EMOTIONS, ETHNICITIES  # noqa: E402
 from training import datasets, metrics, networks  # noqa: E402
@@ -229,6 +230,23 @@ def test_configs_name_what_exists() -> None:
         load_config("configs/no-such-model")
 
 
+def test_weights_are_averaged(tmp_path: Path) -> None:
+
+    def network(value: float, width: float = 0.125) -> keras.Model:
+        model = networks.build("vgg16", {"gender": 2}, input_size=48, width=width, dense=8)
+        model.set_weights([np.full(w.shape, value, np.float32) for w in model.get_weights()])
+        return model
+
+    for name, model in (("one", network(1)), ("other", network(1, width=0.25))):
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.keras")
+    mean = network(3)
+    networks.average(mean, {str(tmp_path / "one"): 0.25})
+    assert all((w == 2.5).all() for w in mean.get_weights())
+    with pytest.raises(WeightsError, match=r"other: its weights have other shapes than those of the network 'vgg16'"):
+        networks.average(mean, {str(tmp_path / "other"): 0.5})
+
+
 def test_truncated_networks_hold_fewer_blocks() -> None:
     whole, short = (
         networks.build("efficientnet_lite0", {"a": 3}, input_size=48, width=0.25, head_width=64, blocks=blocks)
@@ -280,24 +298,14 @@ def test_the_age_interval_is_calibrated() -> None:
     assert metrics.covered(ages, metrics.tempered(sure, temperature)).mean() == pytest.approx(0.8, abs=0.01)
 
 
-def test_a_head_scored_in_two_ways_gets_the_temperature_between() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, 20000)
-
-    def scored(certainty: float) -> np.ndarray:
-        """Nine in ten are right, and say so with this certainty."""
-        said = np.where(rng.random(len(truth)) < 0.9, truth, 1 - truth)
-        return np.where(np.eye(2)[said] == 1, certainty, 1 - certainty)
-
-    doubtful, sure = scored(0.8), scored(0.97)
-
-    def apart(*parts: np.ndarray) -> float:
-        return metrics.even_temperature(lambda t: [(truth, metrics.tempered(part, t)) for part in parts])
-
-    assert apart(doubtful) < apart(doubtful, sure) < apart(sure)
-    temperature = apart(doubtful, sure)
-    errors = [metrics.calibration_error(truth, metrics.tempered(part, temperature)) for part in (doubtful, sure)]
-    assert errors[0] == pytest.approx(errors[1], abs=0.01)
+def test_every_data_set_counts_the_same_for_a_temperature() -> None:
+    sure = np.array([[0.9, 0.1]])
+    right, wrong = np.repeat(sure, 90, 0), np.repeat(sure, 10, 0)
+    truth = np.array([0] * 90 + [1] * 10)
+    answers = np.concatenate([right, wrong])
+    alike = metrics.best_temperature(truth, answers)
+    weighted = metrics.best_temperature(truth, answers, np.array([1 / 90] * 90 + [1 / 10] * 10))
+    assert alike == pytest.approx(1, abs=0.05) and weighted > 3
 
 
 def test_int8_serves_only_if_it_costs_next_to_nothing() -> None:

@@ -206,10 +206,12 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
         singles = [name for name in result["groups"] if "," not in name]
         parts += [_group_table(label, name, result["groups"][name]) for name in singles]
         if fairness := result.get("fairness"):
+            below_all = result["accuracy"] - fairness["groups"][fairness["worst"]]["value"]
             parts.append(
                 f"Without children under ten ({fairness['children']['value']:.1%} of {fairness['children']['count']}), "
                 f"{fairness['others']['value']:.1%} of {fairness['others']['count']} are read rightly; "
-                f"the worst group, {fairness['worst'].replace('_', ' ')}, {fairness['gap'] * 100:.1f} points less:"
+                f"the worst group, {fairness['worst'].replace('_', ' ')}, {fairness['gap'] * 100:.1f} points less "
+                f"({below_all * 100:.1f} less than all {result['count']} faces together):"
             )
             parts.append(_group_table(label, "gender, ethnicity (ten years and older)", fairness["groups"]))
         if worst := _worst(result):
@@ -309,13 +311,19 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
         if config.teachers
         else ""
     )
+    drawn = " Small groups (a gender of an ethnicity in a data set) are drawn more often." if config.balance else ""
+    for group, times in config.emphasis.items():
+        drawn += f" Faces of {group} are drawn {times:g} times as often."
+    averaged = "".join(
+        f" Of the final weights {share:.0%} are those of {run}." for run, share in config.average.items()
+    )
     schedule = "cosine" if config.schedule == "cosine" else f"halved after {config.plateau} epochs without progress"
     frozen = f", the stem and the first {config.freeze_blocks} blocks frozen" if config.freeze_blocks >= 0 else ""
     return (
         f"`python -m training.train configs/{config.model} --data DIR`: {config.network} from {start}{frozen}; "
         f"{measured['epochs']} epochs ({_chosen(measured)}) of AdamW (rate {config.learning_rate:g}, {schedule}), "
         f"batch {config.batch_size}, moving average of the weights ({config.ema}), "
-        f"{config.dtype} arithmetic.{beside}{taught} "
+        f"{config.dtype} arithmetic.{drawn}{beside}{taught}{averaged} "
         f"Temperatures folded into the logits, chosen on validation: {temperatures}."
     )
 

@@ -30,6 +30,8 @@ class Config:
         offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
         imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
         start: Run folder or release whose weights to start from instead, layer by layer where name and shape fit.
+        average: Run folders or releases of the same network, each to its share in the average of weights that is taken
+            at the end (a model soup, Wortsman et al. 2022); this run's best has the rest.
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
         balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
             come, 1 until all groups are drawn equally often.
@@ -69,6 +71,7 @@ class Config:
     offset: float = 0.0
     imagenet: bool = True
     start: str = ""
+    average: Mapping[str, float] = field(default_factory=dict)
     freeze_blocks: int = -1
     balance: float = 0.0
     emphasis: Mapping[str, float] = field(default_factory=dict)

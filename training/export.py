@@ -38,14 +38,7 @@ from training.card import DATASET_CARDS, write_card
 from training.config import Config, config_from
 from training.datasets import HEADS, FaceData, load, target_for
 from training.evaluate import evaluate, headline
-from training.metrics import (
-    best_temperature,
-    classifications,
-    even_temperature,
-    head_metrics,
-    interval_temperature,
-    tempered,
-)
+from training.metrics import best_temperature, head_metrics, interval_temperature
 from training.pictures import write_pictures
 from training.train import build_network, predict
 
@@ -76,29 +69,28 @@ def read_run(run: Path) -> tuple[Config, keras.Model]:
 def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> dict[str, float]:
     """Fold each head's best validation temperature into its logits; returns the temperatures.
 
-    Ages get the temperature at which the 80 % interval holds 80 % of the known ages. A head that is scored in several
-    ways, as by the labels of two data sets, gets the one at which the worst calibrated of them is best; any other head
-    the most likely one.
+    Ages get the temperature at which the 80 % interval holds 80 % of the known ages; other heads the most likely one,
+    every data set counting the same.
     """
     predictions = [predict(model, data, config) for data in held_out]
     temperatures = {}
     for head in config.heads:
-        answers = [(data, predicted[head]) for data, predicted in zip(held_out, predictions, strict=True)]
-        aged = [(data.labels[head], p) for data, p in answers if head == "age" and head in data.labels]
-        if aged:
-            temperatures[head] = interval_temperature(*(np.concatenate(rows) for rows in zip(*aged, strict=True)))
-        elif sum(len(classifications(data, {head: p})) for data, p in answers) > 1:
-            temperatures[head] = even_temperature(
-                lambda temperature, head=head, answers=answers: [
-                    scored
-                    for data, p in answers
-                    for scored in classifications(data, {head: tempered(p, temperature)}).values()
-                ]
+        aged = [(data, p[head]) for data, p in zip(held_out, predictions, strict=True) if head in data.labels]
+        if head == "age" and aged:
+            temperatures[head] = interval_temperature(
+                np.concatenate([data.labels[head] for data, _ in aged]), np.concatenate([p for _, p in aged])
             )
         else:
-            sets = np.concatenate([_truth_sets(head, data) for data, _ in answers])
-            known = sets.sum(1) < sets.shape[1]
-            temperatures[head] = best_temperature(sets[known], np.concatenate([p for _, p in answers])[known])
+            truths, answers, weights = [], [], []
+            for data, predicted in zip(held_out, predictions, strict=True):
+                sets = _truth_sets(head, data)
+                known = sets.sum(1) < sets.shape[1]
+                truths.append(sets[known])
+                answers.append(predicted[head][known])
+                weights.append(np.full(known.sum(), 1 / max(known.sum(), 1)))
+            temperatures[head] = best_temperature(
+                np.concatenate(truths), np.concatenate(answers), np.concatenate(weights)
+            )
         layer = model.get_layer(f"{head}_logits")
         layer.set_weights([weight / temperatures[head] for weight in layer.get_weights()])
     return temperatures

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
 from facemodels.metrics import accuracy, calibration_error, class_table, confusion, mean_interval, wilson_interval
@@ -22,12 +20,10 @@ __all__ = [
     "classifications",
     "confusion",
     "covered",
-    "even_temperature",
     "five_groups",
     "head_metrics",
     "interval_temperature",
     "mean_interval",
-    "tempered",
     "wilson_interval",
     "years_off",
 ]
@@ -89,34 +85,21 @@ def five_groups(probabilities: np.ndarray) -> np.ndarray:
 TEMPERATURES = np.geomspace(0.25, 4, 161)
 
 
-def best_temperature(truth: np.ndarray, probabilities: np.ndarray) -> float:
+def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The temperature that makes the true labels most probable; ``p ** (1 / temperature)``, renormalized.
 
     Args:
         truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that hold the truth.
         probabilities: ``(N, outputs)``.
+        weights: ``(N,)``, how much each row counts; the same by default.
     """
     sets = np.eye(probabilities.shape[1])[truth] if truth.ndim == 1 else truth
 
     def loss(temperature: float) -> float:
         held = (tempered(probabilities, temperature) * sets).sum(1)
-        return float(-np.log(np.clip(held, 1e-9, 1)).mean())
+        return float(np.average(-np.log(np.clip(held, 1e-9, 1)), weights=weights))
 
     return float(min(TEMPERATURES, key=loss))
-
-
-def even_temperature(answers: Callable[[float], Iterable[tuple[np.ndarray, np.ndarray]]]) -> float:
-    """The temperature at which the largest of several expected calibration errors is smallest.
-
-    Args:
-        answers: From a temperature to what is scored there: true indices ``(N,)`` and probabilities ``(N, labels)``
-            each.
-    """
-
-    def worst(temperature: float) -> float:
-        return max(calibration_error(*scored) for scored in answers(temperature))
-
-    return float(min(TEMPERATURES, key=worst))
 
 
 def interval_temperature(ages: np.ndarray, probabilities: np.ndarray) -> float:

@@ -258,6 +258,25 @@ def load_trained(model: keras.Model, reference: str) -> int:
     return copied
 
 
+def average(model: keras.Model, shares: Mapping[str, float]) -> None:
+    """Replace a model's weights by an average of its own and those of others of its kind that learned alike.
+
+    Args:
+        model: A trained model from `build`; its weights get the share that the others leave.
+        shares: Reference, as of `open_trained`, to share.
+
+    Raises:
+        WeightsError: If a network differs in shape.
+    """
+    mixed = [(1 - sum(shares.values())) * weight for weight in model.get_weights()]
+    for reference, share in shares.items():
+        others = open_trained(reference).get_weights()
+        if [w.shape for w in others] != [w.shape for w in mixed]:
+            raise WeightsError(f"{reference}: its weights have other shapes than those of the network {model.name!r}")
+        mixed = [ours + share * theirs for ours, theirs in zip(mixed, others, strict=True)]
+    model.set_weights(mixed)
+
+
 def _torch_name(layer: str) -> str | None:
     """Our layer name -> the name in the ImageNet file, or None for a layer without weights there."""
     match = re.fullmatch(r"(stem|head|block(\d+)_(expand|depthwise|project))_(conv|bn)", layer)

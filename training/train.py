@@ -268,7 +268,7 @@ def train(
         tensorboard: Also log for TensorBoard (which needs TensorFlow), into ``RUN/tensorboard``.
 
     Returns:
-        The model with its best weights by `config.monitor`.
+        The model with its best weights by `config.monitor`, averaged with those of `config.average`.
     """
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
@@ -325,6 +325,7 @@ def train(
         callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
     model.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose="auto" if sys.stdout.isatty() else 2)
     model.load_weights(best)
+    networks.average(model, config.average)
     model.save(run / "model.keras")
     return model
 
@@ -343,6 +344,7 @@ def smoke(config: Config) -> Config:
         network_options=options,
         imagenet=False,
         start="",
+        average={},
         teachers=(),
         emphasis={},
         freeze_blocks=-1,

@@ -14,5 +14,5 @@ config = replace(
     teachers=("runs/emotion-first", "runs/emotion-efficientnet"),
     schedule="cosine",
     learning_rate=8e-4,
-    epochs=32,
+    epochs=20,
 )

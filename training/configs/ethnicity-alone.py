@@ -15,7 +15,7 @@ config = Config(
     margin=-0.04,
     offset=0.077,
     # What all three questions taught, then only this one: the early blocks stay, which makes an epoch cheap.
-    start="demographics-efficientnet",
+    start="runs/demographics-efficientnet",
     freeze_blocks=10,
     epochs=3,
     augment=Augment(rotation=15, zoom=(0.85, 1.2), blur=0.2),

@@ -1,26 +1,14 @@
-"""The first of two stages of gender-efficientnet, specialised from demographics-efficientnet."""
+"""The first of two stages of gender-efficientnet, from demographics-emphasis."""
 
-from training.augment import Augment
-from training.config import Config
+import runpy
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+balanced = runpy.run_path(str(Path(__file__).with_name("gender-balanced.py")))["config"]
+config = replace(
+    balanced,
     model="gender-first",
-    version="1.0.0",
-    heads=("gender",),
-    datasets=("utkface", "fairface"),
-    # The last two blocks and the wide last layer hold 40 % of the parameters; one question does without.
-    network_options={"blocks": 14, "head_width": 512},
-    input_size=96,
-    # Medians over both training splits, by measure_framing.py: UTKFace -0.05 and 0.08, FairFace -0.03 and 0.07.
-    margin=-0.04,
-    offset=0.077,
-    # What all three questions taught, then only this one: the early blocks stay, which makes an epoch cheap.
-    start="runs/demographics-efficientnet",
-    freeze_blocks=10,
-    # UTKFace is mostly white; and of FairFace's black women one in six was taken for a man (validation).
-    balance=0.5,
+    start="runs/demographics-emphasis",
+    # Of FairFace's black women one in six was taken for a man (validation).
     emphasis={"fairface female black": 1.7},
-    epochs=2,
-    augment=Augment(rotation=15, zoom=(0.85, 1.2), blur=0.2),
-    monitor=("val_loss", "min"),
 )
