@@ -100,6 +100,16 @@ class Limits:
     clip_seconds: int = 600
 
 
+def _here(attribute: str) -> list[str]:
+    """What can answer an attribute without a download: models, and further heads of theirs."""
+    return [
+        answer
+        for spec in list_models(attribute)
+        if is_here(spec)
+        for answer in (spec.id, *(f"{spec.id}#{head.output}" for head in spec.heads_for(attribute)[1:]))
+    ]
+
+
 class Analyzers:
     """The app's analyzer, and those with other models that a visitor chose: each is made when first asked for.
 
@@ -114,8 +124,7 @@ class Analyzers:
     def __init__(self, default: Analyzer, make: Callable[[Mapping[str, str]], Analyzer] | None = None) -> None:
         self.default = default
         self.offered = {
-            attribute: tuple(dict.fromkeys((model, *(spec.id for spec in list_models(attribute) if is_here(spec)))))
-            for attribute, model in default.models.items()
+            attribute: tuple(dict.fromkeys((model, *_here(attribute)))) for attribute, model in default.models.items()
         }
 
         def make_alike(models: Mapping[str, str]) -> Analyzer:
@@ -609,7 +618,10 @@ def build_demo(
             with gr.Tab(t("tab_video"), id="video"):
                 _video_tab(analyzer, limits, language)
             with gr.Tab(t("tab_models"), id="models"):
-                used = {*analyzer.models.values(), *(spec.id for spec in specs if spec.name == analyzer.detector)}
+                used = {
+                    *(model.partition("#")[0] for model in analyzer.models.values()),
+                    *(spec.id for spec in specs if spec.name == analyzer.detector),
+                }
                 _in_every_language(lambda say: page.models_html(specs, used, say))
                 for spec in specs:
                     if text := card_text(spec):
@@ -1011,7 +1023,7 @@ def read_port(text: str) -> int:
 
 
 def read_models(text: str) -> dict[str, str]:
-    """``emotion=emotion-efficientnet@0.1.0,age=…``; what the models must be, `FaceAnalyzer` checks."""
+    """``emotion=emotion-efficientnet@1.0.0,age=…``; what the models must be, `FaceAnalyzer` checks."""
     pairs = [pair.partition("=") for pair in text.split(",")]
     if any(attribute.strip() not in ATTRIBUTES or not model.strip() for attribute, _, model in pairs):
         raise ArgumentError(

@@ -72,7 +72,7 @@ class FaceAnalyzer:
         self._model_of: dict[str, AttributeModel] = {}
         for attribute, spec in specs.items():
             spec.head(attribute)
-            key = (f"{spec.repo_id}/{spec.id}", spec.folder)
+            key = (f"{spec.repo_id}/{spec.answering}", spec.folder)
             if key not in self._loaded:
                 self._loaded[key] = AttributeModel(spec, backend=backend, threads=threads)
             self._model_of[attribute] = self._loaded[key]
@@ -80,8 +80,8 @@ class FaceAnalyzer:
 
     @property
     def models(self) -> dict[str, str]:
-        """Attribute to the ``name@version`` of the model that answers it."""
-        return {attribute: model.spec.id for attribute, model in self._model_of.items()}
+        """Attribute to the ``name@version`` of the model that answers it (``#head``, if one was asked for by name)."""
+        return {attribute: model.spec.answering for attribute, model in self._model_of.items()}
 
     @property
     def detector(self) -> str | None:

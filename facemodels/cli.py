@@ -368,7 +368,7 @@ def _pairs(options: Iterable[str]) -> dict[str, str | Path] | None:
         attribute, separator, model = option.partition("=")
         if not separator or not model:
             raise ArgumentError(
-                f"--model {option}: write ATTRIBUTE=MODEL, for example age=demographics-efficientnet@0.1.0"
+                f"--model {option}: write ATTRIBUTE=MODEL, for example age=demographics-efficientnet@1.0.0"
             )
         pairs[attribute] = model
     return pairs or None

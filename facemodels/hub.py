@@ -47,10 +47,12 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
         reference: A known name (``emotion-efficientnet``) or ``name@version``; the path of a local folder that holds a
             `config.json` (where a known model has the same name, write ``./mine``); or ``OWNER/NAME@1.1.0``, a version
             published on the hub, which is asked for once and then cached. So are other versions of a known name, if it
-            is published.
+            is published. Where a model has several heads for an attribute, ``#OUTPUT`` after any of these asks for
+            another than the first (``emotion-efficientnet#emotion_fer2013``).
 
     Raises:
-        UnknownModelError: If it is none of these. A hub repository without a version is refused, since branches move.
+        UnknownModelError: If it is none of these, or has no such head. A hub repository without a version is refused,
+            since branches move.
         WeightsError: If the `config.json` found is not a usable spec.
         HubError: If the hub had to be asked, and could not be or does not have it.
 
@@ -62,6 +64,9 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
         raise ArgumentError(f"a model is named by a str or a path, not by {type(reference).__name__}: {reference!r}")
     text = os.fspath(reference)
     folder = Path(text).expanduser()
+    named, mark, output = text.rpartition("#")
+    if mark and not folder.exists():
+        return resolve(named).with_output(output)
     if isinstance(reference, str) and folder.name == text:
         return _named_spec(text)
     if (folder / SPEC_FILE).is_file():

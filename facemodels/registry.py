@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class ModelSpec:
         tolerance: Largest difference between the Keras and the LiteRT file's outputs, as measured at export.
         schema: Version of this layout.
         folder: Where the files are, for a model that was given as a folder; never written to a file.
+        output: The head that was asked for by name, ``name@version#output``; never written to a file.
 
     Example:
         >>> get_spec("emotion-efficientnet").attributes
@@ -128,6 +129,7 @@ class ModelSpec:
     tolerance: float = 0.0
     schema: int = SPEC_SCHEMA
     folder: Path | None = None
+    output: str = ""
 
     @property
     def id(self) -> str:
@@ -135,25 +137,48 @@ class ModelSpec:
         return f"{self.name}@{self.version}"
 
     @property
+    def answering(self) -> str:
+        """`id`, with the head that was asked for by name."""
+        return f"{self.id}#{self.output}" if self.output else self.id
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """The attributes it answers, each once."""
         return tuple(dict.fromkeys(head.attribute for head in self.heads))
 
+    def heads_for(self, attribute: str) -> tuple[Head, ...]:
+        """The heads that answer an attribute, the one that does so unasked first."""
+        return tuple(head for head in self.heads if head.attribute == attribute)
+
     def head(self, attribute: str) -> Head:
-        """The head that answers an attribute (the first, if several do).
+        """The head that answers an attribute: if several do, the one asked for by name, or the first.
 
         Raises:
             UnknownModelError: If the model does not answer it.
         """
-        for head in self.heads:
-            if head.attribute == attribute:
+        answering = self.heads_for(attribute)
+        for head in answering:
+            if head.output == self.output:
                 return head
+        if answering:
+            return answering[0]
         raise UnknownModelError(f"{self.id} does not answer {attribute!r}; it answers: {', '.join(self.attributes)}")
+
+    def with_output(self, output: str) -> ModelSpec:
+        """This spec with one of its heads asked for by name.
+
+        Raises:
+            UnknownModelError: If it has no such head.
+        """
+        names = [head.output for head in self.heads]
+        if output not in names:
+            raise UnknownModelError(f"{self.id} has no head {output!r}; it has: {', '.join(names) or 'none'}")
+        return replace(self, output=output)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in `config.json`."""
         data = asdict(self)
-        del data["folder"]
+        del data["folder"], data["output"]
         return data
 
     @classmethod
@@ -172,7 +197,7 @@ class ModelSpec:
                 raise ValueError(
                     f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}"
                 )
-            known = {item.name for item in fields(cls)} - {"folder"}
+            known = {item.name for item in fields(cls)} - {"folder", "output"}
             if unknown := sorted(set(data) - known):
                 raise ValueError(f"unknown fields {', '.join(unknown)}")
             values = dict(data)
@@ -252,7 +277,7 @@ def list_models(attribute: str | None = None) -> list[ModelSpec]:
 
     Example:
         >>> [spec.name for spec in list_models("emotion")]
-        ['emotion-efficientnet']
+        ['emotion-efficientnet', 'emotion4-vgg16']
     """
     if attribute is not None and attribute not in DEFAULT_MODELS:
         raise UnknownModelError(f"unknown attribute {attribute!r}; known: {', '.join(DEFAULT_MODELS)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -47,7 +48,18 @@ def test_the_keras_file_holds_built_in_layers_only(spec: ModelSpec) -> None:
 
 @every_model
 def test_the_card_is_the_same_in_both_places(spec: ModelSpec) -> None:
-    assert (CARDS / f"{spec.name}.md").read_bytes() == (WEIGHTS / spec.name / "README.md").read_bytes()
+    card, release = (
+        path.read_text(encoding="utf-8") for path in (CARDS / f"{spec.name}.md", WEIGHTS / spec.name / "README.md")
+    )
+    # Its pictures stay beside the weights.
+    assert card.replace(f"](../facemodels/weights/{spec.name}/", "](") == release
+
+
+@every_model
+def test_the_cards_pictures_are_there(spec: ModelSpec) -> None:
+    text = (WEIGHTS / spec.name / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert shown and {path.name for path in (WEIGHTS / spec.name).glob("*.png")} == set(shown)
 
 
 @every_model

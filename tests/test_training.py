@@ -396,7 +396,7 @@ def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
     from training.export import read_run, served
     from training.train import predict, smoke, train
 
-    config = replace(smoke(load_config("emotion4-vgg16")), epochs=1, dtype="mixed_bfloat16")
+    config = replace(smoke(load_config("emotion4-first")), epochs=1, dtype="mixed_bfloat16")
     train(config, ".", tmp_path, limit=32)
     log = (tmp_path / "log.csv").read_text().splitlines()
     assert {"learning_rate", "minutes", "val_emotion4_accuracy", "val_emotion_accuracy"} <= set(log[0].split(","))

@@ -264,7 +264,7 @@ def spec_of(config: Config, folder: Path) -> ModelSpec:
     views = {"ethnicity": {"five": ETHNICITY_FIVE}}
     heads = tuple(
         Head(
-            attribute=head.split("_")[0],
+            attribute="emotion" if head.startswith("emotion") else head,
             output=head,
             kind="age" if head == "age" else "classification",
             labels=HEADS[head],
