@@ -31,7 +31,7 @@ FIGURES = {
 
 def table() -> str:
     """One row per log: what it was, the epoch that validation chose, and what validation said of that epoch."""
-    rows = ["| config | what | epochs | taken | minutes | on validation |", "|---|---|---|---|---|---|"]
+    rows = ["| config | what | epochs | taken | minutes | loss | on validation |", "|---|---|---|---|---|---|---|"]
     for path in sorted((FOLDER / "logs").glob("*.csv")):
         config = load_config(path.stem)
         with path.open(newline="") as file:
@@ -43,8 +43,10 @@ def table() -> str:
         first = " ".join((summary or "").split("\n\n")[0].split())
         minutes = [float(row["minutes"]) for row in epochs if row.get("minutes")]
         took = f"{sum(minutes):.0f}" if len(minutes) == len(epochs) else ""
+        loss = f"{float(best['val_loss']):.3f}"
         rows.append(
-            f"| `{path.stem}` | {first} | {len(epochs)} | {int(best['epoch']) + 1} | {took} | {', '.join(figures)} |"
+            f"| `{path.stem}` | {first} | {len(epochs)} | {int(best['epoch']) + 1} | {took} | {loss} "
+            f"| {', '.join(figures)} |"
         )
     return "\n".join(rows)
 

@@ -1,6 +1,4 @@
-"""Gender alone, gender-first, and then three epochs more; averaged with
-gender-balanced.
-"""
+"""Gender alone: gender-first, three epochs more, and then its average with gender-balanced."""
 
 import runpy
 from dataclasses import replace
