@@ -1,4 +1,4 @@
-"""The first of two stages of ethnicity-efficientnet, specialised from demographics-efficientnet: seven groups from FairFace, five from UTKFace."""
+"""The first of two stages of ethnicity-efficientnet: seven groups from FairFace, five from UTKFace."""
 
 from training.augment import Augment
 from training.config import Config
