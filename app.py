@@ -653,7 +653,7 @@ def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples
     offered = list(analyzers.offered)
     # Those that can run here without a download.
     detectors = {name: make() for name, make in DETECTORS.items() if name != "yunet" or YuNet.is_here()}
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_id="fm-pictures"):
         picture = gr.Image(
             label=t("picture"),
             sources=["upload", "webcam", "clipboard"],

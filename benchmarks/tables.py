@@ -1,6 +1,6 @@
 """Write the README's tables: `python -m benchmarks.tables` (`--check` only compares).
 
-The models from their specs; speed, peers and accuracy from the newest result of each in `benchmarks/results`.
+The models from their specs; speed, webcam, peers and accuracy from the newest result of each in `benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def with_table(readme: str) -> str:
         ValueError: If the markers of the models are missing, or those of another table do not close.
     """
     made = {"models": models_table, "published": published_table}
-    for name in (*made, "speed", "peers", "accuracy"):
+    for name in (*made, "speed", "webcam", "peers", "accuracy"):
         begin, end = f"<!-- {name}: made by python -m benchmarks.tables -->", f"<!-- /{name} -->"
         before, found, rest = readme.partition(begin)
         _, closed, after = rest.partition(end)

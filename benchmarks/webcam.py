@@ -1,0 +1,171 @@
+"""The app's start and its webcam tab in a real browser: `python -m benchmarks.webcam` (`--write` keeps the result).
+
+The app runs as `python app.py`, the browser (Chromium) looks through a fake camera at a film of moving faces, made of
+a free picture. A red mark in the film says where the first face truly is, so that the page itself can be asked how far
+the drawn box lags behind the picture under it. Both share this machine's processors, as they do at home.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.speed import RESULTS, Row, face, machine, row
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ("--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+SECONDS = 15  # of each measurement
+FRAMES = 60  # of the film, which Chromium plays at 30 a second, over and over
+SWING = 80  # pixels each way
+
+# In the page: where the mark is in the picture shown, and where the first box, whenever the screen is drawn anew.
+WATCH = """(seconds) => new Promise((done) => {
+  const video = document.querySelector('#fm-webcam video'), status = document.querySelector('#fm-live output');
+  const strip = Object.assign(document.createElement('canvas'), {width: 640, height: 1});
+  const paint = strip.getContext('2d', {willReadFrequently: true});
+  const seen = [], times = [], overlay = document.querySelector('.fm-overlay'), begun = performance.now();
+  let answers = 0;
+  new MutationObserver(() => { answers += 1; times.push(+status.textContent.match(/([\\d.]+) ms/)?.[1]); })
+    .observe(overlay, {childList: true});
+  const look = () => {
+    const now = performance.now() - begun;
+    paint.drawImage(video, 0, 8, 640, 1, 0, 0, 640, 1);
+    const pixels = paint.getImageData(0, 0, 640, 1).data, red = [];
+    for (let x = 0; x < 640; x++) if (pixels[4 * x] > 150 && pixels[4 * x + 1] < 100) red.push(x);
+    const box = document.querySelector('.fm-overlay rect')?.x.baseVal.value;
+    if (red.length && box !== undefined) seen.push([now, red.reduce((a, b) => a + b) / red.length, box]);
+    if (now < seconds * 1000) requestAnimationFrame(look);
+    else done({seen, answers, times: times.filter((ms) => ms), seconds: now / 1000});
+  };
+  look();
+})"""
+
+
+def film(path: Path, places: list[tuple[int, int]]) -> None:
+    """A film, 640x480, of faces that swing to and fro, with the red mark above the first."""
+    tile = Image.fromarray(face()).crop((150, 20, 310, 220))
+    with path.open("wb") as file:
+        for moment in range(FRAMES):
+            swing = round(SWING * np.sin(2 * np.pi * moment / FRAMES))
+            frame = Image.new("RGB", (640, 480), (90, 120, 90))
+            for left, top in places:
+                frame.paste(tile, (left + swing, top))
+            frame.paste((255, 0, 0), (places[0][0] + swing, 0, places[0][0] + swing + 16, 16))
+            frame.save(file, "jpeg", quality=90, subsampling=0)
+
+
+@contextmanager
+def running() -> Iterator[tuple[str, float, int]]:
+    """`python app.py`: its address, the seconds until it said that it was ready, and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    begun = time.perf_counter()
+    command = [sys.executable, "app.py", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{url}/health", timeout=5):
+                        break
+                except (urllib.error.URLError, TimeoutError):
+                    if process.poll() is not None or time.perf_counter() - begun > 120:
+                        raise RuntimeError("the app did not get ready") from None
+                    time.sleep(0.05)
+            yield url, time.perf_counter() - begun, process.pid
+        finally:
+            process.terminate()
+
+
+def resident(pid: int) -> float:
+    """Megabytes that a process holds in memory."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def lag(seen: np.ndarray) -> float:
+    """Milliseconds by which the box is behind the mark: the difference of the phases of their swings.
+
+    Args:
+        seen: ``(N, 3)``: milliseconds, the mark's place, the box's place.
+    """
+    turn = 2 * np.pi * seen[:, 0] / (1000 * FRAMES / 30)
+    waves = np.stack([np.cos(turn), np.sin(turn), np.ones_like(turn)], axis=1)
+    (a, b, _), (c, d, _) = (np.linalg.lstsq(waves, seen[:, column], rcond=None)[0] for column in (1, 2))
+    behind = np.angle(complex(a, b).conjugate() * complex(c, d))
+    return float(behind / (2 * np.pi) * 1000 * FRAMES / 30)
+
+
+def watch(playwright: Any, url: str, places: list[tuple[int, int]]) -> dict[str, Any]:
+    """One visitor before the camera: what `WATCH` finds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mjpeg"
+        film(path, places)
+        flag = f"--use-file-for-fake-video-capture={path}"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, flag])
+        page = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"]).new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Webcam").click()
+        page.get_by_text("Click to Access Webcam").click()
+        page.get_by_text("Record", exact=True).click()
+        page.wait_for_function(f"document.querySelectorAll('.fm-overlay g').length === {len(places)}")
+        page.wait_for_timeout(3000)  # until the rate is steady
+        measured: dict[str, Any] = page.evaluate(WATCH, SECONDS)
+        browser.close()
+    return measured
+
+
+def main() -> None:
+    """The command line; see the module's docstring."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.webcam", description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
+    options = parser.parse_args()
+    lines = [machine(), "", "| what | median | 10th to 90th percentile |", "|---|---|---|"]
+    with running() as (url, ready, process), sync_playwright() as playwright:
+        rows = [row("start of `python app.py` until it is ready", [ready], "s"), memory("ready", process)]
+        for count, places in ((1, [(230, 120)]), (4, [(110, 30), (370, 30), (110, 250), (370, 250)])):
+            found = watch(playwright, url, places)
+            who = f"webcam 640x480, {count} face{'s' * (count > 1)}"
+            rows += [
+                row(f"{who}: analyzed frames a second", [found["answers"] / found["seconds"]], "fps"),
+                row(f"{who}: handler", found["times"], "ms"),
+                row(f"{who}: handler, 95th percentile", [float(np.percentile(found["times"], 95))], "ms"),
+                row(f"{who}: box behind the picture under it", [lag(np.array(found["seen"]))], "ms"),
+            ]
+        rows.append(memory("after two visitors", process))
+    text = "\n".join([*lines, *map(str, rows)]) + "\n"
+    print(text)
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"webcam-{date.today()}.md").write_text(f"# Webcam\n\n{text}", encoding="utf-8")
+
+
+def memory(when: str, process: int) -> Row:
+    """A row on what the app holds in memory."""
+    return row(f"memory of the app, {when}", [resident(process)], "MB")
+
+
+if __name__ == "__main__":
+    main()
