@@ -35,6 +35,7 @@ FLAGS = ("--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-fo
 SECONDS = 15  # of each measurement
 FRAMES = 60  # of the film, which Chromium plays at 30 a second, over and over
 SWING = 80  # pixels each way
+MOST_LAG = 600  # milliseconds; well below half of a swing
 
 # In the page: where the mark is in the picture shown, and where the first box, whenever the screen is drawn anew.
 WATCH = """(seconds) => new Promise((done) => {
@@ -104,16 +105,18 @@ def resident(pid: int) -> float:
 
 
 def lag(seen: np.ndarray) -> float:
-    """Milliseconds by which the box is behind the mark: the difference of the phases of their swings.
+    """Milliseconds by which the box is behind the mark: the delay at which the two move most alike.
 
     Args:
         seen: ``(N, 3)``: milliseconds, the mark's place, the box's place.
     """
-    turn = 2 * np.pi * seen[:, 0] / (1000 * FRAMES / 30)
-    waves = np.stack([np.cos(turn), np.sin(turn), np.ones_like(turn)], axis=1)
-    (a, b, _), (c, d, _) = (np.linalg.lstsq(waves, seen[:, column], rcond=None)[0] for column in (1, 2))
-    behind = np.angle(complex(a, b).conjugate() * complex(c, d))
-    return float(behind / (2 * np.pi) * 1000 * FRAMES / 30)
+    moments, _, box = seen[seen[:, 0] > seen[0, 0] + MOST_LAG].T
+
+    def alike(delay: float) -> float:
+        # The page may show the picture mirrored; then the two move against each other.
+        return abs(float(np.corrcoef(np.interp(moments - delay, seen[:, 0], seen[:, 1]), box)[0, 1]))
+
+    return max(np.arange(0, MOST_LAG, 5.0), key=alike)
 
 
 def watch(playwright: Any, url: str, places: list[tuple[int, int]]) -> dict[str, Any]:
