@@ -35,7 +35,8 @@ class FaceAnalyzer:
         backend: ``litert`` (fast) or ``keras`` (the same numbers from the `.keras` file; needs TensorFlow).
         min_score: Least confidence of a detected face, 0..1.
         max_faces: Keep only this many faces per image, the largest; None keeps all.
-        threads: Threads per model; None takes one per processor, at most four.
+        threads: Threads per model and call; None takes one per processor, at most four, which answers a single caller
+            soonest. 1 leaves the processors to callers beside it.
 
     Raises:
         ArgumentError: If an argument has a wrong type or value.
@@ -76,7 +77,7 @@ class FaceAnalyzer:
             if key not in self._loaded:
                 self._loaded[key] = AttributeModel(spec, backend=backend, threads=threads)
             self._model_of[attribute] = self._loaded[key]
-        self._detector = make_detector(detector)
+        self._detector = make_detector(detector, threads)
 
     @property
     def models(self) -> dict[str, str]:

@@ -271,12 +271,13 @@ class Haar:
 DETECTORS = {"libfacedetection": LibFaceDetection, "yunet": YuNet, "haar": Haar}
 
 
-def make_detector(detector: str | Path | FaceDetector | None) -> FaceDetector | None:
+def make_detector(detector: str | Path | FaceDetector | None, threads: int | None = None) -> FaceDetector | None:
     """The detector a caller asked for.
 
     Args:
         detector: ``"auto"`` (yunet where its file is present, else libfacedetection), a key of `DETECTORS`, the path of
             YuNet's ONNX file, an object with a `detect` method, or None.
+        threads: Of libfacedetection's network; OpenCV's detectors follow `cv2.setNumThreads`.
 
     Raises:
         DetectorError: If it is none of these, or cannot run here.
@@ -284,7 +285,9 @@ def make_detector(detector: str | Path | FaceDetector | None) -> FaceDetector | 
     if detector is None:
         return None
     if detector == "auto":
-        return YuNet() if YuNet.is_here() else LibFaceDetection()
+        detector = "yunet" if YuNet.is_here() else "libfacedetection"
+    if detector == "libfacedetection":
+        return LibFaceDetection(threads)
     if isinstance(detector, str) and detector in DETECTORS:
         return DETECTORS[detector]()
     if isinstance(detector, (str, Path)) and str(detector).endswith(".onnx"):
