@@ -20,7 +20,7 @@ from facemodels.models import age_estimate  # noqa: E402
 from facemodels.registry import EMOTIONS, ETHNICITIES  # noqa: E402
 from training import datasets, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
-from training.config import load_config  # noqa: E402
+from training.config import Config, ancestors, load_config  # noqa: E402
 from training.losses import partial_label_crossentropy  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -268,6 +268,30 @@ def test_teachers_answers_are_mixed_into_the_targets() -> None:
     assert known == pytest.approx([0.68, 0.12, 0.2])
     assert partly == pytest.approx([0.25, 0.75, 0])  # the teacher's answer within what is possible
     assert unknown == pytest.approx([1, 1, 1])
+
+
+def test_unlabelled_faces_have_the_teachers_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import train
+
+    config = Config(
+        model="student", version="0.1.0", heads=("gender",), datasets=("synthetic",), teachers=("one",), distil=0.4
+    )
+    faces = [np.zeros((48, 48, 3), np.uint8)] * 2
+    known = datasets.FaceData("a train", faces, {"gender": np.array([[1, 0], [0, 1]], np.float32)}, {})
+    # What is known of the others does not count.
+    other = datasets.FaceData("b train", faces[:1], {"gender": np.array([[1, 0]], np.float32)}, {})
+    answers = np.array([[0.5, 0.5], [0.5, 0.5], [0.1, 0.9]], np.float32)
+    monkeypatch.setattr(train, "taught", lambda config, images: {"gender": answers[: len(images)]})
+    batches = train.Batches([known], config, [other])
+    assert len(batches.images) == 3
+    assert batches.targets["gender"] == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]))
+
+
+def test_the_networks_behind_a_network_are_told() -> None:
+    found = ancestors(load_config("emotion-efficientnet"))
+    assert {"runs/emotion-first", "runs/emotion-imagenet", "runs/demographics-efficientnet"} == set(found)
+    stranger = ancestors(replace(load_config("emotion-imagenet"), start="somebody/else@1.0.0"))
+    assert stranger == {"somebody/else@1.0.0": None}
 
 
 def test_small_groups_are_drawn_more_often() -> None:

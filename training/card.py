@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from facemodels.registry import Head, ModelSpec
-from training.config import Config
+from training.config import Config, ancestors
 from training.evaluate import SMALLEST_GROUP
 from training.pictures import GROUPS
 
@@ -311,6 +311,10 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
         if config.teachers
         else ""
     )
+    taught += "".join(
+        f" Of {count:,} more faces ({DATASET_CARDS[name]['title']}) it learned those answers alone."
+        for name, count in config.unlabelled.items()
+    )
     drawn = " Small groups (a gender of an ethnicity in a data set) are drawn more often." if config.balance else ""
     for group, times in config.emphasis.items():
         drawn += f" Faces of {group} are drawn {times:g} times as often."
@@ -334,5 +338,11 @@ def _chosen(measured: dict[str, Any]) -> str:
 
 
 def _licences(config: Config) -> list[str]:
-    lines = [DATASET_CARDS[name]["licence"] for name in config.datasets]
+    own = [*config.datasets, *config.unlabelled]
+    lines = [DATASET_CARDS[name]["licence"] for name in own]
+    behind = ancestors(config)
+    for name in dict.fromkeys(name for one in behind.values() if one for name in one.datasets if name not in own):
+        lines.append(f"{DATASET_CARDS[name]['licence']} Networks that this one descends from or was taught by saw it.")
+    unknown = [reference for reference, one in behind.items() if one is None]
+    lines += [f"It descends from {reference}, whose own licence holds too." for reference in unknown]
     return [*lines, IMAGENET_LICENCE] if config.imagenet else lines

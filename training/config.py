@@ -40,6 +40,8 @@ class Config:
         teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
             answers is mixed into the targets (distillation).
         distil: Share of the teachers' answers in the targets.
+        unlabelled: Data set to how many of its training faces are learned from besides, with the teachers' answers for
+            all their labels (a noisy student, Xie et al. 2020).
         epochs: Passes over the training split.
         batch_size: Images per step.
         learning_rate: Peak of the schedule.
@@ -78,6 +80,7 @@ class Config:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     distil: float = 0.5
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -135,3 +138,26 @@ def load_config(path: str | Path) -> Config:
             return config
     known = ", ".join(sorted(file.stem for file in folder.glob("*.py")))
     raise FileNotFoundError(f"no config {path}; known: {known}")
+
+
+def ancestors(config: Config) -> dict[str, Config | None]:
+    """The runs that a run descends from: whose weights it started from or was averaged with, and who taught it.
+
+    Returns:
+        Reference to its config, those of the runs behind them too; None where no file in `configs/` tells it.
+    """
+    found: dict[str, Config | None] = {}
+    waiting = [config]
+    while waiting:
+        one = waiting.pop()
+        for reference in filter(None, (one.start, *one.average, *one.teachers)):
+            if reference in found:
+                continue
+            try:
+                behind = load_config(Path(reference).name.partition("@")[0])
+            except FileNotFoundError:
+                found[reference] = None
+            else:
+                found[reference] = behind
+                waiting.append(behind)
+    return found

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,15 +32,29 @@ log = logging.getLogger("training")
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of augmented crops and their targets, shuffled anew each epoch, the same again for the same seed."""
+    """Batches of augmented crops and their targets, shuffled anew each epoch, the same again for the same seed.
 
-    def __init__(self, parts: list[FaceData], config: Config, **kwargs: object):
+    Args:
+        parts: Faces and their labels.
+        config: Of the run.
+        unlabelled: Faces of which nothing counts but what the config's teachers say.
+        **kwargs: Of `keras.utils.PyDataset`.
+    """
+
+    def __init__(
+        self, parts: list[FaceData], config: Config, unlabelled: Sequence[FaceData] = (), **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.config = config
+        labelled = sum(map(len, parts))
+        parts = [*parts, *unlabelled]
         self.images = [image for part in parts for image in part.images]
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
         if config.teachers:
-            self.targets = distilled(self.targets, taught(config, parts), config.distil)
+            answers = taught(config, self.images)
+            self.targets = distilled(self.targets, answers, config.distil)
+            for head, rows in answers.items():
+                self.targets[head][labelled:] = rows[labelled:]
         self.weights = balanced(parts, config.balance, config.emphasis)
         self.epoch = 0
         self.order = self._shuffled()
@@ -176,7 +190,7 @@ def learning_rate(config: Config, steps: int) -> float | keras.optimizers.schedu
     )
 
 
-def taught(config: Config, parts: list[FaceData]) -> dict[str, np.ndarray]:
+def taught(config: Config, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """What the teachers of a config say of every crop, on average over them and over the crop and its mirror image.
 
     Returns:
@@ -186,8 +200,8 @@ def taught(config: Config, parts: list[FaceData]) -> dict[str, np.ndarray]:
     for reference in config.teachers:
         teacher = networks.open_trained(reference)
         for mirrored in (False, True):
-            images = [np.fliplr(image) if mirrored else image for part in parts for image in part.images]
-            crops = cut_all(images, [whole_window(image) for image in images], teacher.input_shape[1])
+            seen = [np.fliplr(image) if mirrored else image for image in images]
+            crops = cut_all(seen, [whole_window(image) for image in seen], teacher.input_shape[1])
             for head, probabilities in teacher.predict(crops, batch_size=128, verbose=0).items():
                 answers.setdefault(head, []).append(probabilities)
     found = {head: np.mean(rows, axis=0) for head, rows in answers.items()}
@@ -278,9 +292,10 @@ def train(
     keras.config.set_dtype_policy(config.dtype)
 
     parts = [load(name, "train", data_folder, limit) for name in config.datasets]
-    batches = Batches(parts, config, workers=workers, max_queue_size=8 * workers)
+    extra = [load(name, "train", data_folder, min(count, limit or count)) for name, count in config.unlabelled.items()]
+    batches = Batches(parts, config, extra, workers=workers, max_queue_size=8 * workers)
     held_out = [load(name, "validation", data_folder, limit) for name in config.datasets]
-    log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *held_out)))
+    log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *extra, *held_out)))
 
     model = build_model(config)
     optimizer = keras.optimizers.AdamW(
@@ -346,6 +361,7 @@ def smoke(config: Config) -> Config:
         start="",
         average={},
         teachers=(),
+        unlabelled={},
         emphasis={},
         freeze_blocks=-1,
         input_size=48,
