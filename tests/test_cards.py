@@ -56,6 +56,18 @@ def test_the_card_is_the_same_in_both_places(spec: ModelSpec) -> None:
 
 
 @every_model
+def test_the_card_is_what_its_figures_make(spec: ModelSpec) -> None:
+    from training.card import write_card
+    from training.config import config_from
+
+    release = WEIGHTS / spec.name
+    measured = json.loads((release / "metrics.json").read_text(encoding="utf-8"))
+    pictures = [path.name for path in release.glob("*.png")]
+    card = write_card(spec, config_from(measured["config"]), measured, pictures)
+    assert card == (release / "README.md").read_text(encoding="utf-8")
+
+
+@every_model
 def test_the_cards_pictures_are_there(spec: ModelSpec) -> None:
     text = (WEIGHTS / spec.name / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)

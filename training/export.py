@@ -372,8 +372,15 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
     write_json(folder / "metrics.json", measured)
     answers = {name: np.round(rows, 6).tolist() for name, rows in outputs.items()}
     write_json(folder / "golden.json", {"seeds": SEEDS, "outputs": answers})
-    pictures = write_pictures(measured, folder)
-    (folder / "README.md").write_text(write_card(spec, config, measured, pictures), encoding="utf-8")
+    write_pictures(measured, folder)
+    write_card_file(folder, config, measured)
+
+
+def write_card_file(folder: Path, config: Config, measured: dict[str, Any]) -> None:
+    """Write the card of a release from its spec, its pictures and what was measured."""
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    card = write_card(ModelSpec.from_file(folder / SPEC_FILE), config, measured, pictures)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def card_elsewhere(release: Path, folder: Path) -> str:
@@ -394,22 +401,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--to", type=Path, help="parent of the release folder (default: RUN/release)")
     parser.add_argument("--cards", type=Path, help="also copy the card here, as <model>.md")
+    parser.add_argument("--card-only", action="store_true", help="write a release's card anew, measuring nothing")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     again = (options.folder / "metrics.json").is_file()
     if again:
-        made = json.loads((options.folder / "metrics.json").read_text())
-        made = {key: made[key] for key in MADE}
+        measured = json.loads((options.folder / "metrics.json").read_text())
+        made = {key: measured[key] for key in MADE}
     else:
         made = {"config": json.loads((options.folder / "config.json").read_text())}
     config = config_from(made["config"])
-    if not options.data and config.datasets != ("synthetic",):
+    if options.card_only and not again:
+        parser.error(f"{options.folder} holds no metrics.json: only a release has a card")
+    if not options.data and not options.card_only and config.datasets != ("synthetic",):
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")
     target = options.folder if again else (options.to or options.folder / "release") / config.model
     try:
-        if again:
+        if options.card_only:
+            write_card_file(target, config, measured)
+        elif again:
             describe(target, made, options.data or ".", options.limit)
         else:
             export(options.folder, target, options.data or ".", options.limit)
