@@ -542,6 +542,8 @@ def test_every_tab_fits(open_page: Callable[..., Any], url: str, photo: Path, si
     check("webcam")
     page.get_by_role("tab", name="Models").click()
     check("models")
+    table = page.get_by_role("region", name="Models")
+    assert table.evaluate("one => one.scrollWidth <= one.clientWidth")  # what was measured is not cut off
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install --no-save --no-package-lock axe-core@4")

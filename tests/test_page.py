@@ -129,9 +129,12 @@ def test_the_models_table_tells_the_main_figures() -> None:
         row,
         {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
         {**row, "metric": "f1", "value": 0.5},
+        {**row, "label": "emotion_fer2013", "metric": "accuracy", "value": 0.71},
+        {**row, "label": "my_own", "metric": "accuracy", "value": 0.72},
     )
     page = models_html([replace(list_models()[0], metrics=rows)], (), SAY)
     assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
+    assert "7 emotions, original labels <b>71.0% right</b>" in page and "my own <b>72.0% right</b>" in page
     assert "50.0%" not in page
 
 

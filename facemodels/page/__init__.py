@@ -245,12 +245,12 @@ def models_html(specs: Sequence[ModelSpec], used: Collection[str], say: Words) -
 
 
 def _figure(row: Mapping[str, Any], say: Words) -> str:
-    """One measured figure: ``emotion 83.7% right``, ``age 5.9 years off``, and the data set."""
+    """One measured figure: ``8 emotions 83.7% right``, ``age 5.9 years off``, and the data set."""
     right = row["metric"] == "accuracy"
     value = (
         say("models_right", share=f"{row['value']:.1%}") if right else say("models_off", years=f"{row['value']:.1f}")
     )
-    return f"{html.escape(row['label'].replace('_', ' '))} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
+    return f"{say.measured(row['label'])} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
 
 
 def _top_scores(value: Classification, say: Words) -> str:

@@ -47,6 +47,10 @@ class Words:
         """A model's label; one that no file knows, of a model of the visitor's own, is shown as it is."""
         return self.texts.get(f"label_{label}") or html.escape(label.replace("_", " ").title())
 
+    def measured(self, label: str) -> str:
+        """What a figure of a model's spec was measured of, shown as it is where no file knows it."""
+        return self.texts.get(f"measured_{label}") or html.escape(label.replace("_", " "))
+
 
 @functools.cache
 def languages() -> Mapping[str, Words]:
