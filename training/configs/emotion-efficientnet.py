@@ -1,32 +1,24 @@
 """Eight emotions from the FER+ vote distributions, and the seven original labels, on 48 px grey pictures (FER2013).
 
-The second stage: it goes on from emotion-first, and learns partly from the labels, partly from what two different
-networks make of each face. Train emotion-imagenet and emotion-first before.
+The student's student: emotion-student's lesson once more, from better teachers and on more faces that nobody labelled.
+Train emotion-first, emotion-imagenet, emotion4-vgg16 and emotion-student before.
 """
 
-from training.augment import Augment
-from training.config import Config
+import runpy
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+student = runpy.run_path(str(Path(__file__).with_name("emotion-student.py")))["config"]
+config = replace(
+    student,
     model="emotion-efficientnet",
-    version="1.0.0",
-    heads=("emotion", "emotion_fer2013"),
-    datasets=("fer2013",),
-    # The picture is doubled inside the network, so that its filters, made for larger pictures, find their scale.
-    network_options={"upsample": 2},
-    input_size=48,
-    # FER2013's crops are the detector's boxes: margin 0.00, offset 0.00 by measure_framing.py (the defaults).
-    grey=True,
-    start="runs/emotion-first",
-    # An average between the two stages is better than either, by a hair (validation).
-    average={"runs/emotion-first": 0.7},
-    teachers=("runs/emotion-first", "runs/emotion-imagenet"),
-    distil=0.6,
-    # Frozen early blocks make a step 1.6 times faster on a CPU; their edges and blobs serve faces as they are.
-    freeze_blocks=3,
-    epochs=5,
-    learning_rate=4e-4,
-    warmup=0.1,
-    augment=Augment(rotation=15, zoom=(0.8, 1.15), shift=0.08, colour=0, grey=0, blur=0.05, noise=0.05),
-    monitor=("val_accuracy", "max"),
+    version="1.1.0",
+    start="runs/emotion-student",
+    teachers=("runs/emotion-student", "runs/emotion-imagenet", "runs/emotion4-vgg16"),
+    unlabelled={"utkface": 8000, "fairface": 8000},
+    learning_rate=6e-4,
+    epochs=7,
+    # The three stages, each of which started from the one before, are better together than any alone: 88.7 % and 69.4 %
+    # of the validation faces, where this last one has 88.5 % and 69.0 %.
+    average={"runs/emotion-student": 0.5, "runs/emotion-first": 0.25},
 )

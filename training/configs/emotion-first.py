@@ -1,4 +1,4 @@
-"""The first of two stages of emotion-efficientnet, a teacher of the second and of emotion4-vgg16."""
+"""The first stage of emotion-efficientnet, and a teacher of those that follow and of emotion4-vgg16."""
 
 from training.augment import Augment
 from training.config import Config

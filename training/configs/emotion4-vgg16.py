@@ -11,7 +11,7 @@ config = replace(
     first,
     model="emotion4-vgg16",
     start="runs/emotion4-first",
-    teachers=("runs/emotion-first", "runs/emotion-efficientnet"),
+    teachers=("runs/emotion-first", "runs/emotion-second"),
     schedule="cosine",
     learning_rate=8e-4,
     epochs=20,
