@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -45,7 +46,7 @@ read, look = facemodels.read_image, analyzer.analyze
 PEERS = {
     "fer": """
 import cv2
-from fer import FER
+from fer.fer import FER
 detector = FER()
 read, look = cv2.imread, detector.detect_emotions
 """
@@ -76,8 +77,9 @@ class Worker:
             RuntimeError: If the program ended instead.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{path}\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it ended, which its output will say
+            self._process.stdin.write(f"{path}\n")
+            self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("["):  # some packages talk
                 milliseconds, faces = json.loads(line)
