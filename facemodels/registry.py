@@ -46,6 +46,7 @@ HEAD_KINDS = ("classification", "age")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_NOT_WRITTEN = {"folder", "output"}  # fields of a spec that belong to one use of it, not to its file
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,7 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in `config.json`."""
-        data = asdict(self)
-        del data["folder"], data["output"]
-        return data
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_WRITTEN}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "the spec") -> ModelSpec:
@@ -197,7 +196,7 @@ class ModelSpec:
                 raise ValueError(
                     f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}"
                 )
-            known = {item.name for item in fields(cls)} - {"folder", "output"}
+            known = {item.name for item in fields(cls)} - _NOT_WRITTEN
             if unknown := sorted(set(data) - known):
                 raise ValueError(f"unknown fields {', '.join(unknown)}")
             values = dict(data)

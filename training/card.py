@@ -338,10 +338,9 @@ def _chosen(measured: dict[str, Any]) -> str:
 
 
 def _licences(config: Config) -> list[str]:
-    own = [*config.datasets, *config.unlabelled]
-    lines = [DATASET_CARDS[name]["licence"] for name in own]
+    lines = [DATASET_CARDS[name]["licence"] for name in config.seen]
     behind = ancestors(config)
-    for name in dict.fromkeys(name for one in behind.values() if one for name in one.datasets if name not in own):
+    for name in dict.fromkeys(name for one in behind.values() if one for name in one.seen if name not in config.seen):
         lines.append(f"{DATASET_CARDS[name]['licence']} Networks that this one descends from or was taught by saw it.")
     unknown = [reference for reference, one in behind.items() if one is None]
     lines += [f"It descends from {reference}, whose own licence holds too." for reference in unknown]

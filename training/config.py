@@ -102,6 +102,11 @@ class Config:
         """All heads of the network in training."""
         return (*self.heads, *self.auxiliary)
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """All data sets whose pictures the run sees, with labels or without."""
+        return (*self.datasets, *self.unlabelled)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as kept in the run folder."""
         return asdict(self)

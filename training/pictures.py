@@ -17,16 +17,13 @@ GROUPS = "gender, ethnicity, age"  # the grouping that the fairness picture show
 FAIRNESS = ("age", "gender", "ethnicity")  # for these labels; coarser views of them would only say it again
 
 
-def write_pictures(measured: Mapping[str, Any], folder: Path) -> list[str]:
+def write_pictures(measured: Mapping[str, Any], folder: Path) -> None:
     """Draw the pictures of everything that was measured.
 
     Args:
         measured: What stands in `metrics.json`.
-        folder: Where the PNG files go.
-
-    Returns:
-        Their names: ``confusion-<label>.png`` from the first test set that measures the label, and
-        ``fairness-<label>.png`` from the one with the finest groups.
+        folder: Where the PNG files go: ``confusion-<label>.png`` from the first test set that measures the label, and
+            ``fairness-<label>.png`` from the one with the finest groups.
     """
     figures: dict[str, Figure] = {}
     for test in measured["tests"]:
@@ -39,7 +36,6 @@ def write_pictures(measured: Mapping[str, Any], folder: Path) -> list[str]:
                 figures[f"fairness-{result['label']}.png"] = fairness_figure(result, test["dataset"])
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=80, metadata={"Software": None})
-    return list(figures)
 
 
 def fairness_figure(result: Mapping[str, Any], dataset: str) -> Figure:

@@ -1,10 +1,10 @@
 """Two epochs more of demographics-efficientnet that look more at whom it failed; not published, it gave too little."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-first = runpy.run_path(str(Path(__file__).with_name("demographics-efficientnet.py")))["config"]
+from training.config import load_config
+
+first = load_config("demographics-efficientnet")
 config = replace(
     first,
     model="demographics-emphasis",

@@ -4,11 +4,11 @@ The student's student: emotion-student's lesson once more, from better teachers 
 Train emotion-first, emotion-imagenet, emotion4-vgg16 and emotion-student before.
 """
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-student = runpy.run_path(str(Path(__file__).with_name("emotion-student.py")))["config"]
+from training.config import load_config
+
+student = load_config("emotion-student")
 config = replace(
     student,
     model="emotion-efficientnet",

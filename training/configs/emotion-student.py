@@ -1,10 +1,10 @@
 """Emotion once more, as a student of three networks that also looks at faces nobody labelled."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-first = runpy.run_path(str(Path(__file__).with_name("emotion-first.py")))["config"]
+from training.config import load_config
+
+first = load_config("emotion-first")
 config = replace(
     first,
     model="emotion-student",

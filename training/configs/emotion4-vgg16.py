@@ -1,10 +1,10 @@
 """Happy, sad, surprise or neutral by FER2013's original labels: the task and the network of the project's ancestor."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-first = runpy.run_path(str(Path(__file__).with_name("emotion4-first.py")))["config"]
+from training.config import load_config
+
+first = load_config("emotion4-first")
 # After eighteen epochs the network knew its training faces hardly better than others: it had more to learn, and a
 # rate that had been halved three times was too small to learn it.
 config = replace(

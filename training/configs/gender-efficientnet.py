@@ -1,10 +1,10 @@
 """Gender alone: gender-first, three epochs more, and then its average with gender-balanced."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-first = runpy.run_path(str(Path(__file__).with_name("gender-first.py")))["config"]
+from training.config import load_config
+
+first = load_config("gender-first")
 config = replace(
     first,
     model="gender-efficientnet",

@@ -1,10 +1,10 @@
 """The first of two stages of gender-efficientnet, from demographics-emphasis."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-balanced = runpy.run_path(str(Path(__file__).with_name("gender-balanced.py")))["config"]
+from training.config import load_config
+
+balanced = load_config("gender-balanced")
 config = replace(
     balanced,
     model="gender-first",
