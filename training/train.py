@@ -316,6 +316,7 @@ def train(
     )
     monitor, mode = config.monitor
     best = run / "best.weights.h5"
+    stopping = keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience)
     callbacks = [
         # The backup comes first: it must hold the raw weights, not the average that the next callback swaps in.
         keras.callbacks.BackupAndRestore(str(run / "backup")),
@@ -330,7 +331,7 @@ def train(
             # A resumed run must not take its first epoch for the best there was.
             initial_value_threshold=best_so_far(run / "log.csv", monitor, mode),
         ),
-        keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
+        stopping,
         TimeLeft(config.epochs),
     ]
     if config.schedule == "plateau":
@@ -340,6 +341,9 @@ def train(
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
     model.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose="auto" if sys.stdout.isatty() else 2)
+    if stopping.stopped_epoch:
+        early = "ended after epoch %d of %d: for %d epochs %s was no better"
+        log.info(early, stopping.stopped_epoch + 1, config.epochs, config.patience, monitor)
     model.load_weights(best)
     networks.average(model, config.average)
     model.save(run / "model.keras")
