@@ -1,7 +1,7 @@
 """Eight emotions from the FER+ vote distributions, and the seven original labels, on 48 px grey pictures (FER2013).
 
 The student's student: emotion-student's lesson once more, from better teachers and on more faces that nobody labelled.
-Train emotion-first, emotion-imagenet, emotion4-vgg16 and emotion-student before.
+Train emotion-first, emotion-imagenet, emotion4-second and emotion-student before.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ config = replace(
     model="emotion-efficientnet",
     version="1.1.0",
     start="runs/emotion-student",
-    teachers=("runs/emotion-student", "runs/emotion-imagenet", "runs/emotion4-vgg16"),
+    teachers=("runs/emotion-student", "runs/emotion-imagenet", "runs/emotion4-second"),
     unlabelled={"utkface": 8000, "fairface": 8000},
     learning_rate=6e-4,
     epochs=7,

@@ -10,7 +10,7 @@ config = replace(
     model="emotion-student",
     start="runs/emotion-first",
     # Three networks that learned differently agree on more than any of them knows: 89.4 against 88.0 (validation).
-    teachers=("runs/emotion-first", "runs/emotion-imagenet", "runs/emotion4-vgg16"),
+    teachers=("runs/emotion-first", "runs/emotion-imagenet", "runs/emotion4-second"),
     # They have learned their own training faces by heart; what they make of others is their better lesson.
     unlabelled={"utkface": 7000, "fairface": 7000},
     distil=0.7,

@@ -1,4 +1,4 @@
-"""First half of `emotion4-vgg16`: from random weights, the rate halved by ReduceLROnPlateau as the ancestor did."""
+"""The first stage of emotion4-vgg16: from random weights, the rate halved by ReduceLROnPlateau as the ancestor did."""
 
 from training.augment import Augment
 from training.config import Config
