@@ -1,4 +1,4 @@
-"""Age alone, specialised from demographics-efficientnet: years from UTKFace, bins from FairFace."""
+"""Age alone, specialised from demographics-first: years from UTKFace, bins from FairFace."""
 
 from training.augment import Augment
 from training.config import Config
@@ -16,7 +16,7 @@ config = Config(
     offset=0.077,
     mirrored=True,
     # What all three questions taught, then only this one: the early blocks stay, which makes an epoch cheap.
-    start="runs/demographics-efficientnet",
+    start="runs/demographics-first",
     freeze_blocks=10,
     epochs=2,
     augment=Augment(rotation=15, zoom=(0.85, 1.2), blur=0.2),

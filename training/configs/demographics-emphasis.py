@@ -1,14 +1,14 @@
-"""Two epochs more of demographics-efficientnet that look more at whom it failed; not published, it gave too little."""
+"""Two epochs more of demographics-first that look more at whom it failed; not published, it gave too little."""
 
 from dataclasses import replace
 
 from training.config import load_config
 
-first = load_config("demographics-efficientnet")
+first = load_config("demographics-first")
 config = replace(
     first,
     model="demographics-emphasis",
-    start="runs/demographics-efficientnet",
+    start="runs/demographics-first",
     freeze_blocks=10,
     # Of FairFace's black women one in six was taken for a man, of its black men one in thirteen for a woman
     # (validation).

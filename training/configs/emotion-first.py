@@ -16,7 +16,7 @@ config = Config(
     # Frozen early blocks make a step 1.6 times faster on a CPU; their edges and blobs serve faces as they are.
     freeze_blocks=3,
     # A trunk that knows faces' ages, genders and origins starts nearer to their expressions than one of things.
-    start="runs/demographics-efficientnet",
+    start="runs/demographics-first",
     epochs=16,
     augment=Augment(rotation=15, zoom=(0.8, 1.15), shift=0.08, colour=0, grey=0, blur=0.05, noise=0.05),
     monitor=("val_accuracy", "max"),

@@ -1,4 +1,4 @@
-"""Ethnicity alone, specialised from demographics-efficientnet: seven groups from FairFace, five from UTKFace."""
+"""Ethnicity alone, specialised from demographics-first: seven groups from FairFace, five from UTKFace."""
 
 from dataclasses import replace
 

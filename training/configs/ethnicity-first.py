@@ -10,7 +10,7 @@ config = replace(
     model="ethnicity-first",
     heads=("ethnicity",),
     # It stands for what the labels leave open: which of the seven groups a face of UTKFace's five may be.
-    teachers=("runs/demographics-efficientnet",),
+    teachers=("runs/demographics-first",),
     distil=0.5,
     epochs=3,
     monitor=("val_accuracy", "max"),

@@ -1,4 +1,4 @@
-"""Gender alone, specialised from demographics-efficientnet; gender-efficientnet is averaged with it."""
+"""Gender alone, specialised from demographics-first; gender-efficientnet is averaged with it."""
 
 from dataclasses import replace
 
