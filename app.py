@@ -883,26 +883,12 @@ THEMES = {
     name: getattr(gr.themes, name.capitalize())
     for name in ("soft", "default", "base", "citrus", "glass", "monochrome", "ocean", "origin")
 }
-
-
-class CalmFont(gr.themes.LocalFont):
-    """A font that comes with Gradio and, where it comes late, leaves the text as it stands: nothing jumps."""
-
-    def stylesheet(self) -> dict[str, str | None]:
-        """Gradio's rules for the font; as Gradio writes them, they change the text whenever the font comes."""
-        css = super().stylesheet()["css"]
-        return {"url": None, "css": css.replace("font-style:", "font-display: optional;\n    font-style:")}
-
-    def preload(self) -> str:
-        """The tags that ask for the font's files at once, so that they seldom come late."""
-        files = re.findall(r"url\('(.+?)'\)", super().stylesheet()["css"])
-        return "".join(f'<link rel="preload" href="{file}" as="font" type="font/woff2" crossorigin>' for file in files)
-
-
-SANS = CalmFont("IBM Plex Sans", weights=(400, 700))
 FONTS: dict[str, Any] = {  # come with Gradio: the page asks nothing of the internet
-    "font": (SANS, "ui-sans-serif", "system-ui", "sans-serif"),
-    "font_mono": (CalmFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+    "font": (
+        gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
+        *("ui-sans-serif", "system-ui", "sans-serif"),
+    ),
+    "font_mono": (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
 }
 
 
@@ -930,7 +916,6 @@ def make_theme(name: str) -> gr.themes.Base:
 
 LAUNCH: dict[str, Any] = {
     "css": page.part("app.css"),
-    "head": SANS.preload(),
     "run_history": False,
     "ssr_mode": False,
     "footer_links": ["api", "gradio", "settings"],
