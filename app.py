@@ -886,7 +886,7 @@ THEMES = {
 FONTS: dict[str, Any] = {  # come with Gradio: the page asks nothing of the internet
     "font": (
         gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
-        *("ui-sans-serif", "system-ui", "sans-serif"),
+        *("Like Plex", "Like Plex too", "system-ui", "sans-serif"),  # app.css says what the first two are
     ),
     "font_mono": (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
 }

@@ -661,14 +661,38 @@ def test_fifty_faces_stay_readable(open_page: Callable[..., Any], photo: Path, t
             page.close()  # before the server goes
 
 
+WATCH_JUMPS = """() => {
+    window.jumped = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) window.jumped += entry.value;
+    }).observe({type: 'layout-shift', buffered: true});
+}"""
+
+
+def test_fonts_that_come_late_move_nothing(browser: Any, url: str) -> None:
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    held: list[Any] = []
+    page.route("**/*.woff2", lambda route: held.append(route))  # no builtin: Playwright marks its handlers
+    page.goto(url)
+    page.wait_for_selector("#fm-results")
+    page.wait_for_timeout(1000)
+    before = page.locator("#fm-results").bounding_box()
+    page.evaluate(WATCH_JUMPS)
+    assert held, "the page asked for no font"
+    for route in held:
+        route.continue_()
+    plex = "(font) => font.status === 'loaded' && /Plex Sans/.test(font.family)"
+    page.wait_for_function(f"[...document.fonts].some({plex})")
+    page.wait_for_timeout(500)
+    assert page.locator("#fm-results").bounding_box() == before
+    assert page.evaluate("window.jumped") < 0.05  # a line more or less in the intro is 0.09
+    context.close()
+
+
 def test_nothing_jumps(open_page: Callable[..., Any], url: str, photo: Path) -> None:
     page = open_page(url)
-    page.evaluate("""() => {
-        window.jumped = 0;
-        new PerformanceObserver((list) => {
-            for (const entry of list.getEntries()) window.jumped += entry.value;
-        }).observe({type: 'layout-shift', buffered: true});
-    }""")
+    page.evaluate(WATCH_JUMPS)
     page.wait_for_timeout(500)
     started = page.evaluate("window.jumped")
     before = page.locator("#fm-options").bounding_box()
