@@ -105,7 +105,7 @@ def test_spec_and_measurements_agree(spec: ModelSpec) -> None:
     keys = {"accuracy": "accuracy", "f1": "macro_f1", "mae": "mae", "within_one_bin": "within_one"}
     for row in spec.metrics:
         result = results[row["dataset"], row["label"]]
-        assert row["value"] == round(result[keys[row["metric"]]], 4) and row["count"] == result["count"]
+        assert row["value"] == round(result[keys[row["metric"]]], 6) and row["count"] == result["count"]
         if "confusion" in result:
             hits = sum(line[i] for i, line in enumerate(result["confusion"]))
             assert sum(map(sum, result["confusion"])) == result["count"]

@@ -243,7 +243,7 @@ def headline(measured: dict[str, Any]) -> list[dict[str, Any]]:
             "dataset": test["dataset"],
             "label": result["label"],
             "metric": metric,
-            "value": round(result[key], 4),
+            "value": round(result[key], 6),  # the tables round it once more: that must not show
             "count": result["count"],
         }
         for test in measured["tests"]

@@ -439,6 +439,8 @@ def main(arguments: list[str] | None = None) -> None:
     target = options.folder if again else (options.to or options.folder / "release") / config.model
     try:
         if options.card_only:
+            spec = ModelSpec.from_file(target / SPEC_FILE)
+            write_json(target / SPEC_FILE, replace(spec, metrics=tuple(headline(measured))).to_dict())
             write_card_file(target, config, measured)
         elif again:
             describe(target, made, options.data or ".", options.limit)
