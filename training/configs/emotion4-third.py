@@ -10,7 +10,7 @@ config = replace(
     model="emotion4-third",
     start="runs/emotion4-second",
     # What three networks that learned differently agree on is more than each knows (validation).
-    teachers=("runs/emotion-first", "runs/emotion-efficientnet", "runs/emotion4-second"),
+    teachers=("runs/emotion-first", "runs/emotion-third", "runs/emotion4-second"),
     distil=0.7,
     learning_rate=1e-3,
     # EarlyStopping ended it after fifteen, long before the rate fell.

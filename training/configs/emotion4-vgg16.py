@@ -1,6 +1,6 @@
 """Happy, sad, surprise or neutral by FER2013's original labels: the task and the network of the project's ancestor.
 
-Train emotion-efficientnet and all it needs, and emotion4-third, before.
+Train emotion-third and all it needs, and emotion4-third, before.
 """
 
 from dataclasses import replace
