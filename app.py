@@ -883,10 +883,14 @@ THEMES = {
     name: getattr(gr.themes, name.capitalize())
     for name in ("soft", "default", "base", "citrus", "glass", "monochrome", "ocean", "origin")
 }
-FONTS: dict[str, Any] = {  # come with Gradio: the page asks nothing of the internet
+# They come with Gradio: the page asks nothing of the internet. app.css says what is like Plex.
+FONTS: dict[str, Any] = {
     "font": (
         gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
-        *("Like Plex", "Like Plex too", "system-ui", "sans-serif"),  # app.css says what the first two are
+        "Like Plex",
+        "Like Plex too",
+        "system-ui",
+        "sans-serif",
     ),
     "font_mono": (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
 }

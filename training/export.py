@@ -385,18 +385,17 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
         measured = evaluate(spec, data_folder, limit=limit, disturb=True)
         measured["float_tests"] = headline(evaluate(spec, data_folder, backend="keras", limit=limit))
     measured.update(keras_litert_difference=largest, keras_litert_mean_difference=mean, **made)
-    # Other pictures may differ a little more than those compared here.
-    spec = replace(spec, metrics=tuple(headline(measured)), tolerance=round(1.5 * largest + 1e-4, 4))
-    write_json(folder / SPEC_FILE, spec.to_dict())
     write_json(folder / "metrics.json", measured)
     answers = {name: np.round(rows, 6).tolist() for name, rows in outputs.items()}
     write_json(folder / "golden.json", {"seeds": SEEDS, "outputs": answers})
     write_pictures(measured, folder)
-    write_card_file(folder, config, measured)
+    # Other pictures may differ a little more than those compared here.
+    write_spec_and_card(folder, replace(spec, tolerance=round(1.5 * largest + 1e-4, 4)), config, measured)
 
 
-def write_card_file(folder: Path, config: Config, measured: dict[str, Any]) -> None:
-    """Write the card of a release from its spec, its pictures and what was measured."""
+def write_spec_and_card(folder: Path, spec: ModelSpec, config: Config, measured: dict[str, Any]) -> None:
+    """Write the spec of a release with the figures that were measured, and the card from it and the pictures there."""
+    write_json(folder / SPEC_FILE, replace(spec, metrics=tuple(headline(measured))).to_dict())
     pictures = sorted(path.name for path in folder.glob("*.png"))
     card = write_card(ModelSpec.from_file(folder / SPEC_FILE), config, measured, pictures)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -420,7 +419,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--to", type=Path, help="parent of the release folder (default: RUN/release)")
     parser.add_argument("--cards", type=Path, help="also copy the card here, as <model>.md")
-    parser.add_argument("--card-only", action="store_true", help="write a release's card anew, measuring nothing")
+    parser.add_argument("--card-only", action="store_true", help="write only spec and card anew, measuring nothing")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -439,9 +438,7 @@ def main(arguments: list[str] | None = None) -> None:
     target = options.folder if again else (options.to or options.folder / "release") / config.model
     try:
         if options.card_only:
-            spec = ModelSpec.from_file(target / SPEC_FILE)
-            write_json(target / SPEC_FILE, replace(spec, metrics=tuple(headline(measured))).to_dict())
-            write_card_file(target, config, measured)
+            write_spec_and_card(target, ModelSpec.from_file(target / SPEC_FILE), config, measured)
         elif again:
             describe(target, made, options.data or ".", options.limit)
         else:

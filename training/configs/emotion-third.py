@@ -1,6 +1,6 @@
 """The student of the student; was published as emotion-efficientnet 1.1.0.
 
-The student's student: emotion-student's lesson once more, from better teachers and on more faces that nobody labelled.
+The same lesson, from better teachers and on more faces that nobody labelled.
 Train emotion-first, emotion-imagenet, emotion4-second and emotion-student before.
 """
 
