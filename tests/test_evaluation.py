@@ -23,7 +23,7 @@ from facemodels.evaluation import MAX_GROUPS, Evaluation, _comparable, evaluate
 from facemodels.labels import known_labels, read_labels
 from facemodels.report import check_folder, markdown, write
 
-EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.2.0", "demographics-efficientnet@1.2.0"
+EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.2.0", "demographics-efficientnet@1.3.0"
 
 
 @pytest.fixture(scope="session")

@@ -342,6 +342,9 @@ def test_small_groups_are_drawn_more_often() -> None:
     assert twice is not None and twice[:2].sum() == pytest.approx(4 / 12)
     with pytest.raises(ValueError, match="no faces of some female white; there are some female black, some male black"):
         balanced([part], 0, {"some female white": 2})
+    nameless = replace(part, name="other train", groups={})
+    thirds = balanced([part, nameless], 1, {})
+    assert thirds is not None and thirds[10:].sum() == pytest.approx(1 / 3)
 
 
 def test_the_age_interval_is_calibrated() -> None:

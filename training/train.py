@@ -91,11 +91,12 @@ def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float
     """
     if not balance and not emphasis:
         return None
-    names = [
-        f"{part.name.split()[0]} {gender} {ethnicity}"
-        for part in parts
-        for gender, ethnicity in zip(part.groups["gender"], part.groups["ethnicity"], strict=True)
-    ]
+    names = []
+    for part in parts:
+        # Of some data sets neither is known: their faces are one group.
+        known = [part.groups[name] for name in ("gender", "ethnicity") if name in part.groups]
+        rows = zip(*known, strict=True) if known else [()] * len(part)
+        names += [" ".join((part.name.split()[0], *row)) for row in rows]
     groups, group, counts = np.unique(names, return_inverse=True, return_counts=True)
     if unknown := set(emphasis) - set(groups):
         raise ValueError(f"emphasis: no faces of {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
