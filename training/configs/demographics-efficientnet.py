@@ -12,6 +12,7 @@ balanced = load_config("demographics-balanced")
 config = replace(
     balanced,
     model="demographics-efficientnet",
+    version="1.3.0",
     start="runs/demographics-balanced",
     # After the average FairFace's black men were read as well as all adults, its black women five points worse
     # (validation).
