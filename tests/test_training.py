@@ -303,6 +303,30 @@ def test_teachers_answers_are_mixed_into_the_targets() -> None:
     assert unknown == pytest.approx([1, 1, 1])
 
 
+def test_every_teacher_of_seven_emotions_says_something_of_the_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import train
+
+    class Teacher:
+        input_shape = (None, 48, 48, 3)
+
+        def __init__(self, **answers: list[float]) -> None:
+            self.answers = answers
+
+        def predict(self, crops: np.ndarray, **_: object) -> dict[str, np.ndarray]:
+            return {head: np.tile(np.float32(row), (len(crops), 1)) for head, row in self.answers.items()}
+
+    seven = [0.1, 0.1, 0, 0.4, 0.2, 0.1, 0.1]
+    known = {"seven": Teacher(emotion_fer2013=seven), "both": Teacher(emotion_fer2013=seven, emotion4=[1, 0, 0, 0])}
+    monkeypatch.setattr(train.networks, "open_trained", known.__getitem__)
+    config = Config(
+        model="student", version="0.1.0", heads=("emotion4",), datasets=("synthetic",), teachers=("seven", "both")
+    )
+    answers = train.taught(config, [np.zeros((48, 48, 3), np.uint8)] * 2)
+    assert set(answers) == {"emotion4"}
+    # Given one of the four, the first says 0.5, 0.25, 0.125, 0.125; the second has an answer of its own.
+    assert answers["emotion4"] == pytest.approx(np.tile([0.75, 0.125, 0.0625, 0.0625], (2, 1)))
+
+
 def test_unlabelled_faces_have_the_teachers_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from training import train
 

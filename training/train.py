@@ -203,13 +203,14 @@ def taught(config: Config, images: Sequence[np.ndarray]) -> dict[str, np.ndarray
         for mirrored in (False, True):
             seen = [np.fliplr(image) if mirrored else image for image in images]
             crops = cut_all(seen, [whole_window(image) for image in seen], teacher.input_shape[1])
-            for head, probabilities in teacher.predict(crops, batch_size=128, verbose=0).items():
+            said = teacher.predict(crops, batch_size=128, verbose=0)
+            if "emotion_fer2013" in said:
+                # The four of the seven, given that it is one of them.
+                four = said["emotion_fer2013"][:, 3:]
+                said.setdefault("emotion4", four / four.sum(1, keepdims=True))
+            for head, probabilities in said.items():
                 answers.setdefault(head, []).append(probabilities)
     found = {head: np.mean(rows, axis=0) for head, rows in answers.items()}
-    if "emotion_fer2013" in found:
-        # The four of the seven, given that it is one of them.
-        four = found["emotion_fer2013"][:, 3:]
-        found.setdefault("emotion4", four / four.sum(1, keepdims=True))
     return {head: rows for head, rows in found.items() if head in config.learned}
 
 
