@@ -112,23 +112,19 @@ FERPLUS_UNTRUSTED = (5274, 33200)  # their votes belong to other images: nothing
 def fer2013(folder: Path, split: str) -> FaceData:
     """FER2013 with its original labels and the FER+ votes.
 
-    Training rows whose pixels also stand in a test set are dropped, and so are constant images. Validation is every
-    tenth row (index % 10 == 7) of Training; ``test`` is PrivateTest, ``public_test`` is PublicTest.
+    ``test`` is PrivateTest, ``public_test`` is PublicTest, validation every tenth row (index % 10 == 7) of Training.
+    Training has no copy of a picture of those three, validation none of a test set's. Constant images are dropped.
     """
     parts = _packed(folder, "fer2013_48", ("emotion", "usage", "ferplus"))
     usage, original = _column(parts, "usage"), _column(parts, "emotion").astype(int)
     votes = _column(parts, "ferplus").astype(np.float32)
     images = _decoded(parts, cv2.IMREAD_GRAYSCALE)
 
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    in_tests = {digest for digest, use in zip(digests, usage, strict=True) if use > 0}
-    usable = np.array(
-        [digest not in in_tests and int(i.max()) > int(i.min()) for digest, i in zip(digests, images, strict=True)]
-    )
-    row = np.arange(len(images))
+    held_out = (usage == 0) & (np.arange(len(images)) % 10 == 7)
+    usable = ~_copies(images, usage > 0) & np.array([int(image.max()) > int(image.min()) for image in images])
     keep = {
-        "train": (usage == 0) & (row % 10 != 7) & usable,
-        "validation": (usage == 0) & (row % 10 == 7) & usable,
+        "train": (usage == 0) & usable & ~_copies(images, held_out),
+        "validation": held_out & usable,
         "public_test": usage == 1,
         "test": usage == 2,
         BOTH_TESTS: usage > 0,
@@ -142,6 +138,13 @@ def fer2013(folder: Path, split: str) -> FaceData:
     labels = {"emotion": majority, "emotion_fer2013": original, "emotion4": four}
     data = FaceData(f"fer2013 {split}", images, targets, labels)
     return data.take(keep)
+
+
+def _copies(images: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Which images have exactly the pixels of one of these rows, those rows themselves among them: ``(N,)`` bool."""
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    there = {digest for digest, row in zip(digests, rows, strict=True) if row}
+    return np.array([digest in there for digest in digests])
 
 
 def ferplus_majority(votes: np.ndarray) -> np.ndarray:
