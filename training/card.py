@@ -43,7 +43,7 @@ IMAGENET_LICENCE = (
 )
 
 SUMMARIES = {
-    "emotion": "Which of eight emotions people would see in a face.",
+    "emotion": "Which emotion people would see in a face.",
     "age": "How old people would judge a face to be, in years, with the error to expect of that very estimate.",
     "gender": "Which gender people would assign to a face on sight.",
     "ethnicity": "Which of seven ethnic groups people would assign to a face on sight, with a coarser view of five.",

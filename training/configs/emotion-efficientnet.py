@@ -1,6 +1,6 @@
 """Eight emotions from the FER+ vote distributions, and the seven original labels, on 48 px grey pictures (FER2013).
 
-Train emotion-third and all it needs, and emotion4-vgg16, before.
+Train emotion-third and all it needs, and emotion4-fourth, before.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ config = replace(
     model="emotion-efficientnet",
     version="1.2.0",
     start="runs/emotion-third",
-    teachers=("runs/emotion-third", "runs/emotion-imagenet", "runs/emotion4-vgg16"),
+    teachers=("runs/emotion-third", "runs/emotion-imagenet", "runs/emotion4-fourth"),
     unlabelled={"utkface": 10000, "fairface": 10000},
     # The stem and the first three blocks had learned from no emotion yet.
     freeze_blocks=-1,

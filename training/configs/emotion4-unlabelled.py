@@ -1,15 +1,15 @@
-"""Emotion4-vgg16 once more, with faces that nobody labelled beside: tried, and not published, it is no better."""
+"""Emotion4-fourth once more, with faces that nobody labelled beside: tried, and not published, it is no better."""
 
 from dataclasses import replace
 
 from training.config import load_config
 
-published = load_config("emotion4-vgg16")
+published = load_config("emotion4-fourth")
 config = replace(
     published,
     model="emotion4-unlabelled",
-    start="runs/emotion4-vgg16",
-    teachers=("runs/emotion-efficientnet", "runs/emotion-imagenet", "runs/emotion4-vgg16"),
+    start="runs/emotion4-fourth",
+    teachers=("runs/emotion-efficientnet", "runs/emotion-imagenet", "runs/emotion4-fourth"),
     # They made the other emotion network better. This one has not the room, or not the epochs, to gain by them.
     unlabelled={"utkface": 10000, "fairface": 10000},
     learning_rate=1e-3,
