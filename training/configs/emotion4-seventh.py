@@ -1,6 +1,6 @@
 """Emotion4-vgg16 once more, with somewhat more augmentation and more of what others say: tried, and not published.
 
-Its first epoch was the best by validation.
+Its first epoch was the best by validation. The run of the log started from emotion4-vgg16 before the average.
 """
 
 from dataclasses import replace

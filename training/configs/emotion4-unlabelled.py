@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from training.config import load_config
 
-published = load_config("emotion4-fourth")
+fourth = load_config("emotion4-fourth")
 config = replace(
-    published,
+    fourth,
     model="emotion4-unlabelled",
     start="runs/emotion4-fourth",
     teachers=("runs/emotion-efficientnet", "runs/emotion-imagenet", "runs/emotion4-fourth"),
