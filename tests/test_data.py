@@ -26,7 +26,7 @@ from training.data.own.prepare import main as own_command
 from training.data.own.prepare import prepare as own
 from training.data.rafdb.prepare import prepare as rafdb
 from training.data.utkface.prepare import prepare as utkface
-from training.datasets import DataError, load
+from training.datasets import DataError, digest, load
 
 ROOT = Path(__file__).parent.parent
 VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -460,8 +460,7 @@ def test_copies_are_found_across_formats(tmp_path: Path) -> None:
     image.save(tmp_path / "grey.png")
     image.convert("RGB").save(tmp_path / "colour.bmp")
     digests = {
-        manifest.digest(manifest.read_picture(Picture(tmp_path / name, "", {}, "")))
-        for name in ("grey.png", "colour.bmp")
+        digest(manifest.read_picture(Picture(tmp_path / name, "", {}, ""))) for name in ("grey.png", "colour.bmp")
     }
     assert len(digests) == 1
 

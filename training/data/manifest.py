@@ -12,7 +12,6 @@ share a `group`, and a group is never in two of training, validation and test.
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -164,11 +163,6 @@ def read_picture(picture: Picture) -> np.ndarray:
 
 
 # --- splits ----------------------------------------------------------------------------------------------------------
-
-
-def digest(image: np.ndarray) -> str:
-    """A hash of the pixels: equal for exact copies, whatever their file format."""
-    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def assign_splits(

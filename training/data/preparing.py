@@ -20,12 +20,11 @@ from training.data.manifest import (
     TEST_SPLITS,
     Picture,
     assign_splits,
-    digest,
     read_manifest,
     read_picture,
     write_manifest,
 )
-from training.datasets import DataError
+from training.datasets import DataError, digest
 
 log = logging.getLogger(__name__)
 
