@@ -45,10 +45,10 @@ from facemodels import (
 from facemodels.detectors import DETECTORS, FaceDetector, YuNet
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError, VideoError
 from facemodels.explain import occlusion_map, view
-from facemodels.hub import locate
+from facemodels.hub.registry import WEIGHTS, ModelSpec, get_spec
+from facemodels.hub.store import locate
 from facemodels.page.clip import clip_cancelled_html, clip_empty_html, clip_html, clip_waiting_html, progress_html
 from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
-from facemodels.registry import WEIGHTS, ModelSpec, get_spec
 from facemodels.types import ATTRIBUTES, Analysis, Face
 
 P = ParamSpec("P")

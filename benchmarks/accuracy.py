@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.speed import RESULTS, machine
 from facemodels import list_models
-from facemodels.registry import WEIGHTS
+from facemodels.hub.registry import WEIGHTS
 
 FIGURES = {"accuracy": ("correct", 100), "within_one": ("within one bin", 100), "mae": ("years mean error", 1)}
 

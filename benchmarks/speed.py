@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from facemodels import FaceAnalyzer, list_models
+from facemodels.hub.registry import DEFAULT_MODELS
 from facemodels.models import AttributeModel
-from facemodels.registry import DEFAULT_MODELS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -269,10 +269,10 @@ def multiply_adds(model: AttributeModel) -> float:
     """Multiply-adds of one face through the convolutions and dense layers, read off the serving file."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from facemodels import hub
+    from facemodels.hub import store
 
     interpreter = Interpreter(
-        model_path=str(hub.fetch(model.spec, "model.tflite")), experimental_preserve_all_tensors=True
+        model_path=str(store.fetch(model.spec, "model.tflite")), experimental_preserve_all_tensors=True
     )
     interpreter.allocate_tensors()
     shapes = {detail["index"]: detail["shape"] for detail in interpreter.get_tensor_details()}

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
-    from facemodels.hub import download
+    from facemodels.hub.registry import ModelSpec, get_spec, list_models
+    from facemodels.hub.store import download
     from facemodels.images import read_image
-    from facemodels.registry import ModelSpec, get_spec, list_models
     from facemodels.timeline import Timeline
     from facemodels.tracking import FaceTracker
     from facemodels.types import Analysis, Box, Classification, Estimate, Face
@@ -79,7 +79,7 @@ _HOMES = {
     "FaceTracker": "tracking",
     "HubError": "errors",
     "ImageError": "errors",
-    "ModelSpec": "registry",
+    "ModelSpec": "hub.registry",
     "Timeline": "timeline",
     "UnknownModelError": "errors",
     "VideoError": "errors",
@@ -88,9 +88,9 @@ _HOMES = {
     "WeightsError": "errors",
     "analyze_video": "video",
     "annotate": "drawing",
-    "download": "hub",
-    "get_spec": "registry",
-    "list_models": "registry",
+    "download": "hub.store",
+    "get_spec": "hub.registry",
+    "list_models": "hub.registry",
     "read_image": "images",
     "video_info": "video",
 }

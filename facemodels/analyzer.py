@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facemodels import hub
 from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detectors import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
+from facemodels.hub import store
+from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec
 from facemodels.images import read_image
 from facemodels.models import AttributeModel
-from facemodels.registry import DEFAULT_MODELS, ModelSpec
 from facemodels.types import ATTRIBUTES, Analysis, Box, Face
 
 
@@ -67,7 +67,7 @@ class FaceAnalyzer:
         self.max_faces = _check_count("max_faces", max_faces)
         threads = _check_count("threads", threads)
         references = _check_models(models, self.attributes)
-        specs = {attribute: hub.resolve(reference) for attribute, reference in references.items()}
+        specs = {attribute: store.resolve(reference) for attribute, reference in references.items()}
         # A model that answers several attributes is loaded, and run, once.
         self._loaded: dict[tuple[str, Path | None], AttributeModel] = {}
         self._model_of: dict[str, AttributeModel] = {}

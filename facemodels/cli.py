@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from facemodels import __version__
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
-from facemodels.labels import IMAGE_SUFFIXES
-from facemodels.registry import ModelSpec, list_models
+from facemodels.evaluation.labels import IMAGE_SUFFIXES
+from facemodels.hub.registry import ModelSpec, list_models
 from facemodels.types import ATTRIBUTES, ROW_COLUMNS, Analysis, Face
 
 if TYPE_CHECKING:
@@ -377,8 +377,8 @@ def _pairs(options: Iterable[str]) -> dict[str, str | Path] | None:
 def _evaluate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from facemodels import report
-    from facemodels.evaluation import evaluate
+    from facemodels.evaluation import report
+    from facemodels.evaluation.evaluate import evaluate
 
     if options.out is not None:
         report.check_folder(options.out)
@@ -420,7 +420,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _remote_models(owner: str, *, as_json: bool) -> int:
-    from facemodels.publish import remote_versions
+    from facemodels.hub.publish import remote_versions
 
     versions = remote_versions(owner)
     if as_json:
@@ -438,13 +438,13 @@ def _remote_models(owner: str, *, as_json: bool) -> int:
 
 
 def _model_row(spec: ModelSpec) -> tuple[str, ...]:
-    from facemodels import hub
+    from facemodels.hub import store
 
     size = sum(file.size for file in spec.files.values()) / 1e6
     answers = " ".join(spec.attributes) or spec.kind
     return (
         *(spec.name, spec.version, answers, spec.license_name or spec.license),
-        *(f"{size:.1f} MB", hub.locate(spec), "; ".join(headlines(spec))),
+        *(f"{size:.1f} MB", store.locate(spec), "; ".join(headlines(spec))),
     )
 
 
@@ -458,9 +458,9 @@ def headlines(spec: ModelSpec) -> list[str]:
 
 
 def _card(options: argparse.Namespace) -> int:
-    from facemodels import hub, publish
+    from facemodels.hub import publish, store
 
-    text = publish.card(hub.resolve(options.name))
+    text = publish.card(store.resolve(options.name))
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown
@@ -473,7 +473,7 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from facemodels.hub import download
+    from facemodels.hub.store import download
 
     for name, folder in download(options.names or None, backend=options.backend).items():
         sys.stdout.write(f"{name}: {folder}\n")
@@ -481,7 +481,7 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from facemodels.publish import publish
+    from facemodels.hub.publish import publish
 
     result = publish(
         options.folder, repo_id=options.repo, version=options.version, to=options.to, dry_run=options.dry_run

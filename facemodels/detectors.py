@@ -19,9 +19,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from facemodels import hub, libfacedetection
+from facemodels import libfacedetection
 from facemodels.errors import DetectorError
-from facemodels.registry import get_spec
+from facemodels.hub import store
+from facemodels.hub.registry import get_spec
 from facemodels.types import Box, Face
 
 # Both networks see faces from about 10 to 300 px, and take time in proportion to the pixels. Attributes need a face of
@@ -212,9 +213,9 @@ class YuNet(_NetworkDetector):
         spec = get_spec("yunet")
         (file,) = spec.files
         if path is None:
-            path = hub.fetch(spec, file)
+            path = store.fetch(spec, file)
         else:
-            hub.verify(Path(path), spec.files[file])
+            store.verify(Path(path), spec.files[file])
         self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.3, 0.3, 5000)
 
     @staticmethod
@@ -222,7 +223,7 @@ class YuNet(_NetworkDetector):
         """Whether its file can be had without a network."""
         spec = get_spec("yunet")
         (file,) = spec.files
-        return hub.cached(spec, file) is not None
+        return store.cached(spec, file) is not None
 
     def _boxes(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]

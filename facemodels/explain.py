@@ -13,7 +13,7 @@ import numpy as np
 
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
-from facemodels.registry import ModelSpec
+from facemodels.hub.registry import ModelSpec
 from facemodels.types import Face
 
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from facemodels import hub
 from facemodels.errors import ArgumentError, WeightsError
+from facemodels.hub import store
+from facemodels.hub.registry import Head, ModelSpec
 from facemodels.litert import Interpreters
-from facemodels.registry import Head, ModelSpec
 from facemodels.types import Classification, Estimate
 
 # Crops go in batches of these sizes: every other size would cost an interpreter of its own, about 0.1 s and its memory.
@@ -73,9 +73,9 @@ class AttributeModel:
         self.spec = spec
         self._backend: Backend
         if backend == "litert":
-            self._backend = Interpreters(hub.fetch(spec, "model.tflite"), threads)
+            self._backend = Interpreters(store.fetch(spec, "model.tflite"), threads)
         elif backend == "keras":
-            self._backend = KerasBackend(hub.fetch(spec, "model.keras"))
+            self._backend = KerasBackend(store.fetch(spec, "model.keras"))
         else:
             raise ArgumentError(f"unknown backend {backend!r}; known: litert, keras")
 

@@ -26,7 +26,7 @@ from facemodels import (
     UnknownModelError,
     get_spec,
 )
-from facemodels.registry import DEFAULT_MODELS
+from facemodels.hub.registry import DEFAULT_MODELS
 
 FACE = Box(178, 70, 270, 190)
 

@@ -42,7 +42,7 @@ from facemodels import (
     read_image,
 )
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
-from facemodels.registry import EMOTIONS, ETHNICITIES, WEIGHTS
+from facemodels.hub.registry import EMOTIONS, ETHNICITIES, WEIGHTS
 from facemodels.types import ATTRIBUTES
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")

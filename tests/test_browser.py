@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from facemodels import Analysis, Box, Face, FaceAnalyzer, annotate, read_image
+from facemodels.hub.registry import WEIGHTS
 from facemodels.page.words import PREFIX, words_in
-from facemodels.registry import WEIGHTS
 
 pytest.importorskip("playwright", reason="the page is tested with Playwright: pip install -e '.[dev]'")
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")

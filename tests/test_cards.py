@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from facemodels import ModelSpec, list_models
-from facemodels.registry import WEIGHTS
+from facemodels.hub.registry import WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 CARDS = ROOT / "model_cards"

@@ -10,7 +10,7 @@ import pytest
 from facemodels import drawing
 from facemodels.drawing import COLOURS, OTHER_COLOUR, annotate
 from facemodels.errors import ArgumentError
-from facemodels.registry import EMOTIONS
+from facemodels.hub.registry import EMOTIONS
 from facemodels.types import Analysis, Box, Classification, Estimate, Face
 
 

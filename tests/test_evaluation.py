@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Classification, Estimate, Face, metrics
+from facemodels import Classification, Estimate, Face
 from facemodels.cli import FAILED, OK, WRONG, main
 from facemodels.errors import ArgumentError, DataError, FaceModelsError, UnknownModelError
-from facemodels.evaluation import MAX_GROUPS, Evaluation, _comparable, evaluate
-from facemodels.labels import known_labels, read_labels
-from facemodels.report import check_folder, markdown, write
+from facemodels.evaluation import metrics
+from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, _comparable, evaluate
+from facemodels.evaluation.labels import known_labels, read_labels
+from facemodels.evaluation.report import check_folder, markdown, write
 
 EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.2.0", "demographics-efficientnet@1.3.0"
 

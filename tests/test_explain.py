@@ -12,7 +12,7 @@ from facemodels import Box, Classification, Face, FaceAnalyzer
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.explain import occlusion_map, view
-from facemodels.registry import WEIGHTS, get_spec
+from facemodels.hub.registry import WEIGHTS, get_spec
 
 
 class OneEyed:

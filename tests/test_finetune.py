@@ -14,8 +14,9 @@ from PIL import Image
 
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
-from facemodels import FaceAnalyzer, get_spec, hub  # noqa: E402
+from facemodels import FaceAnalyzer, get_spec  # noqa: E402
 from facemodels.cli import OK, main  # noqa: E402
+from facemodels.hub import store  # noqa: E402
 from training import export, train  # noqa: E402
 from training.config import load_config  # noqa: E402
 from training.data.own.prepare import main as own_command  # noqa: E402
@@ -52,7 +53,7 @@ def fill(folder: Path, split: str, each: int) -> Path:
 def test_the_config_starts_with_every_layer_of_the_release() -> None:
     config = load_config("emotion-finetune")
     model = train.build_model(config)
-    source = keras.saving.load_model(hub.fetch(get_spec("emotion-efficientnet"), "model.keras"), compile=False)
+    source = keras.saving.load_model(store.fetch(get_spec("emotion-efficientnet"), "model.keras"), compile=False)
     layers = [layer for layer in model.layers if layer.weights]
     for layer in layers:
         for ours, theirs in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):

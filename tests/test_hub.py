@@ -21,9 +21,9 @@ from types import MappingProxyType, SimpleNamespace
 import pytest
 from hub_server import TOKEN, HubServer, git_blob_id, point_at, private_cache
 
-from facemodels import hub, registry
 from facemodels.errors import ArgumentError, HubError, UnknownModelError, WeightsError
-from facemodels.registry import ModelSpec
+from facemodels.hub import registry, store
+from facemodels.hub.registry import ModelSpec
 
 REPO = "someone/emotion-tiny"
 NAME = "model.tflite"
@@ -100,15 +100,15 @@ def flip(path: Path, at: int = 100) -> None:
 
 class TestResolve:
     def test_known_names(self) -> None:
-        assert hub.resolve("yunet").kind == "detector"
-        assert hub.resolve("yunet@2023.3.0") == hub.resolve("yunet")
+        assert store.resolve("yunet").kind == "detector"
+        assert store.resolve("yunet@2023.3.0") == store.resolve("yunet")
 
     def test_folder(self, tmp_path: Path) -> None:
         files = weights()
         config = json.dumps(make_spec(files).to_dict()).encode()
         folder = write(tmp_path / "mine", {"config.json": config, **files})
         for reference in (folder, str(folder)):
-            spec = hub.resolve(reference)
+            spec = store.resolve(reference)
             assert spec.folder == folder and spec.name == "emotion-tiny"
 
     def test_name_wins_over_folder_of_that_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +116,9 @@ class TestResolve:
         write(tmp_path / "yunet", {"config.json": config})
         write(tmp_path / "mine", {"config.json": config})
         monkeypatch.chdir(tmp_path)
-        assert hub.resolve("yunet").kind == "detector"
-        assert hub.resolve("./yunet").kind == "attributes"
-        assert hub.resolve("mine").folder == tmp_path / "mine"
+        assert store.resolve("yunet").kind == "detector"
+        assert store.resolve("./yunet").kind == "attributes"
+        assert store.resolve("mine").folder == tmp_path / "mine"
 
     @pytest.mark.parametrize(
         ("reference", "message"),
@@ -134,15 +134,15 @@ class TestResolve:
     )
     def test_unknown(self, reference: str | Path, message: str) -> None:
         with pytest.raises(UnknownModelError, match=message):
-            hub.resolve(reference)
+            store.resolve(reference)
 
     def test_folder_that_is_no_model(self, tmp_path: Path) -> None:
         with pytest.raises(UnknownModelError, match=r"holds no config\.json"):
-            hub.resolve(tmp_path)
+            store.resolve(tmp_path)
 
     def test_wrong_type(self) -> None:
         with pytest.raises(ArgumentError, match="int"):
-            hub.resolve(3)  # type: ignore[arg-type]
+            store.resolve(3)  # type: ignore[arg-type]
 
 
 class TestLocalFiles:
@@ -150,12 +150,12 @@ class TestLocalFiles:
         files = weights()
         spec = replace(make_spec(files), folder=write(tmp_path / "mine", files))
         write(registry.WEIGHTS / spec.name, files)
-        assert hub.fetch(spec, NAME) == tmp_path / "mine" / NAME
-        assert hub.locate(spec) == "folder"
+        assert store.fetch(spec, NAME) == tmp_path / "mine" / NAME
+        assert store.locate(spec) == "folder"
         (tmp_path / "mine" / NAME).unlink()
         with pytest.raises(WeightsError, match="not there"):
-            hub.fetch(spec, NAME)
-        assert hub.locate(spec) == "missing"
+            store.fetch(spec, NAME)
+        assert store.locate(spec) == "missing"
 
     def test_tampered_and_cut_files_are_refused(self, tmp_path: Path, cache: Path) -> None:
         files = weights()
@@ -165,58 +165,58 @@ class TestLocalFiles:
             write(tmp_path / "mine", files)
             flip(path, at)
             with pytest.raises(WeightsError, match="sha256"):
-                hub.fetch(spec, NAME)
-            assert hub.cached(spec, NAME) is None
+                store.fetch(spec, NAME)
+            assert store.cached(spec, NAME) is None
         path.write_bytes(files[NAME][:-1])
         with pytest.raises(WeightsError, match="39,999 bytes instead of 40,000"):
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
 
     def test_bundled(self, cache: Path) -> None:
         files = weights()
         spec = make_spec(files)
         folder = write(registry.WEIGHTS / spec.name, files)
-        assert hub.fetch(spec, NAME) == folder / NAME
-        assert hub.locate(spec) == "bundled"
+        assert store.fetch(spec, NAME) == folder / NAME
+        assert store.locate(spec) == "bundled"
         other = make_spec(weights(), version="1.2.0")  # another version is other bytes
-        assert hub.cached(other, NAME) is None
+        assert store.cached(other, NAME) is None
 
     def test_not_published_is_said(self, cache: Path) -> None:
         spec = make_spec(weights())
         with pytest.raises(WeightsError, match="not published"):
-            hub.fetch(spec, NAME)
-        assert hub.locate(spec) == "missing"
+            store.fetch(spec, NAME)
+        assert store.locate(spec) == "missing"
 
     def test_only_known_files_of_known_kinds(self, tmp_path: Path) -> None:
         files = weights() | {"other.onnx": b"x" * 10}
         spec = replace(make_spec(files), folder=write(tmp_path / "mine", files))
         with pytest.raises(WeightsError, match=r"has no file 'model\.pkl'"):
-            hub.fetch(spec, "model.pkl")
+            store.fetch(spec, "model.pkl")
         with pytest.raises(WeightsError, match="never opened"):
-            hub.fetch(spec, "other.onnx")
+            store.fetch(spec, "other.onnx")
 
     def test_verify(self, tmp_path: Path) -> None:
         files = weights()
         spec = make_spec(files)
         folder = write(tmp_path / "mine", files)
-        hub.verify(folder / NAME, spec.files[NAME])
+        store.verify(folder / NAME, spec.files[NAME])
         flip(folder / NAME)
         with pytest.raises(WeightsError, match="sha256"):
-            hub.verify(folder / NAME, spec.files[NAME])
+            store.verify(folder / NAME, spec.files[NAME])
 
     def test_serving_file(self) -> None:
         spec = make_spec(weights())
-        assert hub.serving_file(spec) == NAME
-        assert hub.serving_file(spec, "keras") == "model.keras"
-        assert hub.serving_file(hub.resolve("yunet"), "keras").endswith(".onnx")
+        assert store.serving_file(spec) == NAME
+        assert store.serving_file(spec, "keras") == "model.keras"
+        assert store.serving_file(store.resolve("yunet"), "keras").endswith(".onnx")
         with pytest.raises(ArgumentError, match="litert, keras"):
-            hub.serving_file(spec, "torch")
+            store.serving_file(spec, "torch")
         with pytest.raises(WeightsError, match=r"has no \.keras file"):
-            hub.serving_file(make_spec({NAME: b"x"}), "keras")
+            store.serving_file(make_spec({NAME: b"x"}), "keras")
 
     def test_bundled_weights_need_neither_network_library_nor_network(self, tmp_path: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from facemodels import hub, registry\n"
-            "spec = hub.resolve('yunet'); hub.locate(spec); hub.cached(spec, *spec.files)\n"
+            "import sys; from pathlib import Path; from facemodels.hub import registry, store\n"
+            "spec = store.resolve('yunet'); store.locate(spec); store.cached(spec, *spec.files)\n"
             "print(sorted({'httpx2', 'huggingface_hub.hf_api', 'tensorflow', 'numpy'} & set(sys.modules)))"
         )
         assert run_python(code, tmp_path).stdout.strip() == "[]"
@@ -226,38 +226,38 @@ class TestDownload:
     def test_first_from_the_hub_then_from_the_cache(self, server: HubServer) -> None:
         files = weights()
         spec = publish(server, files)
-        assert hub.locate(spec) == "hub" and hub.cached(spec, NAME) is None
-        path = hub.fetch(spec, NAME)
+        assert store.locate(spec) == "hub" and store.cached(spec, NAME) is None
+        path = store.fetch(spec, NAME)
         assert path.read_bytes() == files[NAME]
-        assert hub.locate(spec) == "cache"
+        assert store.locate(spec) == "cache"
         asked = len(server.requests)
         server.stop()
-        assert hub.fetch(spec, NAME) == path
+        assert store.fetch(spec, NAME) == path
         assert len(server.requests) == asked
 
     def test_order_of_places(self, server: HubServer, tmp_path: Path) -> None:
         files = weights()
         spec = publish(server, files)
         write(registry.WEIGHTS / spec.name, files)
-        assert hub.locate(spec) == "bundled"
-        hub.fetch(spec, NAME)
+        assert store.locate(spec) == "bundled"
+        store.fetch(spec, NAME)
         assert server.requests == []
         (registry.WEIGHTS / spec.name / NAME).unlink()
-        hub.fetch(spec, NAME)
+        store.fetch(spec, NAME)
         write(registry.WEIGHTS / spec.name, files)
-        assert hub.locate(spec) == "cache"
-        assert hub.locate(replace(spec, folder=write(tmp_path / "mine", files))) == "folder"
+        assert store.locate(spec) == "cache"
+        assert store.locate(replace(spec, folder=write(tmp_path / "mine", files))) == "folder"
 
     def test_damaged_bundled_copy_is_passed_over(self, server: HubServer) -> None:
         files = weights()
         spec = publish(server, files)
         flip(write(registry.WEIGHTS / spec.name, files) / NAME)
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
-        assert hub.locate(spec) == "cache"
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.locate(spec) == "cache"
 
     def test_says_who_asks_and_keeps_the_token_to_the_hub(self, server: HubServer) -> None:
         spec = publish(server, weights())
-        hub.fetch(spec, NAME)
+        store.fetch(spec, NAME)
         assert all("facemodels/" in request.headers["user-agent"] for request in server.requests)
         sent = {request.path.split("/")[1]: "authorization" in request.headers for request in server.requests}
         assert sent == {"someone": True, "stored": False}
@@ -265,51 +265,51 @@ class TestDownload:
     def test_damaged_cache_is_fetched_again_once(self, server: HubServer) -> None:
         files = weights()
         spec = publish(server, files)
-        path = hub.fetch(spec, NAME)
+        path = store.fetch(spec, NAME)
         flip(path)
-        assert hub.cached(spec, NAME) is None and hub.locate(spec) == "hub"
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.cached(spec, NAME) is None and store.locate(spec) == "hub"
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
         assert len(server.asked("GET", "/stored/")) == 2
 
     def test_damaged_cache_of_plain_copies(self, server: HubServer) -> None:
         files = weights()
         spec = publish(server, files)
-        path = hub.fetch(spec, NAME)
+        path = store.fetch(spec, NAME)
         content = bytearray(path.read_bytes())
         content[7] ^= 1
         path.unlink()
         path.write_bytes(content)  # a copy instead of a link, as on Windows
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
 
     def test_damaged_cache_without_network(self, server: HubServer) -> None:
         spec = publish(server, weights())
-        flip(hub.fetch(spec, NAME))
+        flip(store.fetch(spec, NAME))
         server.stop()
         with pytest.raises(HubError, match="has sha256"):
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
 
     def test_other_bytes_from_the_hub_are_refused(self, server: HubServer) -> None:
         spec = publish(server, weights())
         server.fault = lambda path, data: bytes(len(data))
         with pytest.raises(WeightsError, match="not the file expected"):
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
         assert len(server.asked("GET", "/stored/")) == 2
-        assert hub.cached(spec, NAME) is None
+        assert store.cached(spec, NAME) is None
         server.fault = None
-        assert hub.fetch(spec, NAME).is_file()
+        assert store.fetch(spec, NAME).is_file()
 
     def test_other_size_is_refused_before_downloading(self, server: HubServer) -> None:
         spec = publish(server, weights())
         small = make_spec(weights(20_000), revision=spec.revision)
         with pytest.raises(WeightsError, match="40,000 bytes, not 20,000"):
-            hub.fetch(small, NAME)
+            store.fetch(small, NAME)
         assert server.asked("GET", "/stored/") == []
 
     def test_never_from_a_branch(self, server: HubServer) -> None:
         spec = publish(server, weights())
         for revision in ("main", "v1.1.0", "../../x"):
             with pytest.raises(WeightsError, match="not a commit"):
-                hub.fetch(replace(spec, revision=revision), NAME)
+                store.fetch(replace(spec, revision=revision), NAME)
         assert server.requests == []
 
     def test_cache_that_cannot_be_written(
@@ -318,13 +318,13 @@ class TestDownload:
         spec = publish(server, weights())
         cache.write_text("a file where the folder should be")
         with pytest.raises(HubError, match=rf"(exists|Not a directory): .*{cache}"):
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
 
     def test_threads_at_once(self, server: HubServer) -> None:
         files = weights()
         spec = publish(server, files)
         paths: list[Path] = []
-        threads = [threading.Thread(target=lambda: paths.append(hub.fetch(spec, NAME))) for _ in range(6)]
+        threads = [threading.Thread(target=lambda: paths.append(store.fetch(spec, NAME))) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -337,11 +337,11 @@ class TestDownload:
         config = json.dumps(make_spec(files).to_dict()).encode()
         folder = write(tmp_path / "mine", {"config.json": config, **files})
         reference = f"{REPO}@1.1.0"
-        folders = hub.download([reference, str(folder)])
+        folders = store.download([reference, str(folder)])
         assert folders[str(folder)] == folder
         assert (folders[reference] / NAME).read_bytes() == files[NAME]
         assert not (folders[reference] / "model.keras").exists()
-        assert (hub.download(reference, backend="keras")[reference] / "model.keras").read_bytes() == files[
+        assert (store.download(reference, backend="keras")[reference] / "model.keras").read_bytes() == files[
             "model.keras"
         ]
 
@@ -350,12 +350,12 @@ class TestDownload:
         specs = [make_spec(files, name=name) for name, files in contents.items()]
         monkeypatch.setattr(registry, "_table", lambda: {spec.id: spec for spec in specs})
         folders = {name: write(registry.WEIGHTS / name, files) for name, files in contents.items()}
-        assert hub.download() == folders
+        assert store.download() == folders
 
     def test_download_checks_every_name_first(self, server: HubServer) -> None:
         publish(server, weights())
         with pytest.raises(UnknownModelError):
-            hub.download([f"{REPO}@1.1.0", "no-such-model"])
+            store.download([f"{REPO}@1.1.0", "no-such-model"])
         assert server.asked("GET", NAME) == []
 
 
@@ -363,42 +363,42 @@ class TestPublishedSpec:
     def test_by_version(self, server: HubServer) -> None:
         files = weights()
         pinned = publish(server, files)
-        spec = hub.resolve(f"{REPO}@1.1.0")
+        spec = store.resolve(f"{REPO}@1.1.0")
         assert spec == pinned and spec.heads[0].labels == ("happy", "sad")
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
         server.stop()
-        assert hub.resolve(f"{REPO}@1.1.0") == spec
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.resolve(f"{REPO}@1.1.0") == spec
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
 
     def test_other_version_of_a_known_name(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         old = publish(server, weights())
         new = make_spec(weights(), version="1.2.0", revision="1" * 40)
         monkeypatch.setattr(registry, "_table", lambda: {new.id: new})
-        assert hub.resolve("emotion-tiny") == new
-        assert hub.resolve("emotion-tiny@1.1.0") == old
+        assert store.resolve("emotion-tiny") == new
+        assert store.resolve("emotion-tiny@1.1.0") == old
         with pytest.raises(HubError, match=r"someone/emotion-tiny@1\.0\.0"):
-            hub.resolve("emotion-tiny@1.0.0")
+            store.resolve("emotion-tiny@1.0.0")
         unpublished = replace(new, revision=None)  # whoever owns a repository of that name is a stranger
         monkeypatch.setattr(registry, "_table", lambda: {new.id: unpublished})
         with pytest.raises(UnknownModelError, match=r"known here: emotion-tiny@1\.2\.0"):
-            hub.resolve("emotion-tiny@1.1.0")
+            store.resolve("emotion-tiny@1.1.0")
 
     def test_moved_tag_changes_nothing_here(self, server: HubServer) -> None:
         publish(server, weights())
-        spec = hub.resolve(f"{REPO}@1.1.0")
+        spec = store.resolve(f"{REPO}@1.1.0")
         publish(server, weights())
-        assert hub.resolve(f"{REPO}@1.1.0") == spec
+        assert store.resolve(f"{REPO}@1.1.0") == spec
 
     def test_repository_is_where_it_came_from(self, server: HubServer) -> None:
         spec = publish(server, weights(), repo_id="elsewhere/else", revision="main")
-        assert hub.resolve(f"{REPO}@1.1.0") == replace(spec, repo_id=REPO)
+        assert store.resolve(f"{REPO}@1.1.0") == replace(spec, repo_id=REPO)
 
     def test_damaged_config_is_fetched_again(self, server: HubServer) -> None:
         publish(server, weights())
-        spec = hub.resolve(f"{REPO}@1.1.0")
-        path = hub._snapshots(REPO) / str(spec.revision) / "config.json"
+        spec = store.resolve(f"{REPO}@1.1.0")
+        path = store._snapshots(REPO) / str(spec.revision) / "config.json"
         path.resolve().write_bytes(path.read_bytes().replace(b"happy", b"angry"))
-        assert hub.resolve(f"{REPO}@1.1.0") == spec
+        assert store.resolve(f"{REPO}@1.1.0") == spec
         assert len(server.asked("GET", "config.json")) == 2
 
     @pytest.mark.parametrize(
@@ -417,23 +417,23 @@ class TestPublishedSpec:
         data = make_spec(weights()).to_dict() | changes
         server.add(REPO, {"config.json": json.dumps(data).encode()}, "v1.1.0")
         with pytest.raises(WeightsError, match=message):
-            hub.resolve(f"{REPO}@1.1.0")
+            store.resolve(f"{REPO}@1.1.0")
 
     def test_large_config_is_not_downloaded(self, server: HubServer) -> None:
         server.add(REPO, {"config.json": b" " * (2**20 + 1)}, "v1.1.0")
         with pytest.raises(WeightsError, match="1,048,577 bytes"):
-            hub.resolve(f"{REPO}@1.1.0")
+            store.resolve(f"{REPO}@1.1.0")
         assert server.asked("GET", "config.json") == []
 
     def test_wrong_repository_tag_and_file(self, server: HubServer) -> None:
         publish(server, weights())
         with pytest.raises(HubError, match="no such repository"):
-            hub.resolve("someone/nothing@1.1.0")
+            store.resolve("someone/nothing@1.1.0")
         with pytest.raises(HubError, match="not this version"):
-            hub.resolve(f"{REPO}@9.9.9")
+            store.resolve(f"{REPO}@9.9.9")
         server.add(REPO, {}, "v2.0.0")
         with pytest.raises(HubError, match=r"no such file.*download someone/emotion-tiny@2\.0\.0"):
-            hub.resolve(f"{REPO}@2.0.0")
+            store.resolve(f"{REPO}@2.0.0")
 
 
 class TestWithoutNetwork:
@@ -448,12 +448,12 @@ class TestWithoutNetwork:
     def fails(self, cache: Path, **changes: object) -> str:
         spec = make_spec(weights(), revision="0" * 40, **changes)
         with pytest.raises(HubError) as caught:
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
         message = str(caught.value)
         assert f"{NAME} of {spec.id}" in message
         assert str(cache) in message and str(registry.WEIGHTS) in message
         assert f"python -m facemodels download {REPO}@1.1.0" in message
-        assert hub.cached(spec, NAME) is None
+        assert store.cached(spec, NAME) is None
         return message
 
     def test_offline_mode(self, server: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,9 +463,9 @@ class TestWithoutNetwork:
 
     def test_known_model_is_named_as_known(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        spec = hub.resolve("yunet")
+        spec = store.resolve("yunet")
         with pytest.raises(HubError, match=r"download yunet@2023\.3\.0$"):
-            hub.fetch(spec, *spec.files)
+            store.fetch(spec, *spec.files)
 
     def test_nobody_there(self, server: HubServer, cache: Path) -> None:
         server.stop()
@@ -478,14 +478,14 @@ class TestWithoutNetwork:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="relies on how Linux fills a backlog")
     def test_does_not_even_accept(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub, "ANSWER_SECONDS", 1)
+        monkeypatch.setattr(store, "ANSWER_SECONDS", 1)
         with socket.create_server(("127.0.0.1", 0), backlog=0) as hole, socket.socket() as first:
             first.connect(hole.getsockname())  # the only place in the queue
             point_at(f"http://127.0.0.1:{hole.getsockname()[1]}", monkeypatch)
             self.fails(cache)
 
     def test_name_lookup_hangs(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub, "ANSWER_SECONDS", 1)
+        monkeypatch.setattr(store, "ANSWER_SECONDS", 1)
         point_at("http://hub.invalid", monkeypatch)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(10))
         assert "did not answer within 2 s" in self.fails(cache)
@@ -497,7 +497,7 @@ class TestWithoutNetwork:
     def test_published_spec(self, server: HubServer, cache: Path) -> None:
         server.stop()
         with pytest.raises(HubError, match=r"config\.json of .* download someone/emotion-tiny@1\.1\.0$"):
-            hub.resolve(f"{REPO}@1.1.0")
+            store.resolve(f"{REPO}@1.1.0")
 
 
 class TestBrokenDownload:
@@ -507,19 +507,19 @@ class TestBrokenDownload:
         spec = publish(server, files)
         server.fault = lambda path, data: data[:1000]
         with pytest.raises(HubError, match="could not be used"):
-            hub.fetch(spec, NAME)
-        assert hub.cached(spec, NAME) is None
+            store.fetch(spec, NAME)
+        assert store.cached(spec, NAME) is None
         server.fault = None
-        assert hub.fetch(spec, NAME).read_bytes() == files[NAME]
+        assert store.fetch(spec, NAME).read_bytes() == files[NAME]
 
     def test_server_stalls(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub, "PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.3)
         spec = publish(server, weights())
         release = threading.Event()
         server.fault = lambda path, data: data[: 5 * release.wait(5)]
         start = time.monotonic()
         with pytest.raises(HubError, match="did not answer within 1 s"):
-            hub.fetch(spec, NAME)
+            store.fetch(spec, NAME)
         assert time.monotonic() - start < 3
         release.set()
 
@@ -601,30 +601,30 @@ class TestOlah:
         point_at(mirror.url, monkeypatch)
 
     def test_by_version_and_by_commit(self, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-        spec = hub.resolve(f"{REPO}@1.1.0")
+        spec = store.resolve(f"{REPO}@1.1.0")
         assert spec == mirror.spec
         for name in spec.files:
-            assert hub.fetch(mirror.spec, name).read_bytes() == mirror.files[name]
+            assert store.fetch(mirror.spec, name).read_bytes() == mirror.files[name]
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        assert hub.resolve(f"{REPO}@1.1.0") == spec
-        assert hub.fetch(spec, NAME).read_bytes() == mirror.files[NAME]
+        assert store.resolve(f"{REPO}@1.1.0") == spec
+        assert store.fetch(spec, NAME).read_bytes() == mirror.files[NAME]
 
     def test_damaged_cache_is_fetched_again(self, mirror: Mirror) -> None:
-        spec = hub.resolve(f"{REPO}@1.1.0")
-        flip(hub.fetch(spec, NAME))
-        flip(hub._snapshots(REPO) / str(spec.revision) / "config.json", 5)
-        assert hub.resolve(f"{REPO}@1.1.0") == spec
-        assert hub.fetch(spec, NAME).read_bytes() == mirror.files[NAME]
+        spec = store.resolve(f"{REPO}@1.1.0")
+        flip(store.fetch(spec, NAME))
+        flip(store._snapshots(REPO) / str(spec.revision) / "config.json", 5)
+        assert store.resolve(f"{REPO}@1.1.0") == spec
+        assert store.fetch(spec, NAME).read_bytes() == mirror.files[NAME]
 
     def test_tampered_on_the_hub(self, mirror: Mirror) -> None:
         assert mirror.tampered.revision != mirror.spec.revision
         with pytest.raises(WeightsError, match="not the file expected"):
-            hub.fetch(mirror.tampered, NAME)
+            store.fetch(mirror.tampered, NAME)
 
     def test_wrong_version_and_repository(self) -> None:
         for reference in (f"{REPO}@9.9.9", "someone/nothing@1.1.0"):
             with pytest.raises(HubError, match=reference):
-                hub.resolve(reference)
+                store.resolve(reference)
 
 
 class Mirror:
@@ -681,10 +681,10 @@ def fetching(spec: ModelSpec, tmp_path: Path, look_only: bool = False) -> str:
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec.to_dict()))
     return (
-        "import hashlib; from pathlib import Path; from facemodels import hub, registry\n"
+        "import hashlib; from pathlib import Path; from facemodels.hub import registry, store\n"
         f"spec = registry.ModelSpec.from_file(Path({str(path)!r}))\n"
         f"registry.WEIGHTS = Path({str(tmp_path / 'nothing')!r})\n"
-        f"look = hub.cached if {look_only} else hub.fetch\n"
+        f"look = store.cached if {look_only} else store.fetch\n"
         "try:\n"
         f"    path = look(spec, {NAME!r})\n"
         f"    good = path and hashlib.sha256(path.read_bytes()).hexdigest() == spec.files[{NAME!r}].sha256\n"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from facemodels import ArgumentError, ModelSpec, WeightsError, list_models
-from facemodels.golden import golden_crops, golden_difference
+from facemodels.hub.golden import golden_crops, golden_difference
+from facemodels.hub.registry import WEIGHTS, Head
 from facemodels.models import AttributeModel, decode
-from facemodels.registry import WEIGHTS, Head
 
 SPECS = [spec for spec in list_models() if spec.heads]
 

@@ -19,10 +19,11 @@ import pytest
 from hub_server import TOKEN, HubServer, point_at, private_cache
 from huggingface_hub import EvalResult, ModelCardData
 
-from facemodels import FaceAnalyzer, download, hub
+from facemodels import FaceAnalyzer, download
 from facemodels.errors import ArgumentError, HubError, WeightsError
-from facemodels.publish import RemoteVersion, card, check_run_folder, publish, remote_versions
-from facemodels.registry import WEIGHTS, Head, ModelSpec, WeightsFile, list_models
+from facemodels.hub import store
+from facemodels.hub.publish import RemoteVersion, card, check_run_folder, publish, remote_versions
+from facemodels.hub.registry import WEIGHTS, Head, ModelSpec, WeightsFile, list_models
 
 REPO = "someone/emotion-tiny"
 METRIC = {"dataset": "Faces test", "label": "emotion", "metric": "accuracy", "value": 0.75, "count": 12}
@@ -49,7 +50,7 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
         def probabilities(self, crops: np.ndarray) -> dict[str, np.ndarray]:
             return {"emotion": np.full((len(crops), 2), 0.5, np.float32)}
 
-    monkeypatch.setattr("facemodels.publish.AttributeModel", FakeModel)
+    monkeypatch.setattr("facemodels.hub.publish.AttributeModel", FakeModel)
 
 
 def keras_file(*layers: dict[str, Any], **extra: bytes) -> bytes:
@@ -199,7 +200,7 @@ class TestCheck:
             check_run_folder(folder)
 
     def test_what_cannot_be_trusted_is_not_loaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.publish.AttributeModel", lambda spec: pytest.fail("loaded"))
+        monkeypatch.setattr("facemodels.hub.publish.AttributeModel", lambda spec: pytest.fail("loaded"))
         with pytest.raises(WeightsError, match="Lambda"):
             check_run_folder(make_release(tmp_path / "release", keras=keras_file({**DENSE, "class_name": "Lambda"})))
 
@@ -221,7 +222,7 @@ class TestCheck:
             check_run_folder(make_release(tmp_path / "release", keras=content))
 
     def test_keras_file_that_unpacks_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.publish.MAX_UNPACKED_BYTES", 4000)
+        monkeypatch.setattr("facemodels.hub.publish.MAX_UNPACKED_BYTES", 4000)
         with pytest.raises(WeightsError, match="bytes"):
             check_run_folder(make_release(tmp_path / "release"))
 
@@ -262,7 +263,7 @@ class TestRealModels:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         after = answer(reference).analyze(astronaut)
         assert len(after) == 1 and after.faces == before.faces and after.models == before.models
-        assert hub.locate(hub.resolve(reference)) == "cache" and folder.name == published.revision
+        assert store.locate(store.resolve(reference)) == "cache" and folder.name == published.revision
 
 
 class TestHub:
@@ -270,10 +271,10 @@ class TestHub:
         folder = make_release(tmp_path / "release")
         result = publish(folder, version="1.1.0")
         assert result.done and result.spec.revision == server.repositories[REPO].tags["v1.1.0"]
-        spec = hub.resolve(f"{REPO}@1.1.0")
+        spec = store.resolve(f"{REPO}@1.1.0")
         assert spec == result.spec
         for name in spec.files:
-            assert hub.fetch(spec, name).read_bytes() == (folder / name).read_bytes()
+            assert store.fetch(spec, name).read_bytes() == (folder / name).read_bytes()
         published = server.repositories[REPO].commits[str(spec.revision)]
         assert set(published) == {
             ".gitattributes", "README.md", "config.json", "golden.json", "model.keras", "model.tflite"
@@ -299,8 +300,8 @@ class TestHub:
     def test_second_version_keeps_the_first(self, server: HubServer, tmp_path: Path) -> None:
         first = publish(make_release(tmp_path / "one")).spec
         second = publish(make_release(tmp_path / "two", "1.2.0")).spec
-        assert hub.resolve(f"{REPO}@1.1.0") == first
-        assert hub.resolve(f"{REPO}@1.2.0") == second != first
+        assert store.resolve(f"{REPO}@1.1.0") == first
+        assert store.resolve(f"{REPO}@1.2.0") == second != first
 
     def test_never_moves_a_tag(self, server: HubServer, tmp_path: Path) -> None:
         publish(make_release(tmp_path / "one"))
@@ -335,7 +336,7 @@ class TestHub:
         spec = publish(make_release(tmp_path / "release"), repo_id="me/mine").spec
         config = json.loads(server.repositories["me/mine"].commits[str(spec.revision)]["config.json"])
         assert config["repo_id"] == "me/mine"
-        assert hub.resolve("me/mine@1.1.0") == spec
+        assert store.resolve("me/mine@1.1.0") == spec
 
     def test_dry_run_touches_nothing(self, server: HubServer, tmp_path: Path) -> None:
         result = publish(make_release(tmp_path / "release"), repo_id="me/mine", dry_run=True)
@@ -361,7 +362,7 @@ class TestHub:
             publish(make_release(tmp_path / "release"))
 
     def test_hub_refuses_the_card(self, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.publish._card_problems", lambda spec, path: [])
+        monkeypatch.setattr("facemodels.hub.publish._card_problems", lambda spec, path: [])
         folder = make_release(tmp_path / "release")
         edit(folder / "README.md", "license_name: non-commercial-research\n", "")
         with pytest.raises(HubError, match="license_name"):
@@ -384,24 +385,24 @@ class TestHub:
 class TestCard:
     def test_of_a_folder(self, tmp_path: Path) -> None:
         folder = make_release(tmp_path / "release")
-        assert card(hub.resolve(folder)) == (folder / "README.md").read_text()
+        assert card(store.resolve(folder)) == (folder / "README.md").read_text()
         (folder / "README.md").unlink()
         with pytest.raises(WeightsError, match=r"holds no README\.md"):
-            card(hub.resolve(folder))
+            card(store.resolve(folder))
 
     def test_of_a_published_version(self, server: HubServer, tmp_path: Path) -> None:
         folder = make_release(tmp_path / "release")
         publish(folder)
-        spec = hub.resolve(f"{REPO}@1.1.0")
+        spec = store.resolve(f"{REPO}@1.1.0")
         assert card(spec) == (folder / "README.md").read_text()
         server.stop()
         assert card(spec) == (folder / "README.md").read_text()
-        (hub._snapshots(REPO) / str(spec.revision) / "README.md").unlink()
+        (store._snapshots(REPO) / str(spec.revision) / "README.md").unlink()
         with pytest.raises(HubError, match=r"README\.md of someone/emotion-tiny@1\.1\.0 is not here"):
             card(spec)
 
     def test_of_a_bundled_model_is_the_same_version(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.registry.WEIGHTS", tmp_path)
+        monkeypatch.setattr("facemodels.hub.registry.WEIGHTS", tmp_path)
         spec = replace(check_run_folder(make_release(tmp_path / "emotion-tiny")), folder=None)
         assert card(spec).endswith("Text.\n")
         with pytest.raises(WeightsError, match="of this version"):
@@ -412,10 +413,10 @@ class TestFolder:
     def test_same_layout(self, tmp_path: Path) -> None:
         folder = make_release(tmp_path / "release")
         result = publish(folder, to=tmp_path / "shelf" / "mine")
-        spec = hub.resolve(tmp_path / "shelf" / "mine")
+        spec = store.resolve(tmp_path / "shelf" / "mine")
         assert spec == result.spec == replace(check_run_folder(folder), folder=tmp_path / "shelf" / "mine")
         for name in spec.files:
-            assert hub.fetch(spec, name).read_bytes() == (folder / name).read_bytes()
+            assert store.fetch(spec, name).read_bytes() == (folder / name).read_bytes()
         assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["mine"]
 
     def test_never_over_another_model(self, tmp_path: Path) -> None:
@@ -463,7 +464,7 @@ class TestRemoteVersions:
         assert isinstance(found, RemoteVersion) and found.spec is None and "schema 7" in found.problem
 
     def test_nobody_there(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub, "ANSWER_SECONDS", 1)
+        monkeypatch.setattr(store, "ANSWER_SECONDS", 1)
         server.stop()
         with pytest.raises(HubError, match="the models of someone"):
             remote_versions("someone")

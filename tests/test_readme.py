@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from benchmarks.tables import with_table
 from facemodels import FaceAnalyzer
 from facemodels.cli import main
-from facemodels.registry import get_spec
+from facemodels.hub.registry import get_spec
 
 ROOT = Path(__file__).parent.parent
 MODULES = ROOT / "node_modules"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facemodels import ModelSpec, UnknownModelError, WeightsError, get_spec, list_models
-from facemodels.registry import DEFAULT_MODELS, ETHNICITIES, ETHNICITY_FIVE, WEIGHTS
+from facemodels.hub.registry import DEFAULT_MODELS, ETHNICITIES, ETHNICITY_FIVE, WEIGHTS
 from facemodels.types import ATTRIBUTES
 
 

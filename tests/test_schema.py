@@ -12,7 +12,7 @@ import pytest
 
 import facemodels
 from facemodels import Analysis, Box, Classification, Estimate, Face, FaceAnalyzer, FaceTracker
-from facemodels.registry import WEIGHTS
+from facemodels.hub.registry import WEIGHTS
 from facemodels.types import ATTRIBUTES, SCHEMA
 
 jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]'")

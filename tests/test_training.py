@@ -16,8 +16,8 @@ keras = pytest.importorskip("keras", reason="training needs Keras: pip install -
 
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
 from facemodels.errors import WeightsError  # noqa: E402
+from facemodels.hub.registry import EMOTIONS, ETHNICITIES  # noqa: E402
 from facemodels.models import age_estimate  # noqa: E402
-from facemodels.registry import EMOTIONS, ETHNICITIES  # noqa: E402
 from training import datasets, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
 from training.config import Config, ancestors, load_config  # noqa: E402

@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from facemodels.registry import Head, ModelSpec
+from facemodels.hub.registry import Head, ModelSpec
 from training.config import Config, ancestors
 from training.evaluate import SMALLEST_GROUP
 from training.pictures import GROUPS

@@ -22,10 +22,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels import hub
 from facemodels.crops import cut, cut_all, whole_window
+from facemodels.hub import store
+from facemodels.hub.registry import ETHNICITIES, GENDERS, ModelSpec
 from facemodels.models import AttributeModel
-from facemodels.registry import ETHNICITIES, GENDERS, ModelSpec
 from training import metrics
 from training.datasets import BOTH_TESTS, FIVE_GROUPS, HEADS, FaceData, load
 
@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.data:
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")
     measured = evaluate(
-        hub.resolve(options.model),
+        store.resolve(options.model),
         options.data,
         backend=options.backend,
         limit=options.limit,

@@ -32,9 +32,9 @@ import numpy as np
 
 from facemodels.crops import cut_all, whole_window
 from facemodels.errors import FaceModelsError
-from facemodels.golden import SEEDS, golden_crops
+from facemodels.hub.golden import SEEDS, golden_crops
+from facemodels.hub.registry import ETHNICITY_FIVE, SPEC_FILE, Head, ModelSpec, WeightsFile
 from facemodels.models import AttributeModel
-from facemodels.registry import ETHNICITY_FIVE, SPEC_FILE, Head, ModelSpec, WeightsFile
 from training.card import DATASET_CARDS, write_card
 from training.config import Config, config_from
 from training.datasets import HEADS, FaceData, load, target_for

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemodels.metrics import accuracy, calibration_error, class_table, confusion, mean_interval, wilson_interval
+from facemodels.evaluation.metrics import (
+    accuracy,
+    calibration_error,
+    class_table,
+    confusion,
+    mean_interval,
+    wilson_interval,
+)
+from facemodels.hub.registry import ETHNICITIES, ETHNICITY_FIVE
 from facemodels.models import age_estimate
-from facemodels.registry import ETHNICITIES, ETHNICITY_FIVE
 from facemodels.types import INTERVAL
 from training.datasets import AGE_BINS, FIVE_GROUPS, YEARS, FaceData
 

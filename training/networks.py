@@ -18,8 +18,8 @@ import keras
 import numpy as np
 from keras import layers, regularizers
 
-from facemodels import hub
 from facemodels.errors import WeightsError
+from facemodels.hub import store
 
 # (expansion, channels, repeats, stride, kernel) of the seven stages of EfficientNet-Lite0.
 LITE0_STAGES = (
@@ -253,7 +253,7 @@ def open_trained(reference: str) -> keras.Model:
         FaceModelsError: If it is neither.
     """
     run = Path(reference) / "model.keras"
-    path = run if run.is_file() else hub.fetch(hub.resolve(reference), "model.keras")
+    path = run if run.is_file() else store.fetch(store.resolve(reference), "model.keras")
     return keras.saving.load_model(path, compile=False)
 
 

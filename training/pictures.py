@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facemodels.report import confusion_figure
+from facemodels.evaluation.report import confusion_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

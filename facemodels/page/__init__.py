@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from facemodels.cli import CSV_COLUMNS
+from facemodels.hub.registry import ModelSpec
 from facemodels.page.words import Words
-from facemodels.registry import ModelSpec
 from facemodels.types import Analysis, Classification, Estimate, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from facemodels.tables import read_table
+from facemodels.evaluation.tables import read_table
 from training.data.manifest import Picture, check_label
 from training.data.preparing import LeftOut, build, command, find
 

@@ -27,9 +27,9 @@ import cv2
 from facemodels.crops import cut, face_window
 from facemodels.detectors import FaceDetector, make_detector
 from facemodels.errors import DataError, ImageError
+from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, read_labels
+from facemodels.hub.registry import ETHNICITIES
 from facemodels.images import read_image
-from facemodels.labels import FIVE_GROUPS, LabelledPicture, read_labels
-from facemodels.registry import ETHNICITIES
 from training.data.manifest import Picture
 from training.data.preparing import LeftOut, build, write_picture
 

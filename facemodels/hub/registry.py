@@ -40,7 +40,7 @@ DEFAULT_MODELS = {
 
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parent.parent / "weights"
 HEAD_KINDS = ("classification", "age")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemodels.errors import ArgumentError, FaceModelsError
-from facemodels.evaluation import Evaluation
+from facemodels.evaluation.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemodels import hub, registry
 from facemodels.errors import ArgumentError, HubError, WeightsError
-from facemodels.golden import golden_difference
+from facemodels.hub import registry, store
+from facemodels.hub.golden import golden_difference
+from facemodels.hub.registry import SPEC_FILE, ModelSpec
 from facemodels.models import AttributeModel
-from facemodels.registry import SPEC_FILE, ModelSpec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -60,7 +60,7 @@ class RemoteVersion:
     """One published version of a model.
 
     Attributes:
-        reference: ``OWNER/NAME@1.1.0``, as `facemodels.hub.resolve` takes it.
+        reference: ``OWNER/NAME@1.1.0``, as `facemodels.hub.store.resolve` takes it.
         spec: Its spec, or None if this version of facemodels cannot use it.
         problem: Why not; empty if it can.
     """
@@ -144,15 +144,15 @@ def remote_versions(owner: str) -> list[RemoteVersion]:
     Raises:
         HubError: If the hub cannot be asked.
     """
-    api = hub.client()
+    api = store.client()
     versions = []
-    for repo_id in hub.ask(f"the models of {owner}", partial(_repositories, api, owner)):
-        tags = hub.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id))
+    for repo_id in store.ask(f"the models of {owner}", partial(_repositories, api, owner)):
+        tags = store.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id))
         found = [match[1] for match in map(_VERSION_TAG.fullmatch, tags) if match]
         for version in sorted(found, key=lambda text: [int(part) for part in text.split(".")]):
             reference = f"{repo_id}@{version}"
             try:
-                versions.append(RemoteVersion(reference, hub.resolve(reference)))
+                versions.append(RemoteVersion(reference, store.resolve(reference)))
             except WeightsError as error:
                 versions.append(RemoteVersion(reference, None, str(error)))
     return versions
@@ -162,7 +162,7 @@ def card(spec: ModelSpec) -> str:
     """The card of a model, as Markdown with the hub's metadata on top; from where the model itself is, or from the hub.
 
     Args:
-        spec: From `facemodels.hub.resolve` or `facemodels.get_spec`.
+        spec: From `facemodels.hub.store.resolve` or `facemodels.get_spec`.
 
     Raises:
         WeightsError: If no card is here and this version is not published.
@@ -176,7 +176,7 @@ def card(spec: ModelSpec) -> str:
         pass  # not here, so it is asked for below
     if spec.folder is not None or spec.revision is None:
         raise WeightsError(f"the card of {spec.id} is not here: {folder} holds no {CARD_FILE} of this version")
-    return hub.fetch_text(spec.repo_id, spec.revision, CARD_FILE, f"{spec.repo_id}@{spec.version}").read_text("utf-8")
+    return store.fetch_text(spec.repo_id, spec.revision, CARD_FILE, f"{spec.repo_id}@{spec.version}").read_text("utf-8")
 
 
 def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> PublishResult:
@@ -215,26 +215,26 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     )
     if dry_run:
         return PublishResult(spec, steps, done=False)
-    api = hub.client()
-    patience = hub.transfer_seconds(0)
-    hub.ask(f"creating {repo_id}", partial(api.create_repo, repo_id, exist_ok=True), patience)
-    if tag in hub.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id), patience):
+    api = store.client()
+    patience = store.transfer_seconds(0)
+    store.ask(f"creating {repo_id}", partial(api.create_repo, repo_id, exist_ok=True), patience)
+    if tag in store.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id), patience):
         raise HubError(f"{repo_id} has {tag} already, and a published version never changes: export it as a newer one")
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
     # The spec says where it was published; it cannot say in which commit, being part of it.
     contents[SPEC_FILE] = (json.dumps(spec.to_dict(), indent=2) + "\n").encode()
     # Unlike those of downloads, the bars of uploads do not see by themselves that nobody watches.
     with nullcontext() if sys.stderr.isatty() else disable_progress_bars():
-        commit = hub.ask(
+        commit = store.ask(
             f"the upload to {repo_id}",
             lambda: api.create_commit(
                 repo_id,
                 operations=[CommitOperationAdd(name, content) for name, content in contents.items()],
                 commit_message=f"{spec.name} {spec.version}",
             ),
-            hub.transfer_seconds(size),
+            store.transfer_seconds(size),
         )
-    hub.ask(
+    store.ask(
         f"tagging commit {commit.oid} of {repo_id} as {tag}",
         partial(api.create_tag, repo_id, tag=tag, revision=commit.oid),
         patience,
@@ -249,14 +249,14 @@ def _release_names(spec: ModelSpec, folder: Path) -> list[str]:
 
 def _weights_problems(spec: ModelSpec, folder: Path) -> Iterator[str]:
     """What is wrong with the weights, before any of them is loaded."""
-    for backend in hub.BACKEND_FILES:
+    for backend in store.BACKEND_FILES:
         try:
-            hub.serving_file(spec, backend)
+            store.serving_file(spec, backend)
         except WeightsError as error:
             yield str(error)
     for name in spec.files:
         try:
-            path = hub.fetch(replace(spec, folder=folder), name)
+            path = store.fetch(replace(spec, folder=folder), name)
         except WeightsError as error:
             yield str(error)
             continue

@@ -19,9 +19,9 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from facemodels import registry
 from facemodels.errors import ArgumentError, FaceModelsError, HubError, UnknownModelError, WeightsError
-from facemodels.registry import DEFAULT_MODELS, SPEC_FILE, ModelSpec, WeightsFile, get_spec
+from facemodels.hub import registry
+from facemodels.hub.registry import DEFAULT_MODELS, SPEC_FILE, ModelSpec, WeightsFile, get_spec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from facemodels import __version__, hub, metrics
+from facemodels import __version__
 from facemodels.analyzer import FaceAnalyzer
 from facemodels.detectors import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
+from facemodels.evaluation import metrics
+from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, known_labels, read_labels
+from facemodels.hub import store
+from facemodels.hub.registry import DEFAULT_MODELS, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, Head, ModelSpec
 from facemodels.images import read_image
-from facemodels.labels import FIVE_GROUPS, LabelledPicture, known_labels, read_labels
-from facemodels.registry import DEFAULT_MODELS, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, Head, ModelSpec
 from facemodels.types import ATTRIBUTES, Classification, Estimate, Face
 
 SCHEMA = 1
@@ -86,7 +88,7 @@ def evaluate(
         240
     """
     references = list(models) or list(dict.fromkeys(DEFAULT_MODELS.values()))
-    specs = [hub.resolve(reference) for reference in references]
+    specs = [store.resolve(reference) for reference in references]
     pictures, unused = read_labels(source, groups, known_labels(specs))
     for name in groups:
         if len(values := {picture.groups[name] for picture in pictures}) > MAX_GROUPS:

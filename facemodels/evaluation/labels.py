@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facemodels.errors import ArgumentError, DataError
-from facemodels.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, ModelSpec
-from facemodels.tables import read_table
+from facemodels.evaluation.tables import read_table
+from facemodels.hub.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, ModelSpec
 from facemodels.types import ATTRIBUTES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
