@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from facemodels.hub.registry import ModelSpec, get_spec, list_models
     from facemodels.hub.store import download
     from facemodels.images import read_image
-    from facemodels.timeline import Timeline
-    from facemodels.tracking import FaceTracker
     from facemodels.types import Analysis, Box, Classification, Estimate, Face
-    from facemodels.video import VideoFrame, VideoInfo, analyze_video, video_info
+    from facemodels.video.analyze import analyze_video
+    from facemodels.video.frames import VideoFrame
+    from facemodels.video.reading import VideoInfo, video_info
+    from facemodels.video.timeline import Timeline
+    from facemodels.video.tracking import FaceTracker
 
 __version__ = "0.1.0"
 
@@ -76,23 +78,23 @@ _HOMES = {
     "Face": "types",
     "FaceAnalyzer": "analyzer",
     "FaceModelsError": "errors",
-    "FaceTracker": "tracking",
+    "FaceTracker": "video.tracking",
     "HubError": "errors",
     "ImageError": "errors",
     "ModelSpec": "hub.registry",
-    "Timeline": "timeline",
+    "Timeline": "video.timeline",
     "UnknownModelError": "errors",
     "VideoError": "errors",
-    "VideoFrame": "video",
-    "VideoInfo": "video",
+    "VideoFrame": "video.frames",
+    "VideoInfo": "video.reading",
     "WeightsError": "errors",
-    "analyze_video": "video",
+    "analyze_video": "video.analyze",
     "annotate": "drawing",
     "download": "hub.store",
     "get_spec": "hub.registry",
     "list_models": "hub.registry",
     "read_image": "images",
-    "video_info": "video",
+    "video_info": "video.reading",
 }
 
 

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.errors import VideoError
-from facemodels.timeline import Person, Timeline, clock
 from facemodels.types import ATTRIBUTES
-from facemodels.video import VIDEO_COLUMNS, ImageAnalyzer, VideoFrame, analyze_video
+from facemodels.video.analyze import analyze_video
+from facemodels.video.frames import VIDEO_COLUMNS, ImageAnalyzer, VideoFrame
+from facemodels.video.person import Person
+from facemodels.video.plot import clock
+from facemodels.video.timeline import Timeline
 
 CSV_COLUMNS = ("source", *VIDEO_COLUMNS, "error")
 

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "facemodels"
 LAYERS = (
     {"types", "errors"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
-    {"hub", "tracking", "drawing", "explain", "timeline", "evaluation.labels", "libfacedetection"},
+    {"hub", "drawing", "explain", "evaluation.labels", "libfacedetection"},
     {"models", "detectors", "video"},
     {"hub.golden"},
     {"analyzer", "hub.publish", "clips"},

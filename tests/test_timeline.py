@@ -12,7 +12,7 @@ from facemodels import Analysis, ArgumentError, Box, Classification, Estimate, F
 from facemodels.page import part
 from facemodels.page.clip import clip_empty_html, clip_html, progress_html
 from facemodels.page.words import languages, words_in
-from facemodels.timeline import LINE_COLOURS, clock
+from facemodels.video.plot import LINE_COLOURS, clock
 
 SAY = words_in("en")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from facemodels.errors import ArgumentError
-from facemodels.tracking import FaceTracker, _overlap
 from facemodels.types import Analysis, Box, Classification, Estimate, Face
+from facemodels.video.tracking import FaceTracker, _overlap
 
 SIZE = (1280, 720)
 

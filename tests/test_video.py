@@ -37,7 +37,7 @@ from facemodels import (
     video_info,
 )
 from facemodels.cli import FAILED, INTERRUPTED, OK, WRONG, main
-from facemodels.video import VIDEO_COLUMNS
+from facemodels.video.frames import VIDEO_COLUMNS
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[dev]'")
 import av

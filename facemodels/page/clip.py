@@ -7,7 +7,9 @@ from pathlib import Path
 
 from facemodels.page import download_html, facts_html, message_html, picture_url
 from facemodels.page.words import Words
-from facemodels.timeline import LINE_COLOURS, OTHER_LINE, Person, Timeline, clock
+from facemodels.video.person import Person
+from facemodels.video.plot import LINE_COLOURS, OTHER_LINE, clock
+from facemodels.video.timeline import Timeline
 
 
 def clip_empty_html(say: Words) -> str:

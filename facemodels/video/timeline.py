@@ -1,9 +1,8 @@
-"""Who was seen in a clip, when, and with which emotions: kept in little space however long the clip, and drawn."""
+"""Who was seen in a clip, when, and with which emotions: kept in little space however long the clip."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,77 +10,11 @@ import numpy as np
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.types import ATTRIBUTES, Analysis, Classification, Estimate, Face
-
-# As in annotated pictures, with enough contrast on light and dark.
-LINE_COLOURS: Mapping[str, str] = {
-    "angry": "#d55e00",
-    "disgust": "#009e73",
-    "fear": "#c2629a",
-    "happy": "#b59b00",
-    "sad": "#2a86c8",
-    "surprise": "#d98e00",
-    "neutral": "#7f8b98",
-    "contempt": "#6a5acd",
-}
-OTHER_LINE = "#8a8a8a"
-SEEN = 0.1  # an emotion that never had this score is not drawn
+from facemodels.video.person import Person
+from facemodels.video.plot import timeline_svg
 
 _STEPS = 240  # of the plot; when they are used up, two become one
 _PICTURE = 144  # side of a person's picture, in pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One face over a clip.
-
-    Attributes:
-        track_id: The id that the tracker gave.
-        first: When it was seen first, in seconds.
-        last: When it was seen last.
-        count: In how many analyzed frames it was seen.
-        emotion: Mean of its emotion scores; None where it was not asked for. So with the next three.
-        age: Mean of the estimates.
-        gender: Mean of the scores.
-        ethnicity: Mean of the scores.
-        steps: Seconds and mean emotion scores of each step of time, None in place of the scores where it was away.
-        picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where pictures were not given.
-    """
-
-    track_id: int
-    first: float
-    last: float
-    count: int
-    emotion: Classification | None
-    age: Estimate | None
-    gender: Classification | None
-    ethnicity: Classification | None
-    steps: tuple[tuple[float, Mapping[str, float] | None], ...]
-    picture: np.ndarray | None = field(default=None, compare=False, repr=False)
-
-    def lines(self) -> dict[str, str]:
-        """Each emotion seen, to its line as an SVG path: seconds to the right, ``1 - score`` downwards."""
-        labels = [] if self.emotion is None else list(self.emotion.scores)
-        seen = [label for label in labels if any(scores and scores[label] >= SEEN for _, scores in self.steps)]
-        return {
-            label: _path((time, None if scores is None else scores[label]) for time, scores in self.steps)
-            for label in seen
-        }
-
-
-def _path(points: Iterable[tuple[float, float | None]]) -> str:
-    """A line per stretch without a gap; a lone point becomes a line to itself, which round ends make a dot."""
-    parts: list[str] = []
-    alone = False
-    before: float | None = None
-    for time, score in points:
-        if score is None:
-            if alone:
-                parts.append("h0")
-            before, alone = None, False
-            continue
-        parts.append(f"{'M' if before is None else 'L'}{time:.6g} {1 - score:.4f}")
-        alone, before = before is None, score
-    return "".join(parts) + ("h0" if alone else "")
 
 
 class Timeline:
@@ -166,46 +99,7 @@ class Timeline:
 
     def to_svg(self, title: str = "") -> str:
         """A drawing of its own, a plot per person, readable in any browser or editor."""
-        people = self.people
-        height = 50 + 150 * max(len(people), 1) + 24 * bool(self.others)
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height}" viewBox="0 0 800 {height}" '
-            'font-family="system-ui, sans-serif" font-size="13" fill="#1e293b">',
-            f"<title>{html.escape(title or 'Emotions over time')}</title>",
-            '<rect width="100%" height="100%" fill="#fff"/>',
-            f'<text x="20" y="30" font-size="17" font-weight="700">{html.escape(title)}</text>',
-        ]
-        parts += [self._plot(person, 50 + 150 * place) for place, person in enumerate(people)]
-        if not people:
-            parts.append('<text x="20" y="90">No face was seen.</text>')
-        if self.others:
-            parts.append(f'<text x="20" y="{height - 14}">and {self.others} more who were seen for less long</text>')
-        return "\n".join([*parts, "</svg>\n"])
-
-    def _plot(self, person: Person, top: int) -> str:
-        lines = person.lines()
-        width = 700 / max(self.seconds, 1e-3)
-        mostly = f", mostly {person.emotion.label.replace('_', ' ')}" if person.emotion else ""
-        parts = [
-            f'<g transform="translate(60 {top})" role="img" aria-label="Person {person.track_id}">',
-            f'<text y="8"><tspan font-weight="700">#{person.track_id}</tspan>'
-            f"{html.escape(mostly)}, {clock(person.first)} to {clock(person.last)}</text>",
-        ]
-        for share in (0, 50, 100):
-            y = 105 - 0.85 * share
-            parts.append(
-                f'<path d="M0 {y}h700" stroke="#cbd5e1"/><text x="-8" y="{y + 4}" text-anchor="end">{share} %</text>'
-            )
-        parts.append(f'<text y="124">0:00</text><text x="700" y="124" text-anchor="end">{clock(self.seconds)}</text>')
-        for place, (label, path) in enumerate(lines.items()):
-            colour, name = LINE_COLOURS.get(label, OTHER_LINE), html.escape(label.replace("_", " "))
-            parts.append(
-                f'<path d="{path}" transform="translate(0 20) scale({width:.6g} 85)" fill="none" stroke="{colour}" '
-                'stroke-width="2" stroke-linecap="round" stroke-linejoin="round" vector-effect="non-scaling-stroke"/>'
-                f'<circle cx="{78 + place * 76}" cy="120" r="4" fill="{colour}"/>'
-                f'<text x="{86 + place * 76}" y="124">{name}</text>'
-            )
-        return "\n".join([*parts, "</g>"])
+        return timeline_svg(self.people, self.others, self.seconds, title)
 
 
 @dataclass(slots=True)
@@ -261,15 +155,3 @@ class _Gathered:
         steps = ((time, self.steps[place].mean() if place in self.steps else None) for place, time in enumerate(starts))
         values = {name: found.get(name) for name in ATTRIBUTES}
         return Person(track_id, self.first, self.last, self.count, **values, steps=tuple(steps), picture=self._picture)  # type: ignore[arg-type]
-
-
-def clock(seconds: float) -> str:
-    """``1:05`` for 65 seconds.
-
-    Example:
-        >>> clock(65.4), clock(3600)
-        ('1:05', '1:00:00')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

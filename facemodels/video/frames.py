@@ -1,0 +1,52 @@
+"""One frame of a clip with its faces, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from facemodels.types import ROW_COLUMNS, Analysis
+
+VIDEO_COLUMNS = ("frame", "time", "analyzed", "track_id", *ROW_COLUMNS)
+
+
+class ImageAnalyzer(Protocol):
+    """What answers for one frame: a `FaceAnalyzer`, or anything with its `analyze`."""
+
+    def analyze(self, image: Any, /) -> Analysis:
+        """See `FaceAnalyzer.analyze`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One frame of a clip, and the faces in it.
+
+    Attributes:
+        index: Its number, from 0.
+        time: Seconds since the first frame.
+        analysis: The faces with their `track_id`; boxes in pixels of the upright frame.
+        analyzed: Whether the models saw this very frame; else its faces are carried over from the analyzed frames
+            around it, their boxes moved along.
+        total: Frames in the clip, as far as the file tells: for progress. None where it does not.
+        problem: Of the last frame: why the clip ended early or is incomplete; None when all is well.
+    """
+
+    index: int
+    time: float
+    analysis: Analysis
+    analyzed: bool
+    total: int | None = None
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: the number, the time, and the faces as `Face.to_dict` gives them."""
+        faces = [face.to_dict() for face in self.analysis]
+        return {"frame": self.index, "time": round(self.time, 4), "analyzed": self.analyzed, "faces": faces}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row per face for a table with the columns `VIDEO_COLUMNS`."""
+        place = {"frame": self.index, "time": round(self.time, 4), "analyzed": int(self.analyzed)}
+        for face in self.analysis:
+            yield {**place, "track_id": face.track_id, **face.to_row()}

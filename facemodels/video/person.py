@@ -1,0 +1,66 @@
+"""One person over a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facemodels.types import Classification, Estimate
+
+SEEN = 0.1  # an emotion that never had this score is not drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One face over a clip.
+
+    Attributes:
+        track_id: The id that the tracker gave.
+        first: When it was seen first, in seconds.
+        last: When it was seen last.
+        count: In how many analyzed frames it was seen.
+        emotion: Mean of its emotion scores; None where it was not asked for. So with the next three.
+        age: Mean of the estimates.
+        gender: Mean of the scores.
+        ethnicity: Mean of the scores.
+        steps: Seconds and mean emotion scores of each step of time, None in place of the scores where it was away.
+        picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where pictures were not given.
+    """
+
+    track_id: int
+    first: float
+    last: float
+    count: int
+    emotion: Classification | None
+    age: Estimate | None
+    gender: Classification | None
+    ethnicity: Classification | None
+    steps: tuple[tuple[float, Mapping[str, float] | None], ...]
+    picture: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def lines(self) -> dict[str, str]:
+        """Each emotion seen, to its line as an SVG path: seconds to the right, ``1 - score`` downwards."""
+        labels = [] if self.emotion is None else list(self.emotion.scores)
+        seen = [label for label in labels if any(scores and scores[label] >= SEEN for _, scores in self.steps)]
+        return {
+            label: _path((time, None if scores is None else scores[label]) for time, scores in self.steps)
+            for label in seen
+        }
+
+
+def _path(points: Iterable[tuple[float, float | None]]) -> str:
+    """A line per stretch without a gap; a lone point becomes a line to itself, which round ends make a dot."""
+    parts: list[str] = []
+    alone = False
+    before: float | None = None
+    for time, score in points:
+        if score is None:
+            if alone:
+                parts.append("h0")
+            before, alone = None, False
+            continue
+        parts.append(f"{'M' if before is None else 'L'}{time:.6g} {1 - score:.4f}")
+        alone, before = before is None, score
+    return "".join(parts) + ("h0" if alone else "")
