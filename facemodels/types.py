@@ -49,6 +49,11 @@ class Box:
         """Area in square pixels."""
         return self.width * self.height
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle, x and y."""
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
     def clip(self, width: int, height: int) -> Box:
         """This box, cut where it leaves an image of `width` x `height` pixels."""
         return Box(
@@ -57,6 +62,42 @@ class Box:
             min(max(self.x2, 0), width),
             min(max(self.y2, 0), height),
         )
+
+    def moved(self, dx: float, dy: float) -> Box:
+        """This box, `dx` pixels further right and `dy` further down."""
+        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
+
+    def scaled(self, x: float, y: float | None = None) -> Box:
+        """This box in an image `x` times as wide and `y` times as high (as `x` if None).
+
+        Example:
+            >>> Box(10, 20, 40, 60).scaled(0.5)
+            Box(x1=5.0, y1=10.0, x2=20.0, y2=30.0)
+        """
+        y = x if y is None else y
+        return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
+
+    def interpolate(self, other: Box, fraction: float) -> Box:
+        """The box that lies `fraction` of the way from this one (0) to `other` (1)."""
+        return Box(
+            self.x1 + (other.x1 - self.x1) * fraction,
+            self.y1 + (other.y1 - self.y1) * fraction,
+            self.x2 + (other.x2 - self.x2) * fraction,
+            self.y2 + (other.y2 - self.y2) * fraction,
+        )
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0 (apart, or both without area) to 1 (the same box).
+
+        Example:
+            >>> Box(0, 0, 10, 10).iou(Box(5, 0, 15, 10))
+            0.3333333333333333
+        """
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        if width <= 0 or height <= 0:
+            return 0.0
+        return width * height / (self.area + other.area - width * height)
 
     def to_dict(self) -> dict[str, float]:
         """``{"x1": …, "y1": …, "x2": …, "y2": …}``."""
@@ -169,6 +210,22 @@ class Face:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
+    def scaled(self, x: float, y: float | None = None) -> Face:
+        """This face in an image `x` times as wide and `y` times as high (as `x` if None)."""
+        y = x if y is None else y
+        landmarks = None if self.landmarks is None else tuple((px * x, py * y) for px, py in self.landmarks)
+        return replace(self, box=self.box.scaled(x, y), landmarks=landmarks)
+
+    def interpolate(self, other: Face, fraction: float) -> Face:
+        """This face with its box and landmarks moved `fraction` of the way to those of `other`."""
+        landmarks = self.landmarks
+        if landmarks is not None and other.landmarks is not None and len(landmarks) == len(other.landmarks):
+            landmarks = tuple(
+                (x + (to_x - x) * fraction, y + (to_y - y) * fraction)
+                for (x, y), (to_x, to_y) in zip(landmarks, other.landmarks, strict=True)
+            )
+        return replace(self, box=self.box.interpolate(other.box, fraction), landmarks=landmarks)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an attribute that was not asked for is null."""
         attributes = {name: getattr(self, name) for name in ATTRIBUTES}
@@ -228,6 +285,13 @@ class Analysis:
     def __bool__(self) -> bool:
         """Always true: an image without faces is an answer too (ask `len`)."""
         return True
+
+    def scaled(self, width: int, height: int) -> Analysis:
+        """The same faces in the same image of another size."""
+        if (width, height) == (self.width, self.height):
+            return self
+        x, y = width / self.width, height / self.height
+        return replace(self, faces=tuple(face.scaled(x, y) for face in self.faces), width=width, height=height)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with the version of its layout under ``"schema"``."""

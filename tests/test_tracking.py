@@ -12,7 +12,7 @@ import pytest
 
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Classification, Estimate, Face
-from facemodels.video.tracking import FaceTracker, _overlap
+from facemodels.video.tracking import FaceTracker
 
 SIZE = (1280, 720)
 
@@ -88,7 +88,7 @@ def test_fast_motion_is_followed_by_distance() -> None:
     tracker = FaceTracker()
     tracker.update(frame(square(100, 100)))
     moved = square(165, 155)
-    assert _overlap(square(100, 100), moved) < 0.3
+    assert square(100, 100).iou(moved) < 0.3
     assert ids(tracker.update(frame(moved))) == [1]
 
 
@@ -121,7 +121,7 @@ def test_crossing_faces_do_not_swap(speed: float, hidden: bool) -> None:
         for step in range(int(800 / speed)):
             a = square(200 + speed * step + rng.gauss(0, 1), 300 + rng.gauss(0, 1))
             b = square(1000 - speed * step + rng.gauss(0, 1), 310 + rng.gauss(0, 1))
-            if hidden and _overlap(a, b) > 0.5:
+            if hidden and a.iou(b) > 0.5:
                 tracker.update(frame(a))
             else:
                 found = ids(tracker.update(frame(a, b)))

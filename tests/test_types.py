@@ -27,7 +27,30 @@ ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotio
 
 def test_box_measures() -> None:
     box = Box(10, 20, 40, 60)
-    assert (box.width, box.height, box.area) == (30, 40, 1200)
+    assert (box.width, box.height, box.area, box.centre) == (30, 40, 1200, (25, 40))
+
+
+def test_box_geometry() -> None:
+    box = Box(10, 20, 40, 60)
+    assert box.moved(5, -5) == Box(15, 15, 45, 55)
+    assert box.scaled(2) == Box(20, 40, 80, 120) and box.scaled(2, 0.5) == Box(20, 10, 80, 30)
+    assert box.interpolate(Box(20, 20, 80, 70), 0.5) == Box(15, 20, 60, 65)
+    assert box.interpolate(Box(0, 0, 1, 1), 0) == box and box.interpolate(Box(0, 0, 1, 1), 1) == Box(0, 0, 1, 1)
+    assert box.iou(box) == 1 and box.iou(Box(40, 20, 70, 60)) == 0 and box.iou(Box(100, 100, 110, 110)) == 0
+    assert box.iou(Box(25, 20, 55, 60)) == pytest.approx(1 / 3) and box.iou(Box(10, 20, 25, 60)) == 0.5
+    assert Box(5, 5, 5, 5).iou(Box(5, 5, 5, 5)) == 0  # nothing to share
+
+
+def test_faces_scale_and_interpolate_with_their_landmarks() -> None:
+    half = ANALYSIS.scaled(320, 240)
+    assert (half.width, half.height, half.models) == (320, 240, ANALYSIS.models)
+    assert half.faces[0].box == Box(0.75, 1, 15, 20) and half.faces[0].landmarks == ((5.0, 6.0), (10.0, 6.25))
+    assert half.faces[0].emotion == FULL.emotion and half.faces[1].landmarks is None
+    assert ANALYSIS.scaled(640, 480) == ANALYSIS
+    other = Face(Box(3.5, 2, 30, 40), landmarks=((20.0, 12.0), (30.0, 12.5)))
+    between = FULL.interpolate(other, 0.5)
+    assert between.box == Box(2.5, 2, 30, 40) and between.landmarks == ((15.0, 12.0), (25.0, 12.5))
+    assert between.track_id == 7 and FULL.interpolate(Face(FULL.box), 0.5) == FULL
 
 
 @pytest.mark.parametrize(

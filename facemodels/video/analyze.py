@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from facemodels.errors import ArgumentError
-from facemodels.types import Box, Face
+from facemodels.types import Face
 from facemodels.video.frames import ImageAnalyzer, VideoFrame
 from facemodels.video.reading import Reader, check_source
 from facemodels.video.timeline import Timeline
@@ -173,10 +173,4 @@ def _between(before: VideoFrame, after: VideoFrame, index: int, time: float) -> 
 def _moved(face: Face, later: Face | None, share: float) -> Face | None:
     if later is None:
         return face if share < 0.5 else None
-    landmarks = face.landmarks
-    if landmarks is not None and later.landmarks is not None and len(landmarks) == len(later.landmarks):
-        pairs = zip(landmarks, later.landmarks, strict=True)
-        landmarks = tuple((a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share) for a, b in pairs)
-    a, b = face.box, later.box
-    edges = ((a.x1, b.x1), (a.y1, b.y1), (a.x2, b.x2), (a.y2, b.y2))
-    return face.replace(box=Box(*(start + (end - start) * share for start, end in edges)), landmarks=landmarks)
+    return face.interpolate(later, share)

@@ -118,16 +118,9 @@ class FaceTracker:
     def _smoothed(self, track: _Track, seen: Face) -> Face:
         """What is seen now, evened out by what its track had."""
         past, keep = track.face, self._smoothing
-        still = keep * _overlap(past.box, seen.box) ** 2
-        box = Box(*(_mix(a, b, still) for a, b in zip(_edges(past.box), _edges(seen.box), strict=True)))
-        landmarks = seen.landmarks
-        if landmarks is not None and past.landmarks is not None and len(landmarks) == len(past.landmarks):
-            landmarks = tuple(
-                (_mix(a[0], b[0], still), _mix(a[1], b[1], still))
-                for a, b in zip(past.landmarks, landmarks, strict=True)
-            )
+        moved = seen.interpolate(past, keep * past.box.iou(seen.box) ** 2)
         attributes = {name: self._attribute(getattr(past, name), getattr(seen, name)) for name in ATTRIBUTES}
-        return seen.replace(box=box, landmarks=landmarks, track_id=past.track_id, **attributes)
+        return moved.replace(track_id=past.track_id, **attributes)
 
     def _attribute(
         self, past: Classification | Estimate | None, seen: Classification | Estimate | None
@@ -179,8 +172,7 @@ class _Track:
     @property
     def expected(self) -> Box:
         """Where it should be now."""
-        dx, dy = self.dx * self.ahead, self.dy * self.ahead
-        return Box(self.seen.x1 + dx, self.seen.y1 + dy, self.seen.x2 + dx, self.seen.y2 + dy)
+        return self.seen.moved(self.dx * self.ahead, self.dy * self.ahead)
 
     def advance(self) -> None:
         """One more update begins; a face that stays away is expected to slow down, not to run off."""
@@ -189,7 +181,7 @@ class _Track:
 
     def see(self, box: Box) -> None:
         """It was found."""
-        (x, y), (old_x, old_y) = _centre(box), _centre(self.seen)
+        (x, y), (old_x, old_y) = box.centre, self.seen.centre
         self.dx = _mix(self.dx, (x - old_x) / self.missed, 0.5)
         self.dy = _mix(self.dy, (y - old_y) / self.missed, 0.5)
         self.seen, self.missed, self.ahead = box, 0, 0.0
@@ -197,29 +189,12 @@ class _Track:
 
 def _likeness(expected: Box, box: Box, min_overlap: float) -> float | None:
     """How well a box fits where a face is expected: overlap, 0..1; below 0 by distance alone; None if it does not."""
-    overlap = _overlap(expected, box)
+    overlap = expected.iou(box)
     if overlap >= min_overlap:
         return overlap
     side, other = math.sqrt(max(expected.area, 1.0)), math.sqrt(max(box.area, 1.0))
-    distance = 2 * math.dist(_centre(expected), _centre(box)) / (side + other)
+    distance = 2 * math.dist(expected.centre, box.centre) / (side + other)
     return -distance if distance < 1 and 0.5 < side / other < 2 else None
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    across = min(a.x2, b.x2) - max(a.x1, b.x1)
-    down = min(a.y2, b.y2) - max(a.y1, b.y1)
-    if across <= 0 or down <= 0:
-        return 0.0
-    return across * down / (a.area + b.area - across * down)
-
-
-def _centre(box: Box) -> tuple[float, float]:
-    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-
-
-def _edges(box: Box) -> tuple[float, float, float, float]:
-    return box.x1, box.y1, box.x2, box.y2
 
 
 def _mix(past: float, seen: float, keep: float) -> float:

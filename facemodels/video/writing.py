@@ -6,7 +6,6 @@ import csv as csv_format
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 
 from facemodels.drawing import annotate
 from facemodels.errors import VideoError
-from facemodels.types import Analysis, Box
 from facemodels.video.frames import VIDEO_COLUMNS, VideoFrame
 from facemodels.video.reading import Reader, load_av
 
@@ -80,7 +78,8 @@ def draw_copy(source: Path, target: Path, max_side: int | None) -> Iterator[Call
                 longest = max(frame.analysis.width, frame.analysis.height)
                 shrink = min(1.0, max_side / longest) if max_side else 1.0
                 pixels = reader.pixels(picture, shrink)
-                writer.see(annotate(pixels, _scaled(frame.analysis, pixels).faces), frame.time)
+                height, width = pixels.shape[:2]
+                writer.see(annotate(pixels, frame.analysis.scaled(width, height).faces), frame.time)
 
             yield write
             for _ in pictures:  # the sound after the last frame
@@ -88,21 +87,6 @@ def draw_copy(source: Path, target: Path, max_side: int | None) -> Iterator[Call
             writer.finish()
         finally:
             writer.close()
-
-
-def _scaled(analysis: Analysis, pixels: np.ndarray) -> Analysis:
-    """The same faces in a picture of another size."""
-    across, down = pixels.shape[1] / analysis.width, pixels.shape[0] / analysis.height
-    if across == down == 1:
-        return analysis
-    faces = []
-    for face in analysis:
-        box, landmarks = face.box, face.landmarks
-        if landmarks is not None:
-            landmarks = tuple((x * across, y * down) for x, y in landmarks)
-        box = Box(box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
-        faces.append(face.replace(box=box, landmarks=landmarks))
-    return replace(analysis, faces=tuple(faces), width=pixels.shape[1], height=pixels.shape[0])
 
 
 class Writer:
