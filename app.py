@@ -42,7 +42,7 @@ from facemodels import (
     read_image,
     video_info,
 )
-from facemodels.detectors import DETECTORS, FaceDetector, YuNet
+from facemodels.detection import FaceDetector, available_detectors, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError, VideoError
 from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec, get_spec
@@ -651,8 +651,7 @@ def _in_every_language(make: Callable[[Words], str], **options: Any) -> gr.HTML:
 
 def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> None:
     offered = list(analyzers.offered)
-    # Those that can run here without a download.
-    detectors = {name: make() for name, make in DETECTORS.items() if name != "yunet" or YuNet.is_here()}
+    detectors = {name: make_detector(name) for name in available_detectors()}
     with gr.Row(equal_height=True, elem_id="fm-pictures"):
         picture = gr.Image(
             label=t("picture"),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facemodels.crops import Window, cut_all, face_window, whole_window
-from facemodels.detectors import FaceDetector, make_detector
+from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
 from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec

@@ -20,8 +20,8 @@ PACKAGE = ROOT / "facemodels"
 LAYERS = (
     {"types", "errors"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
-    {"hub", "drawing", "explain", "evaluation.labels", "libfacedetection"},
-    {"models", "detectors", "video"},
+    {"hub", "drawing", "explain", "evaluation.labels"},
+    {"models", "detection", "video"},
     {"hub.golden"},
     {"analyzer", "hub.publish", "clips"},
     {"evaluation"},

@@ -16,7 +16,7 @@ from benchmarks.peers import FACEMODELS, Worker, compare, peers_table
 from benchmarks.speed import group, milliseconds, multiply_adds, row
 from benchmarks.tables import README, newest, with_table
 from facemodels import get_spec
-from facemodels.detectors import LibFaceDetection
+from facemodels.detection import LibFaceDetection
 from facemodels.models import AttributeModel
 
 

@@ -17,8 +17,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facemodels import Box, DetectorError, WeightsError, libfacedetection
-from facemodels.detectors import TILE, TILE_OVERLAP, Haar, LibFaceDetection, YuNet, _tiles, make_detector
+from facemodels import Box, DetectorError, WeightsError
+from facemodels.detection import libfacedetection, make_detector
+from facemodels.detection.haar import Haar
+from facemodels.detection.libfacedetection import LibFaceDetection
+from facemodels.detection.passes import TILE, TILE_OVERLAP, tiles
+from facemodels.detection.yunet import YuNet
 from facemodels.litert import Interpreters
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +39,7 @@ def yunet() -> YuNet:
     path = os.environ.get("FACEMODELS_YUNET")
     if path:
         return YuNet(path)
-    if not YuNet.is_here():
+    if not YuNet.available():
         pytest.skip("YuNet's file is not here: python -m facemodels download yunet, or set FACEMODELS_YUNET to it")
     return YuNet()
 
@@ -78,7 +82,7 @@ def test_it_answers_as_the_library_does(
     assert isinstance(detector._find, libfacedetection.Network)
     picture = cv2.resize(np.tile(astronaut, (2, 3, 1)), (width, height), interpolation=cv2.INTER_AREA)
     picture = cv2.GaussianBlur(picture, (0, 0), blur) if blur else picture  # unsure faces, many boxes for one
-    rows, expected = detector._boxes(picture), library(picture)
+    rows, expected = detector.find(picture), library(picture)
     assert len(rows) == len(expected) >= 1
     # The library cuts the fractions of pixels and of hundredths; equal scores may change places.
     off = np.abs(rows[:, None] - expected[None]).max(axis=2)
@@ -142,7 +146,7 @@ def test_the_graph_can_be_made_again(detector: LibFaceDetection, astronaut: np.n
     made = libfacedetection.filled(graph, table["arrays"], path)
     assert libfacedetection.digest(made) == table["sha256"]
     # Another release of TensorFlow may lay the file out in another way.
-    assert np.allclose(libfacedetection.Network(made)(astronaut), detector._boxes(astronaut), atol=0.01)
+    assert np.allclose(libfacedetection.Network(made)(astronaut), detector.find(astronaut), atol=0.01)
 
 
 def test_threads_share_a_detector(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
@@ -165,10 +169,10 @@ def test_a_small_face_in_a_large_photo(detector: LibFaceDetection, astronaut: np
 
 @pytest.mark.parametrize("length", [1, 95, 704, 705, 1281, 1536, 2048])
 def test_tiles_cover_everything_and_overlap(length: int) -> None:
-    tiles = _tiles(length)
-    assert (tiles[0].start, tiles[-1].stop) == (0, length)
-    assert all(0 < tile.stop - tile.start <= TILE for tile in tiles)
-    assert all(before.stop - after.start >= TILE_OVERLAP - 1 for before, after in pairwise(tiles))
+    found = tiles(length)
+    assert (found[0].start, found[-1].stop) == (0, length)
+    assert all(0 < tile.stop - tile.start <= TILE for tile in found)
+    assert all(before.stop - after.start >= TILE_OVERLAP - 1 for before, after in pairwise(found))
 
 
 def test_a_selfie_that_fills_the_frame(detector: LibFaceDetection, astronaut: np.ndarray) -> None:
@@ -239,7 +243,7 @@ def test_yunet_refuses_another_file(tmp_path: Path) -> None:
 def test_auto_needs_no_download() -> None:
     detector = make_detector("auto")
     assert detector is not None
-    assert detector.name == ("yunet" if YuNet.is_here() else "libfacedetection")
+    assert detector.name == ("yunet" if YuNet.available() else "libfacedetection")
 
 
 @pytest.mark.parametrize("wrong", ["mtcnn", 3, "", object()])

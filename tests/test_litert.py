@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facemodels import WeightsError
-from facemodels.libfacedetection import GRAPH
+from facemodels.detection.libfacedetection import GRAPH
 from facemodels.litert import KEPT_VALUES, Interpreters
 
 

