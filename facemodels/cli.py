@@ -13,13 +13,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemodels import __version__
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.evaluation.labels import IMAGE_SUFFIXES
+from facemodels.files import OutputFolder, write_errors, written_whole
 from facemodels.hub.registry import ModelSpec, list_models
 from facemodels.types import ATTRIBUTES, ROW_COLUMNS, Analysis, Face
 
@@ -75,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print one CSV row per face (of a clip, per face and frame)")
     analyze.add_argument("--annotate", type=Path, metavar="DIR", help="also write annotated copies into this folder")
     analyze.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let --annotate and --timeline replace files of an earlier call (never a photo or clip to analyze)",
+    )
+    analyze.add_argument(
         "--fps",
         type=_fps,
         metavar="N|all",
@@ -115,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--group", action="append", default=[], metavar="COLUMN", help="a table by this column of the csv (repeatable)"
     )
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="write tables, pictures and every answer there")
+    evaluate.add_argument("--overwrite", action="store_true", help="let --out replace an earlier report")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON instead of Markdown")
     evaluate.add_argument("--detector", default="auto", help="as of analyze")
     evaluate.add_argument("--backend", default="litert", choices=("litert", "keras"))
@@ -153,12 +160,21 @@ def _parser() -> argparse.ArgumentParser:
 def _analyze(options: argparse.Namespace) -> int:
     from facemodels.analyzer import FaceAnalyzer
 
-    photos = expand(options.photos)
+    folders = {
+        name: OutputFolder(f"--{name}", getattr(options, name), overwrite=options.overwrite)
+        for name in ("annotate", "timeline")
+        if getattr(options, name) is not None
+    }
+    photos = expand(options.photos, folders.values())
     clips = [photo for photo in photos if is_clip(photo, options.fps)]
     if clips and len(clips) < len(photos):
         raise ArgumentError(f"photos and clips have different answers: analyze {clips[0]} in a call of its own")
     if not clips and (options.fps is not None or options.timeline is not None):
         raise ArgumentError(f"--fps and --timeline are for clips, and {photos[0]} is none")
+    if "annotate" in folders:
+        folders["annotate"].check((photo, ".mp4" if clips else ".jpg") for photo in photos)
+    if "timeline" in folders:
+        folders["timeline"].check((clip, ".svg") for clip in clips)
     models = _pairs(options.model)
     analyzer = FaceAnalyzer(
         [name.strip() for name in options.attributes.split(",") if name.strip()],
@@ -168,36 +184,47 @@ def _analyze(options: argparse.Namespace) -> int:
         min_score=options.min_score,
         max_faces=options.max_faces,
     )
-    for name in ("annotate", "timeline"):
-        if getattr(options, name) is not None:
-            _make_folder(name, getattr(options, name))
+    for folder in folders.values():
+        folder.create()
     if clips:
-        return _analyze_clips(analyzer, clips, options)
-    results = _progress(_results(analyzer, photos, options.annotate), len(photos))
+        return _analyze_clips(analyzer, clips, options, folders)
+    results = _progress(_results(analyzer, photos, folders.get("annotate")), len(photos))
     write = _write_json if options.json else _write_csv if options.csv else _write_text
     return FAILED if write(results) else OK
 
 
-def expand(arguments: Iterable[str]) -> list[str]:
+def expand(arguments: Iterable[str], outputs: Collection[OutputFolder] = ()) -> list[str]:
     """Files, folders (their pictures, sorted, subfolders too) and glob patterns as one list of files, each once.
 
     A name that does not exist stays in the list: reading it then fails like any other bad photo, and the others go on.
 
+    Args:
+        arguments: As they stand on the command line.
+        outputs: Folders to be written into: what folders and patterns find there is of an earlier call, and left out.
+
     Raises:
         ImageError: If a folder holds no picture, or a pattern fits none.
+        ArgumentError: If a folder is to be written into itself.
     """
     photos: list[str] = []
     for argument in arguments:
+        for folder in outputs:
+            folder.check_root(argument)
+        within = [folder for folder in outputs if folder.is_below(argument)]
         if Path(argument).is_dir():
             found = sorted(
-                str(p) for p in Path(argument).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+                str(p)
+                for p in Path(argument).rglob("*")
+                if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() and not any(one.holds(p) for one in within)
             )
             if not found:
                 raise ImageError(f"the folder {argument} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         elif glob.has_magic(argument) and not Path(argument).exists():
             # Path.glob takes no absolute pattern.
             matches = glob.glob(argument, recursive=True)  # noqa: PTH207
-            found = sorted(path for path in matches if Path(path).is_file())
+            found = sorted(
+                path for path in matches if Path(path).is_file() and not any(one.holds(Path(path)) for one in within)
+            )
             if not found:
                 raise ImageError(f"no file fits the pattern {argument}")
         else:
@@ -223,68 +250,44 @@ def _fps(text: str) -> float:
     return number
 
 
-def _analyze_clips(analyzer: FaceAnalyzer, clips: list[str], options: argparse.Namespace) -> int:
+def _analyze_clips(
+    analyzer: FaceAnalyzer, clips: list[str], options: argparse.Namespace, folders: Mapping[str, OutputFolder]
+) -> int:
     from facemodels.clips import write_clips
-
-    taken: set[str] = set()
-
-    def place(folder: Path | None, suffix: str) -> Callable[[str], Path | None]:
-        return lambda clip: None if folder is None else folder / _free_name(clip, suffix, taken)
 
     fps = 5.0 if options.fps is None else None if math.isinf(options.fps) else options.fps
     form = "json" if options.json else "csv" if options.csv else "text"
-    places = place(options.annotate, ".mp4"), place(options.timeline, ".svg")
     failed = 0
-    for trouble in write_clips(form, clips, analyzer, fps, *places):
+    for trouble in write_clips(form, clips, analyzer, fps, folders.get("annotate"), folders.get("timeline")):
         _complain(trouble)
         failed += 1
     return FAILED if failed else OK
 
 
-def _results(analyzer: FaceAnalyzer, photos: list[str], folder: Path | None) -> Iterator[tuple[str, Analysis]]:
+def _results(analyzer: FaceAnalyzer, photos: list[str], folder: OutputFolder | None) -> Iterator[tuple[str, Analysis]]:
     """Each photo with its analysis; one that cannot be read says why in `error`."""
     from facemodels.images import read_image
 
-    taken: set[str] = set()
     for photo in photos:
+        target = None if folder is None else folder.claim(photo, ".jpg")
         try:
             pixels = read_image(sys.stdin.buffer.read() if photo == "-" else photo)
             analysis = analyzer.analyze(pixels)
         except ImageError as error:
             yield photo, Analysis((), 0, 0, analyzer.models, str(error))
             continue
-        if folder is not None:
-            _write_annotated(pixels, analysis, folder / _free_name(photo, ".jpg", taken))
+        if folder is not None and target is not None:
+            _write_annotated(pixels, analysis, target, overwrite=folder.overwrite)
         yield photo, analysis
 
 
-def _write_annotated(pixels: Any, analysis: Analysis, path: Path) -> None:
+def _write_annotated(pixels: Any, analysis: Analysis, target: Path, *, overwrite: bool) -> None:
     from PIL import Image
 
     from facemodels.drawing import annotate
 
-    try:
-        Image.fromarray(annotate(pixels, analysis)).save(path, quality=92)
-    except OSError as error:
-        raise FaceModelsError(f"cannot write {path}: {error}") from error
-
-
-def _free_name(photo: str, suffix: str, taken: set[str]) -> str:
-    """A file name for what is made of a photo or clip that no other one of this call has."""
-    stem = "stdin" if photo == "-" else Path(photo).stem
-    name, number = f"{stem}{suffix}", 1
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}{suffix}"
-    taken.add(name)
-    return name
-
-
-def _make_folder(option: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgumentError(f"--{option} {folder}: cannot be made a folder: {error}") from error
+    with written_whole(target, overwrite=overwrite) as part, write_errors(target):
+        Image.fromarray(annotate(pixels, analysis)).save(part, "jpeg", quality=92)
 
 
 def _progress(results: Iterable[tuple[str, Analysis]], total: int) -> Iterable[tuple[str, Analysis]]:
@@ -381,7 +384,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from facemodels.evaluation.evaluate import evaluate
 
     if options.out is not None:
-        report.check_folder(options.out)
+        report.check_folder(options.out, overwrite=options.overwrite)
+        if options.out.resolve() in Path(options.source).resolve().parents:
+            raise ArgumentError(f"--out {options.out}: holds {options.source}, which is to be evaluated")
     result = evaluate(
         options.source,
         options.model,

@@ -6,11 +6,12 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from facemodels.errors import VideoError
+from facemodels.files import OutputFolder, write_errors, written_whole
 from facemodels.types import ATTRIBUTES
 from facemodels.video.analyze import analyze_video
 from facemodels.video.frames import VIDEO_COLUMNS, ImageAnalyzer, VideoFrame
@@ -66,8 +67,8 @@ def write_clips(
     clips: Sequence[str],
     analyzer: ImageAnalyzer,
     fps: float | None,
-    annotated: Callable[[str], Path | None],
-    plotted: Callable[[str], Path | None],
+    annotated: OutputFolder | None = None,
+    plotted: OutputFolder | None = None,
 ) -> Iterator[str]:
     """Analyze clips and write what was found to standard output.
 
@@ -76,23 +77,26 @@ def write_clips(
         clips: Their paths.
         analyzer: Answers.
         fps: As for `analyze_video`.
-        annotated: Says where the drawn copy of a clip goes, if anywhere.
-        plotted: Likewise for its plot, an SVG.
+        annotated: The folder for drawn copies, if they are wanted.
+        plotted: The folder for plots, SVG, likewise.
 
     Yields:
         What went wrong, if anything, clip by clip.
     """
     write: Callable[[Clip, bool, bool], None] = {"text": _write_text, "csv": _write_csv, "json": _write_json}[form]
     for place, source in enumerate(clips):
-        clip = Clip(source, analyzer, {"fps": fps, "annotated": annotated(source)})
-        write(clip, place == 0, place == len(clips) - 1)
+        with ExitStack() as stack:
+            part = None
+            if annotated is not None:
+                target = annotated.claim(source, ".mp4")
+                part = stack.enter_context(written_whole(target, overwrite=annotated.overwrite))
+            clip = Clip(source, analyzer, {"fps": fps, "annotated": part})
+            write(clip, place == 0, place == len(clips) - 1)
         sys.stdout.flush()
-        plot = plotted(source)
-        if plot is not None and clip.last is not None:
-            try:
-                plot.write_text(clip.timeline.to_svg(Path(source).name), encoding="utf-8")
-            except OSError as error:
-                yield f"cannot write {plot}: {error.strerror}"
+        plot = None if plotted is None else plotted.claim(source, ".svg")
+        if plot is not None and plotted is not None and clip.last is not None:
+            with written_whole(plot, overwrite=plotted.overwrite) as part, write_errors(plot):
+                part.write_text(clip.timeline.to_svg(Path(source).name), encoding="utf-8")
         if clip.error is not None:
             yield clip.error if source in clip.error else f"{source}: {clip.error}"
 

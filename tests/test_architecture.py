@@ -19,6 +19,7 @@ PACKAGE = ROOT / "facemodels"
 # A file of a package that stands elsewhere than its package is named.
 LAYERS = (
     {"types", "errors"},
+    {"files"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
     {"hub", "drawing", "explain", "evaluation.labels"},
     {"models", "detection", "video"},

@@ -17,6 +17,8 @@ from PIL import Image
 
 from facemodels import Analysis, Box, Face
 from facemodels.cli import CSV_COLUMNS, FAILED, OK, WRONG, describe, expand, main
+from facemodels.errors import FaceModelsError
+from facemodels.files import OutputFolder, written_whole
 
 
 @pytest.fixture
@@ -68,6 +70,121 @@ def test_text_and_annotated_copies(folder: Path, capsys: pytest.CaptureFixture[s
     with Image.open(drawn / "a.jpg") as image, Image.open(photos[0]) as original:
         assert image.size == original.size
         assert np.abs(np.asarray(image, int) - np.asarray(original, int)).max() > 100
+
+
+def unchanged(folder: Path, before: dict[Path, bytes]) -> bool:
+    """Whether a folder holds just these files with these bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture
+def over(tmp_path: Path, photo: Path) -> tuple[Path, dict[Path, bytes]]:
+    """A folder with photos of one name in two formats, and its bytes."""
+    folder = tmp_path / "over"
+    folder.mkdir()
+    shutil.copy(photo, folder / "a.jpg")
+    Image.fromarray(np.full((90, 120, 3), 80, np.uint8)).save(folder / "a.png")
+    shutil.copy(photo, folder / "b.jpg")
+    return folder, {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "sources",
+    [["{over}"], ["{over}/."], ["{over}/a.jpg"], ["{over}/*.jpg"], ["{over}/a.png", "{over}/b.jpg"], ["{link}/b.jpg"]],
+)
+def test_originals_are_never_replaced(
+    sources: list[str],
+    overwrite: bool,
+    over: tuple[Path, dict[Path, bytes]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, before = over
+    (tmp_path / "link").symlink_to(folder)
+    arguments = [source.format(over=folder, link=tmp_path / "link") for source in sources]
+    code, out, err = run(
+        capsys, "analyze", *arguments, "--annotate", str(folder), *(["--overwrite"] if overwrite else [])
+    )
+    assert (code, out) == (WRONG, "") and err.startswith(f"facemodels: --annotate {folder}") and err.count("\n") == 1
+    assert unchanged(folder, before)
+
+
+def test_a_photo_of_another_folder_is_not_replaced_either(
+    over: tuple[Path, dict[Path, bytes]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, before = over
+    (tmp_path / "other").mkdir()
+    shutil.copy(folder / "a.png", tmp_path / "other" / "b.png")
+    sources = [str(tmp_path / "other" / "b.png"), str(folder / "b.jpg")]
+    code, out, err = run(capsys, "analyze", *sources, "--annotate", str(folder), "--overwrite")
+    assert (code, out) == (WRONG, "") and "one of the files to analyze" in err
+    assert unchanged(folder, before)
+
+
+def test_links_to_a_photo_are_that_photo(
+    over: tuple[Path, dict[Path, bytes]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, before = over
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    (drawn / "a.jpg").symlink_to(folder / "a.jpg")
+    (drawn / "b.jpg").hardlink_to(folder / "b.jpg")
+    for source in ("a.jpg", "b.jpg"):
+        code, out, err = run(
+            capsys, "analyze", str(folder / source), "--annotate", str(drawn), "--attributes", "gender", "--overwrite"
+        )
+        assert (code, out) == (WRONG, "") and "one of the files to analyze" in err
+    assert unchanged(folder, before) and (drawn / "a.jpg").is_symlink()
+
+
+def test_only_overwrite_replaces_what_an_earlier_call_made(
+    over: tuple[Path, dict[Path, bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, before = over
+    drawn = folder / "drawn"
+    command = ["analyze", str(folder), "--annotate", str(drawn), "--attributes", "gender"]
+    assert run(capsys, *command)[0] == OK
+    made = {path: path.read_bytes() for path in drawn.iterdir()}
+    assert sorted(path.name for path in made) == ["a-2.jpg", "a.jpg", "b.jpg"]
+    (drawn / "a.jpg").write_bytes(b"mine")
+    code, out, err = run(capsys, *command)
+    assert (code, out) == (WRONG, "") and "exists already" in err and "--overwrite" in err
+    assert (drawn / "a.jpg").read_bytes() == b"mine"
+    code, out, _ = run(capsys, *command, "--overwrite")
+    # Its own drawings are no sources, however the folder is searched.
+    assert code == OK and "drawn" not in out and unchanged(folder, before | made)
+    code, out, _ = run(capsys, "analyze", f"{folder}/**/*.jpg", *command[2:], "--overwrite")
+    assert code == OK and "drawn" not in out
+
+
+def test_names_that_differ_in_case_only_stay_apart(tmp_path: Path) -> None:
+    folder = OutputFolder("--annotate", tmp_path)
+    names = [folder.claim(source, ".jpg").name for source in ("a.png", "A.jpg", "x/a.png", "É.jpg", "e\u0301.jpg")]
+    assert names == ["a.jpg", "A-2.jpg", "a-3.jpg", "É.jpg", "e\u0301-2.jpg"]
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    folder = OutputFolder("--annotate", tmp_path)
+    for _ in range(2):
+        target = folder.claim("ü" * 125 + ".tiff", ".jpg")
+        with written_whole(target) as part:
+            part.write_bytes(b"x")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_interruption_leaves_no_half_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "a.jpg") as part:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(FaceModelsError, match="appeared"), written_whole(tmp_path / "a.jpg") as part:
+        part.write_bytes(b"new")
+        (tmp_path / "a.jpg").write_bytes(b"of somebody else")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.jpg": b"of somebody else"}
 
 
 def test_standard_input(photo: Path) -> None:

@@ -344,7 +344,7 @@ def test_a_report_is_whole(found: Evaluation, tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 3 + 2 + 3 + 2 and rows[0]["answer"] == "happy"
 
-    (file.parent / "old.png").touch()
+    (file.parent / "emotion-confusion-old-1.0.0.png").touch()
     assert {path.name for path in write(found, file.parent).parent.iterdir()} == names  # replaced, not mixed
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report"]
 
@@ -413,6 +413,18 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     assert f"| {EMOTION} | 75.0% | 30.1% to 95.4% |" in out
     assert err == f"written: {tmp_path / 'out' / 'report.md'}\n"
+    assert main(["evaluate", str(folder), "--crops", "--out", str(tmp_path / "out")]) == WRONG
+    assert "earlier report" in capsys.readouterr().err
+    mine = tmp_path / "out" / "notes.txt"
+    mine.write_text("keep")
+    command = ["evaluate", str(folder), "--crops", "--model", EMOTION, "--out", str(tmp_path / "out"), "--overwrite"]
+    assert main(command) == WRONG
+    assert "something else than a report, notes.txt" in capsys.readouterr().err and mine.read_text() == "keep"
+    mine.unlink()
+    assert main(["evaluate", str(tmp_path / "out" / "answers.csv"), *command[2:]]) == WRONG
+    assert "to be evaluated" in capsys.readouterr().err
+    assert main(command) == OK
+    capsys.readouterr()
     assert main(["evaluate", str(folder), "--crops", "--json"]) == OK
     assert json.loads(capsys.readouterr().out)["faces"] == 4
 

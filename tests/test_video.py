@@ -539,6 +539,21 @@ def test_analyze_writes_a_clip_as_csv_or_json(faces_clip: Path, capsys: pytest.C
     assert missing["frames"] == [] and "no such file" in missing["error"]
 
 
+def test_a_clip_of_the_same_name_is_not_replaced(faces_clip: Path, tmp_path: Path, capsys: Any) -> None:
+    for name in ("y.mov", "y.mp4"):
+        (tmp_path / name).write_bytes(faces_clip.read_bytes())
+    call = ("analyze", str(tmp_path / "y.mov"), "--annotate", str(tmp_path), "--attributes", "emotion")
+    code, out, err = run(capsys, *call, "--json")
+    assert (code, out) == (WRONG, "") and f"--annotate {tmp_path / 'y.mp4'}: this file exists already" in err
+    assert (tmp_path / "y.mp4").read_bytes() == faces_clip.read_bytes()
+    assert run(capsys, *call, "--overwrite")[0] == OK
+    assert (tmp_path / "y.mov").read_bytes() == faces_clip.read_bytes() != (tmp_path / "y.mp4").read_bytes()
+    plots = ("analyze", str(tmp_path / "y.mov"), "--timeline", str(tmp_path), "--attributes", "emotion")
+    (tmp_path / "y.svg").write_text("mine")
+    code, out, err = run(capsys, *plots)
+    assert (code, out, (tmp_path / "y.svg").read_text()) == (WRONG, "", "mine") and "y.svg: this file exists" in err
+
+
 def test_a_gif_is_a_clip_when_a_sampling_rate_is_given(face: np.ndarray, tmp_path: Path, capsys: Any) -> None:
     large = np.asarray(Image.fromarray(face).resize((160, 200)))
     still = np.full((240, 320, 3), GROUND, np.uint8)
@@ -554,7 +569,8 @@ def test_a_gif_is_a_clip_when_a_sampling_rate_is_given(face: np.ndarray, tmp_pat
         (["{clip}", "{photo}"], "photos and clips have different answers"),
         (["{photo}", "--fps", "2"], "are for clips"),
         (["{photo}", "--timeline", "plots"], "are for clips"),
-        (["{clip}", "--annotate", "{folder}"], "is the clip itself"),
+        (["{clip}", "--annotate", "{folder}"], "one of the files to analyze"),
+        (["{clip}", "--annotate", "{folder}", "--overwrite"], "one of the files to analyze"),
     ],
 )
 def test_wrong_calls_about_clips(
@@ -589,7 +605,7 @@ def test_ctrl_c_leaves_no_half_file(face: np.ndarray, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "facemodels", "analyze", str(clip), "--fps", "all", "--annotate", str(drawn)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
-    while not (drawn / "long.mp4.part").exists() and process.poll() is None and time.monotonic() < end:
+    while not (drawn.is_dir() and any(drawn.iterdir())) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

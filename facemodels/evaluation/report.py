@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 ANSWERS = ("path", "attribute", "model", "truth", "answer", "score")
+# The files of a report, and nothing else, give way to a new one.
+_WRITTEN = re.compile(rf"{re.escape(REPORT)}|report\.md|answers\.csv|[a-z]+-(errors|confusion|calibration).*\.png")
 FEW = 20  # faces; groups of fewer say little
 
 
@@ -257,8 +259,12 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def check_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder, if a report can be written there: new, empty, or holding an earlier report.
+def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    """The folder, if a report can be written there: new, empty, or holding an earlier report and nothing else.
+
+    Args:
+        folder: The folder.
+        overwrite: Whether an earlier report may be replaced.
 
     Raises:
         ArgumentError: If it holds something else, or the packages that draw are missing.
@@ -266,8 +272,13 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ArgumentError(f"--out {path}: is a file; give a folder")
-    if path.is_dir() and any(path.iterdir()) and not (path / REPORT).is_file():
-        raise ArgumentError(f"--out {path}: holds something else than a report; give a new folder")
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    others = [name for name in names if not _WRITTEN.fullmatch(name)]
+    if others or (names and REPORT not in names):
+        other = (others or names)[0]
+        raise ArgumentError(f"--out {path}: holds something else than a report, {other}; give a new folder")
+    if names and not overwrite:
+        raise ArgumentError(f"--out {path}: holds an earlier report; choose another folder, or --overwrite it")
     try:
         import matplotlib  # noqa: F401
         import sklearn  # noqa: F401
