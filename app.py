@@ -42,6 +42,7 @@ from facemodels import (
     read_image,
     video_info,
 )
+from facemodels.attributes import ATTRIBUTES
 from facemodels.detection import FaceDetector, available_detectors, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError, VideoError
 from facemodels.explain import occlusion_map, view
@@ -49,7 +50,7 @@ from facemodels.hub.registry import WEIGHTS, ModelSpec, get_spec
 from facemodels.hub.store import locate
 from facemodels.page.clip import clip_cancelled_html, clip_empty_html, clip_html, clip_waiting_html, progress_html
 from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
-from facemodels.types import ATTRIBUTES, Analysis, Face
+from facemodels.types import Analysis, Face
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -609,13 +610,12 @@ def build_demo(
         language = gr.HTML(
             t("language"), js_on_load=page.part("language.js"), apply_default_css=False, visible="hidden"
         )
-        camera = gr.HTML("", js_on_load=page.part("camera.js"), apply_default_css=False, visible="hidden")
         _in_every_language(page.header_html)
-        with gr.Tabs() as tabs:
+        with gr.Tabs():
             with gr.Tab(t("tab_image"), id="image"):
-                picture = _image_tab(Analyzers(analyzer, make), limits, language, examples)
+                _image_tab(Analyzers(analyzer, make), limits, language, examples)
             with gr.Tab(t("tab_webcam"), id="webcam"):
-                webcam = _webcam_tab(analyzer, limits)
+                _webcam_tab(analyzer, limits)
             with gr.Tab(t("tab_video"), id="video"):
                 _video_tab(analyzer, limits, language)
             with gr.Tab(t("tab_models"), id="models"):
@@ -628,10 +628,6 @@ def build_demo(
                     if text := card_text(spec):
                         with gr.Accordion(f"{t('card')} {spec.id}", open=False):
                             gr.Markdown(text)
-        tabs.change(None, js=RELEASE_JS, api_visibility="private")
-        camera.release(None, None, [picture, webcam], js=UNMOUNT_JS, api_visibility="private").then(
-            None, None, [picture, webcam], js=MOUNT_JS, api_visibility="private"
-        )
         shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
         gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
         gr.api(analyze_batch_endpoint, api_name="analyze_batch", api_description=ANALYZE_BATCH_DOC, **shared)
@@ -654,7 +650,7 @@ def _in_every_language(make: Callable[[Words], str], **options: Any) -> gr.HTML:
     )
 
 
-def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> gr.Image:
+def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> None:
     offered = list(analyzers.offered)
     detectors = {name: make_detector(name) for name in available_detectors()}
     with gr.Row(equal_height=True, elem_id="fm-pictures"):
@@ -744,15 +740,14 @@ def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples
     results.png(answers_errors(draw), [picture, shown], file, **shared).success(
         None, js="() => document.querySelector('#fm-file').click()"
     )
-    return picture
 
 
-def _webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
+def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
     def handle(frame: Any, tracker: FaceTracker) -> dict[str, Any]:
         return follow(analyzer, tracker, frame)
 
     with gr.Row():
-        with gr.Column(scale=3, min_width=320, elem_id="fm-camera"):
+        with gr.Column(scale=3, min_width=320):
             camera = gr.Image(
                 label=t("tab_webcam"),
                 show_label=False,
@@ -763,14 +758,6 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
                 webcam_options=gr.WebcamOptions(
                     constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
                 ),
-            )
-            gr.HTML(
-                html_template=page.SWITCH_HTML,
-                label=t("language"),
-                texts=texts_of("live_"),
-                js_on_load=page.part("switch.js"),
-                elem_id="fm-switch",
-                apply_default_css=False,
             )
         with gr.Column(scale=2, min_width=280):
             live = gr.HTML(
@@ -793,7 +780,6 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
         concurrency_limit=limits.webcams,
         api_visibility="private",
     )
-    return camera
 
 
 def _video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
@@ -878,14 +864,6 @@ def _video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
     # Gradio's own cancelling takes a run out of the queue; one that has begun sees its `Stop`.
     cancel.click(give_up, [stop, language], shown + buttons, cancels=[work], **at_once)
     clip.clear(forget, stop, shown + buttons, cancels=[work], **at_once)
-
-
-# What the page does by itself to release a camera, see `camera.js`. A picture that was chosen stays where it is.
-RELEASE_JS = "() => { window.dispatchEvent(new Event('fm-camera-release')); }"
-UNMOUNT_JS = """() => ['#fm-picture', '#fm-webcam'].map((part) =>
-    document.querySelector(part + ' video') ? {__type__: 'update', visible: false} : {__type__: 'update'})"""
-# The webcam's value is the last frame that was sent, which would hide the camera's picture.
-MOUNT_JS = "() => [{__type__: 'update', visible: true}, {__type__: 'update', visible: true, value: null}]"
 
 
 ANALYZE_DOC = (

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
@@ -17,7 +18,7 @@ from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec
 from facemodels.images import read_image
 from facemodels.models import AttributeModel
-from facemodels.types import ATTRIBUTES, Analysis, Box, Face
+from facemodels.types import Analysis, Box, Face
 
 
 class FaceAnalyzer:
@@ -256,7 +257,7 @@ def _check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
     if isinstance(attributes, str) or not isinstance(attributes, Iterable):
         raise ArgumentError(f"attributes must be a list of names out of {', '.join(ATTRIBUTES)}, not {attributes!r}")
     names = list(attributes)
-    unknown = [name for name in names if name not in ATTRIBUTES]
+    unknown = [name for name in names if name not in tuple(ATTRIBUTES)]  # a tuple takes what has no hash
     if unknown or not names:
         came = ", ".join(repr(name) for name in unknown) or "an empty list"
         raise ArgumentError(f"attributes must be out of {', '.join(ATTRIBUTES)}; got {came}")

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemodels import __version__
+from facemodels.attributes import ATTRIBUTES, face_texts
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.evaluation.labels import IMAGE_SUFFIXES
 from facemodels.files import OutputFolder, write_errors, written_whole
 from facemodels.hub.registry import ModelSpec, list_models
-from facemodels.types import ATTRIBUTES, ROW_COLUMNS, Analysis, Face
+from facemodels.types import ROW_COLUMNS, Analysis, Face
 
 if TYPE_CHECKING:
     from facemodels.analyzer import FaceAnalyzer
@@ -343,13 +344,7 @@ def describe(face: Face) -> str:
     """One line about a face: where it is and what is perceived in it."""
     box = face.box
     parts = [f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}"]
-    for name in ATTRIBUTES:
-        value = getattr(face, name)
-        if name == "age" and value is not None:
-            parts.append(f"age {value.value:.0f} ± {value.error:.0f}")
-        elif value is not None:
-            parts.append(f"{value.label.replace('_', ' ')} {value.score:.0%}")
-    return "  ".join(parts)
+    return "  ".join([*parts, *face_texts(face.values)])
 
 
 def _complain_about(source: str, analysis: Analysis) -> int:

@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from facemodels.attributes import face_texts
 from facemodels.errors import VideoError
 from facemodels.files import OutputFolder, write_errors, written_whole
-from facemodels.types import ATTRIBUTES
 from facemodels.video.analyze import analyze_video
 from facemodels.video.frames import VIDEO_COLUMNS, ImageAnalyzer, VideoFrame
 from facemodels.video.person import Person
@@ -152,10 +152,4 @@ def _write_text(clip: Clip, _first: bool, _last: bool) -> None:
 def describe(person: Person) -> str:
     """One line about a person: when it was seen, and what was perceived on average."""
     parts = [f"#{person.track_id} from {clock(person.first)} to {clock(person.last)}"]
-    for name in ATTRIBUTES:
-        value = getattr(person, name)
-        if name == "age" and value is not None:
-            parts.append(f"age {value.value:.0f} ± {value.error:.0f}")
-        elif value is not None:
-            parts.append(f"{value.label.replace('_', ' ')} {value.score:.0%}")
-    return "  ".join(parts)
+    return "  ".join([*parts, *face_texts(person.values)])

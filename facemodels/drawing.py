@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Face
 
@@ -65,7 +66,7 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     out = np.array(image, order="C")
     canvas = _Frame(0, 0, out.shape[1], out.shape[0])
     frames = [_visible(face.box, canvas) for face in drawn]
-    colours = [COLOURS.get(face.emotion.label, OTHER_COLOUR) if face.emotion else OTHER_COLOUR for face in drawn]
+    colours = [_colour(face) for face in drawn]
     for face, frame, colour in zip(drawn, frames, colours, strict=True):
         _draw_face(out, face, frame, colour, _line_width(frame, canvas))
     # Captions come last, so that no box runs through them, and each keeps clear of the faces and of those before it.
@@ -76,6 +77,11 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
             taken = np.concatenate([taken, [caption.frame.corners]])
             _draw_caption(out, caption, colour)
     return out
+
+
+def _colour(face: Face) -> Colour:
+    headline = face.values.get(HEADLINE)
+    return COLOURS.get(headline.label, OTHER_COLOUR) if isinstance(headline, Classification) else OTHER_COLOUR
 
 
 def _check_image(image: object) -> None:
@@ -140,29 +146,28 @@ class _Caption:
 def _texts(face: Face) -> list[tuple[str, ...]]:
     """What a caption may say, from most to least; nothing where there is nothing to say."""
     number = "" if face.track_id is None else f"#{face.track_id}"
-    label = _words(face.emotion.label) if face.emotion else ""
-    emotion = f"{label} {face.emotion.score:.0%}" if face.emotion else ""
-    years = f"{face.age.value:.0f}" if face.age else ""
-    age = f"{years} ± {face.age.error:.0f}" if face.age else ""
-    gender = _words(face.gender.label) if face.gender else ""
-    ethnicity = _words(face.ethnicity.label) if face.ethnicity else ""
-    head = _joined("  ", number, emotion)
+    label, full = number, [number]
+    lines: list[list[str]] = [[], []]  # below the headline: with and without how sure the models are
+    short: list[str] = []
+    for name, value in sorted(face.values.items(), key=lambda item: ATTRIBUTES[item[0]].caption):
+        kind, line = ATTRIBUTES[name].kind, ATTRIBUTES[name].caption[0]
+        if name == HEADLINE:
+            label = kind.short_text(value)
+            full.append(kind.text(value))
+        else:
+            # A label says enough by itself; a number needs its error.
+            lines[line > 1].append(kind.text(value) if kind.named else kind.short_text(value))
+            if line == 1:
+                short.append(kind.short_text(value))
+    head = "  ".join(filter(None, full))
     ladder = [
-        (head, _joined(", ", gender, age), ethnicity),
-        (head, _joined(", ", gender, years)),
+        (head, ", ".join(lines[0]), ", ".join(lines[1])),
+        (head, ", ".join(short)),
         (head,),
-        (label or number,),
+        (label,),
     ]
     texts = [tuple(line for line in lines if line) for lines in ladder]
     return [lines for lines in dict.fromkeys(texts) if lines]
-
-
-def _joined(between: str, *parts: str) -> str:
-    return between.join(part for part in parts if part)
-
-
-def _words(label: str) -> str:
-    return label.replace("_", " ")
 
 
 def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: float) -> _Caption | None:

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from facemodels.attributes import ATTRIBUTES, Value
 from facemodels.errors import ArgumentError, WeightsError
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
 from facemodels.litert import Interpreters
-from facemodels.types import Classification, Estimate
 
 # Crops go in batches of these sizes: every other size would cost an interpreter of its own, about 0.1 s and its memory.
 BATCH_SIZES = (1, 4, 16)
@@ -103,9 +103,7 @@ class AttributeModel:
             return {head.output: np.empty((0, len(head.labels)), np.float32) for head in self.spec.heads}
         return {head.output: np.concatenate([part[head.output] for part in parts]) for head in self.spec.heads}
 
-    def predict(
-        self, crops: np.ndarray, attributes: Sequence[str] | None = None
-    ) -> dict[str, list[Classification | Estimate]]:
+    def predict(self, crops: np.ndarray, attributes: Sequence[str] | None = None) -> dict[str, list[Value]]:
         """What the model perceives.
 
         Args:
@@ -138,27 +136,17 @@ class AttributeModel:
                 raise WeightsError(f"{self.spec.id}: the output {head.output!r} is not a number; the file is damaged")
 
 
-def age_estimate(probabilities: np.ndarray, years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of each row's distribution over `years`, and the expected absolute distance from it, both in years."""
-    values = probabilities @ years
-    return values, (probabilities * np.abs(years - values[:, None])).sum(axis=1)
-
-
-def decode(head: Head, probabilities: np.ndarray) -> list[Classification | Estimate]:
+def decode(head: Head, probabilities: np.ndarray) -> list[Value]:
     """Turn one head's probabilities into plain results.
 
     Args:
-        head: The head; its kind says how to read the numbers.
+        head: The head; the kind of its attribute says how to read the numbers.
         probabilities: ``(N, labels)``.
 
     Returns:
-        A `Classification` per row, or for ages an `Estimate`: the mean of the distribution over years, and the expected
-        absolute distance from it.
+        One value per row; see `facemodels.attributes.Kind.decode`.
     """
     # float32 rows sum to one only to about 1e-7; in double precision they do to 1e-15.
     rows = probabilities.astype(float)
     rows /= rows.sum(axis=1, keepdims=True)
-    if head.kind == "age":
-        values, errors = age_estimate(rows, np.array([float(label) for label in head.labels]))
-        return [Estimate(value, error) for value, error in zip(values.tolist(), errors.tolist(), strict=True)]
-    return [Classification.of(dict(zip(head.labels, row, strict=True))) for row in rows.tolist()]
+    return ATTRIBUTES[head.attribute].kind.decode(head.labels, rows)

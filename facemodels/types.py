@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from facemodels.attributes import ATTRIBUTES, Classification, Estimate, Value
+
 SCHEMA = 1
-ATTRIBUTES = ("emotion", "age", "gender", "ethnicity")
 ROW_COLUMNS = (  # of `Face.to_row`
     *("x1", "y1", "x2", "y2", "score"),
-    *("emotion", "emotion_score", "age", "age_error", "gender", "gender_score", "ethnicity", "ethnicity_score"),
+    *(column for name, attribute in ATTRIBUTES.items() for column in attribute.kind.columns(name)),
 )
 
 
@@ -105,83 +106,6 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
-    """One label out of several, as a model perceives it.
-
-    Attributes:
-        label: The most probable label.
-        score: Its probability, 0..1.
-        scores: Probability of every label, in the spec's order; they sum to 1.
-
-    Example:
-        >>> Classification.of({"female": 0.25, "male": 0.75}).label
-        'male'
-    """
-
-    label: str
-    score: float
-    scores: Mapping[str, float]
-
-    @classmethod
-    def of(cls, scores: Mapping[str, float]) -> Classification:
-        """The classification whose label has the highest score (the first of equals)."""
-        label = max(scores, key=scores.__getitem__)
-        return cls(label, scores[label], dict(scores))
-
-    def regroup(self, view: Mapping[str, str]) -> Classification:
-        """The same prediction in a coarser view: the scores of the labels that share a group are added.
-
-        Args:
-            view: Label to group, for every label (a spec's `views` holds those that exist).
-
-        Raises:
-            KeyError: If a label is missing from `view`.
-
-        Example:
-            >>> Classification.of({"a": 0.4, "b": 0.3, "c": 0.3}).regroup({"a": "x", "b": "y", "c": "y"}).label
-            'y'
-        """
-        grouped: dict[str, float] = {}
-        for label, score in self.scores.items():
-            grouped[view[label]] = grouped.get(view[label], 0.0) + score
-        return Classification.of(grouped)
-
-    def to_dict(self) -> dict[str, Any]:
-        """``{"label": …, "score": …, "scores": {…}}``."""
-        return {"label": self.label, "score": self.score, "scores": dict(self.scores)}
-
-
-# Half an 80 % interval over the expected absolute error: 1.61 both for the normal and for the Laplace distribution.
-INTERVAL = 1.6
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number and how far off it is expected to be.
-
-    Attributes:
-        value: The estimate (age: years).
-        error: The expected absolute error of this very estimate, in the same unit.
-
-    Example:
-        >>> Estimate(30.0, 5.0).interval
-        (22.0, 38.0)
-    """
-
-    value: float
-    error: float
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The lower and upper end, 0 at least, of the range that holds the truth in 80 of 100 cases."""
-        return max(0.0, self.value - INTERVAL * self.error), self.value + INTERVAL * self.error
-
-    def to_dict(self) -> dict[str, float]:
-        """``{"value": …, "error": …}``."""
-        return {"value": self.value, "error": self.error}
-
-
-@dataclass(frozen=True, slots=True)
 class Face:
     """One face and what the models perceive in it; an attribute that was not asked for is None.
 
@@ -206,6 +130,12 @@ class Face:
     ethnicity: Classification | None = None
     track_id: int | None = None
 
+    @property
+    def values(self) -> dict[str, Value]:
+        """Attribute to what is perceived, for the attributes that were asked for."""
+        found = {name: getattr(self, name) for name in ATTRIBUTES}
+        return {name: value for name, value in found.items() if value is not None}
+
     def replace(self, **changes: Any) -> Face:
         """A copy with some fields changed."""
         return replace(self, **changes)
@@ -228,12 +158,12 @@ class Face:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an attribute that was not asked for is null."""
-        attributes = {name: getattr(self, name) for name in ATTRIBUTES}
+        values = self.values
         return {
             "box": self.box.to_dict(),
             "score": self.score,
             "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
-            **{name: None if value is None else value.to_dict() for name, value in attributes.items()},
+            **{name: values[name].to_dict() if name in values else None for name in ATTRIBUTES},
             "track_id": self.track_id,
         }
 
@@ -245,12 +175,8 @@ class Face:
             31.25
         """
         row: dict[str, Any] = {**self.box.to_dict(), "score": self.score}
-        for name in ATTRIBUTES:
-            value = getattr(self, name)
-            if isinstance(value, Estimate):
-                row.update({name: value.value, f"{name}_error": value.error})
-            elif value is not None:
-                row.update({name: value.label, f"{name}_score": value.score})
+        for name, value in self.values.items():
+            row.update(ATTRIBUTES[name].kind.cells(name, value))
         return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
@@ -303,3 +229,69 @@ class Analysis:
             "error": self.error,
             "faces": [face.to_dict() for face in self.faces],
         }
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """JSON Schema (2020-12) of what `to_dict` gives.
+
+        Example:
+            >>> Analysis.schema()["properties"]["schema"]["const"]
+            1
+        """
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        size = {"description": "Pixels; 0 where the image could not be read.", "type": "integer", "minimum": 0}
+        point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+        coordinate = {"type": "number", "minimum": 0}
+        box = _object("Left, top, right and bottom in pixels of the image.", dict.fromkeys(Box.__slots__, coordinate))
+        face = _object(
+            "One face and what the models perceive in it; an attribute that was not asked for is null.",
+            {
+                "box": box,
+                "score": {"description": "The detector's confidence.", **probability},
+                "landmarks": {
+                    "description": "Points of the face in pixels, x and y, or null where the detector gives none.",
+                    "type": ["array", "null"],
+                    "items": point,
+                },
+                **{name: attribute.kind.schema() for name, attribute in ATTRIBUTES.items()},
+                "track_id": {
+                    "description": "The id a tracker gave, else null.",
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                },
+            },
+        )
+        models = {
+            "description": "Attribute to the name@version that answered, with #head where one was asked for by name.",
+            "type": "object",
+            "propertyNames": {"enum": list(ATTRIBUTES)},
+            "additionalProperties": {"type": "string", "pattern": r"^[^@]+@[0-9]+\.[0-9]+\.[0-9]+(#[a-z0-9_]+)?$"},
+        }
+        analysis = _object(
+            "What was found in one image: `Analysis.to_dict()`, and the answer of the app's /analyze.",
+            {
+                "schema": {"description": "Version of this layout.", "const": SCHEMA},
+                "width": size,
+                "height": size,
+                "models": models,
+                "error": {"description": "Why the image could not be analyzed, else null.", "type": ["string", "null"]},
+                "faces": {"description": "The faces, largest first.", "type": "array", "items": face},
+            },
+        )
+        identity = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:facemodels:analysis:{SCHEMA}",
+            "title": "Analysis",
+        }
+        return {**identity, **analysis}
+
+
+def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of an object that has exactly these properties."""
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }

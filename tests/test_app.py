@@ -41,9 +41,9 @@ from facemodels import (
     list_models,
     read_image,
 )
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES, WEIGHTS
-from facemodels.types import ATTRIBUTES
+from facemodels.hub.registry import WEIGHTS
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 from gradio.utils import get_upload_folder
@@ -187,13 +187,13 @@ def test_max_faces_refused(value: Any) -> None:
 
 def test_attributes_accepted() -> None:
     assert app.check_attributes(None, ("age", "gender")) == ("age", "gender")
-    assert app.check_attributes(["gender", "gender", "age"], ATTRIBUTES) == ("gender", "age")
+    assert app.check_attributes(["gender", "gender", "age"], tuple(ATTRIBUTES)) == ("gender", "age")
 
 
 @pytest.mark.parametrize("value", ["age", [], ["mood"], ["age", 3], [{}], 3, {"age": 1}, [["age"]], True])
 def test_attributes_refused(value: Any) -> None:
     with pytest.raises(ArgumentError, match="attributes must be a list out of emotion, age, gender, ethnicity"):
-        app.check_attributes(value, ATTRIBUTES)
+        app.check_attributes(value, tuple(ATTRIBUTES))
 
 
 def test_an_attribute_that_this_analyzer_lacks_is_refused() -> None:

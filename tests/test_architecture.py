@@ -18,8 +18,8 @@ PACKAGE = ROOT / "facemodels"
 # Rooms, from the ground up: a module or package may import what stands in earlier rows, and a package its own files.
 # A file of a package that stands elsewhere than its package is named.
 LAYERS = (
-    {"types", "errors"},
-    {"files"},
+    {"attributes", "errors"},
+    {"types", "files"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
     {"hub", "drawing", "explain", "evaluation.labels"},
     {"models", "detection", "video"},
@@ -30,7 +30,7 @@ LAYERS = (
     {"page", "__main__"},
 )
 LAYER_OF = {room: number for number, layer in enumerate(LAYERS) for room in layer}
-STANDARD_LIBRARY_ONLY = {"types", "errors", "hub.registry"}
+STANDARD_LIBRARY_ONLY = {"attributes", "types", "errors", "hub.registry"}
 KERAS_ALLOWED = {"models"}
 
 

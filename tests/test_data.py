@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels.hub.registry import EMOTIONS
+from facemodels.attributes import EMOTIONS
 from training.data import manifest, preparing
 from training.data.__main__ import main as data_command
 from training.data.affectnet.prepare import prepare as affectnet

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from facemodels import drawing
+from facemodels.attributes import EMOTIONS
 from facemodels.drawing import COLOURS, OTHER_COLOUR, annotate
 from facemodels.errors import ArgumentError
-from facemodels.hub.registry import EMOTIONS
 from facemodels.types import Analysis, Box, Classification, Estimate, Face
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
 from facemodels.page import (
     FIRST_FACES,
     LIVE_HTML,
@@ -32,7 +32,6 @@ from facemodels.page import (
     thumbnail,
 )
 from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
-from facemodels.types import ATTRIBUTES
 
 PAGE = Path(__file__).parent.parent / "facemodels" / "page"
 SAY = words_in("en")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from facemodels import ModelSpec, UnknownModelError, WeightsError, get_spec, list_models
-from facemodels.hub.registry import DEFAULT_MODELS, ETHNICITIES, ETHNICITY_FIVE, WEIGHTS
-from facemodels.types import ATTRIBUTES
+from facemodels.attributes import ATTRIBUTES, ETHNICITIES, ETHNICITY_FIVE
+from facemodels.hub.registry import DEFAULT_MODELS, WEIGHTS
 
 
 def test_every_attribute_has_a_default_that_answers_it() -> None:
-    assert tuple(DEFAULT_MODELS) == ATTRIBUTES
+    assert tuple(DEFAULT_MODELS) == tuple(ATTRIBUTES)
     for attribute, name in DEFAULT_MODELS.items():
         assert attribute in get_spec(name).attributes
         assert get_spec(name) in list_models(attribute)
@@ -50,6 +50,13 @@ def test_a_spec_survives_json() -> None:
         assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
+def test_a_head_of_another_attribute_is_refused() -> None:
+    spec = get_spec("demographics-efficientnet").with_output("age")
+    assert spec.head("age").output == "age"
+    with pytest.raises(UnknownModelError, match=r"demographics-efficientnet@[\d.]+#age answers age, not gender"):
+        spec.head("gender")
+
+
 @pytest.fixture
 def data() -> dict:
     return json.loads((WEIGHTS / "emotion-efficientnet" / "config.json").read_text())
@@ -83,6 +90,32 @@ def test_a_missing_field_is_named(data: dict) -> None:
     del data["license"]
     with pytest.raises(WeightsError, match="license"):
         ModelSpec.from_dict(data)
+
+
+HEAD = {"attribute": "emotion", "output": "emotion", "kind": "classification", "labels": ["happy", "sad"], "views": {}}
+ROW = {"dataset": "mine", "label": "emotion", "metric": "accuracy", "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": [{**HEAD, "attribute": "mood"}]}, r"heads\[0\] .*attribute 'mood' is unknown; known: emotion"),
+        ({"heads": [{**HEAD, "attribute": "age", "labels": ["1", "2"]}]}, r"heads\[0\] .*kind 'classification'.*'age'"),
+        ({"heads": [{**HEAD, "attribute": "gender", "kind": "age"}]}, r"heads\[0\] .*kind 'age'.*'classification'"),
+        ({"heads": [HEAD, HEAD]}, "output 'emotion' stands there twice"),
+        ({"heads": [{**HEAD, "labels": ["sad", "sad"]}]}, r"heads\[0\] .*labels: 'sad' stands there twice"),
+        ({"heads": [{**HEAD, "labels": []}]}, r"heads\[0\] .*labels: there are none"),
+        ({"heads": [{**HEAD, "labels": ["glad"]}]}, r"heads\[0\] .*labels: 'glad' can be no emotion; known: angry"),
+        ({"heads": [{**HEAD, "attribute": "age", "kind": "age", "labels": ["nan"]}]}, "labels: 'nan' can be no age"),
+        ({"heads": [{**HEAD, "views": {"two": {"happy": "good"}}}]}, r"heads\[0\] .*views: 'two' does not map"),
+        ({"metrics": [{"foo": 1}]}, r"metrics\[0\]: value None is not a number"),
+        ({"metrics": [ROW, {**ROW, "value": float("nan")}]}, r"metrics\[1\]: value nan is not a number"),
+        ({"metrics": [{**ROW, "metric": None}]}, r"metrics\[0\]: metric is missing"),
+    ],
+)
+def test_a_spec_that_cannot_work_is_refused(data: dict, change: dict, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        ModelSpec.from_dict({**data, **change})
 
 
 def test_a_file_that_is_no_spec(tmp_path: Path) -> None:

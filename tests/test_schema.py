@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import facemodels
 from facemodels import Analysis, Box, Classification, Estimate, Face, FaceAnalyzer, FaceTracker
+from facemodels.attributes import ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
-from facemodels.types import ATTRIBUTES, SCHEMA
+from facemodels.types import SCHEMA
 
 jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]'")
 
-SHAPE = json.loads((Path(facemodels.__file__).parent / "analysis.schema.json").read_text(encoding="utf-8"))
+SHAPE = Analysis.schema()
 FULL = Face(
     Box(1.5, 2, 30, 40),
     0.9,
@@ -55,7 +54,7 @@ def test_real_results_fit(check: Callable[[Any], None], astronaut: np.ndarray) -
 
 def test_the_schema_names_what_results_have() -> None:
     result = ANALYSIS.to_dict()
-    face = SHAPE["$defs"]["face"]
+    face = SHAPE["properties"]["faces"]["items"]
     assert SHAPE["properties"]["schema"]["const"] == SCHEMA and SHAPE["$id"].endswith(f":{SCHEMA}")
     assert SHAPE["required"] == list(SHAPE["properties"]) == list(result)
     assert face["required"] == list(face["properties"]) == list(result["faces"][0])

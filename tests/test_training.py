@@ -15,9 +15,12 @@ import pytest
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
+from facemodels.attributes import (  # noqa: E402
+    EMOTIONS,
+    ETHNICITIES,
+    expectation,
+)
 from facemodels.errors import WeightsError  # noqa: E402
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES  # noqa: E402
-from facemodels.models import age_estimate  # noqa: E402
 from training import datasets, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
 from training.config import Config, ancestors, load_config  # noqa: E402
@@ -70,7 +73,7 @@ def test_age_targets_and_estimates_fit_together() -> None:
     ages = np.array([0.0, 25.0, 50.0, 116.0])
     rows = datasets.age_distribution(ages)
     assert np.allclose(rows.sum(1), 1)
-    value, error = age_estimate(rows, np.arange(datasets.YEARS))
+    value, error = expectation(rows, np.arange(datasets.YEARS))
     assert value[1] == pytest.approx(25, abs=0.01) and value[2] == pytest.approx(50, abs=0.01)
     assert value[0] < 2.5 and value[3] > 97.5  # cut at both ends
     assert error[1] == pytest.approx(datasets.AGE_SIGMA * np.sqrt(2 / np.pi), abs=0.05)

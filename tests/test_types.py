@@ -10,7 +10,8 @@ import random
 
 import pytest
 
-from facemodels.types import ATTRIBUTES, Analysis, Box, Classification, Estimate, Face
+from facemodels.attributes import ATTRIBUTES
+from facemodels.types import Analysis, Box, Classification, Estimate, Face
 
 FULL = Face(
     Box(1.5, 2, 30, 40),

@@ -16,8 +16,8 @@ from zlib import crc32
 import cv2
 import numpy as np
 
+from facemodels.attributes import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
 from facemodels.errors import DataError
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
 
 YEARS = 101  # the age head answers for 0..100 years; the last year stands for everything above
 AGE_SIGMA = 2.0  # years; how sharply a known age is taken

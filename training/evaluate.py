@@ -22,9 +22,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from facemodels.attributes import ETHNICITIES, GENDERS
 from facemodels.crops import cut, cut_all, whole_window
 from facemodels.hub import store
-from facemodels.hub.registry import ETHNICITIES, GENDERS, ModelSpec
+from facemodels.hub.registry import ModelSpec
 from facemodels.models import AttributeModel
 from training import metrics
 from training.datasets import BOTH_TESTS, FIVE_GROUPS, HEADS, FaceData, load

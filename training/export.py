@@ -30,10 +30,11 @@ import h5py
 import keras
 import numpy as np
 
+from facemodels.attributes import ETHNICITY_FIVE
 from facemodels.crops import cut_all, whole_window
 from facemodels.errors import FaceModelsError
 from facemodels.hub.golden import SEEDS, golden_crops
-from facemodels.hub.registry import ETHNICITY_FIVE, SPEC_FILE, Head, ModelSpec, WeightsFile
+from facemodels.hub.registry import SPEC_FILE, Head, ModelSpec, WeightsFile
 from facemodels.models import AttributeModel
 from training.card import DATASET_CARDS, write_card
 from training.config import Config, config_from

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, INTERVAL, expectation
 from facemodels.evaluation.metrics import (
     accuracy,
     calibration_error,
@@ -12,9 +13,6 @@ from facemodels.evaluation.metrics import (
     mean_interval,
     wilson_interval,
 )
-from facemodels.hub.registry import ETHNICITIES, ETHNICITY_FIVE
-from facemodels.models import age_estimate
-from facemodels.types import INTERVAL
 from training.datasets import AGE_BINS, FIVE_GROUPS, YEARS, FaceData
 
 __all__ = [
@@ -67,7 +65,7 @@ def classifications(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[
 
 def years_off(data: FaceData, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many years each served age is off, and how many it says itself that it is off."""
-    value, error = age_estimate(probabilities, np.arange(YEARS))
+    value, error = expectation(probabilities, np.arange(YEARS))
     return np.abs(value - data.labels["age"]), error
 
 
@@ -126,5 +124,5 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def covered(ages: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """``(N,)`` booleans: whether the 80 % interval of each served estimate holds the age."""
-    value, error = age_estimate(probabilities, np.arange(YEARS))
+    value, error = expectation(probabilities, np.arange(YEARS))
     return np.abs(value - ages) <= INTERVAL * error

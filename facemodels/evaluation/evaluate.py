@@ -17,14 +17,15 @@ import numpy as np
 
 from facemodels import __version__
 from facemodels.analyzer import FaceAnalyzer
+from facemodels.attributes import ATTRIBUTES, Numeric
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
 from facemodels.evaluation import metrics
-from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, known_labels, read_labels
+from facemodels.evaluation.labels import LabelledPicture, read_labels
 from facemodels.hub import store
-from facemodels.hub.registry import DEFAULT_MODELS, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, Head, ModelSpec
+from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
 from facemodels.images import read_image
-from facemodels.types import ATTRIBUTES, Classification, Estimate, Face
+from facemodels.types import Classification, Estimate, Face
 
 SCHEMA = 1
 MAX_GROUPS = 50  # a column with more values is no grouping but a name
@@ -89,7 +90,7 @@ def evaluate(
     """
     references = list(models) or list(dict.fromkeys(DEFAULT_MODELS.values()))
     specs = [store.resolve(reference) for reference in references]
-    pictures, unused = read_labels(source, groups, known_labels(specs))
+    pictures, unused = read_labels(source, groups)
     for name in groups:
         if len(values := {picture.groups[name] for picture in pictures}) > MAX_GROUPS:
             raise DataError(f"{source}:1: the column {name} has {len(values)} values; groups are at most {MAX_GROUPS}")
@@ -182,22 +183,22 @@ def _measure(
     pictures = [picture for picture, _ in scored]
     truth = [picture.labels[attribute] for picture in pictures]
     answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in heads}
-    kind = "age" if attribute == "age" else "classification"
+    numeric = isinstance(ATTRIBUTES[attribute].kind, Numeric)
     labels: tuple[str, ...] = ()
-    if kind == "classification":
+    if not numeric:
         truth, answers, labels = _comparable(attribute, truth, answers, [head.labels for head in heads.values()])
     groups = _groups(pictures, attribute)
     results, rights = [], {}
     for name in heads:
-        if kind == "age":
-            result, right = _measure_age(np.array(truth, float), answers[name])
+        if numeric:
+            result, right = _measure_numbers(np.array(truth, float), answers[name])
         else:
             result, right = _measure_classes(truth, answers[name], labels)
         rights[name] = right
-        results.append({"model": name, "count": len(truth), **result, "groups": _by_group(groups, right, kind)})
+        results.append({"model": name, "count": len(truth), **result, "groups": _by_group(groups, right, numeric)})
     first, *others = heads
     measured = {
-        "kind": kind,
+        "kind": ATTRIBUTES[attribute].kind.name,
         "labels": list(labels),
         "results": results,
         # On the same faces, so what both get right or wrong cancels out.
@@ -217,16 +218,15 @@ def _measure(
 def _comparable(
     attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[tuple[str, ...]]
 ) -> tuple[list[str], dict[str, list[Classification]], tuple[str, ...]]:
-    """Truth and answers in one set of labels: ethnicities in five groups where labels or a model know just those."""
-    if attribute != "ethnicity":
-        own = EMOTIONS if attribute == "emotion" else GENDERS
-        return truth, answers, tuple(dict.fromkeys((*own, *(label for labels in answered for label in labels))))
+    """Truth and answers in one set of labels: in those of a view where labels or a model know just its groups."""
+    row = ATTRIBUTES[attribute]
     used = {*truth, *(label for labels in answered for label in labels)}
-    if not used & (set(FIVE_GROUPS) - set(ETHNICITIES)):
-        return truth, answers, tuple(dict.fromkeys((*ETHNICITIES, *used)))
-    view = {**ETHNICITY_FIVE, **{name: name for name in used if name not in ETHNICITY_FIVE}}
-    regrouped = {name: [answer.regroup(view) for answer in values] for name, values in answers.items()}
-    return [view[label] for label in truth], regrouped, tuple(dict.fromkeys(view.values()))
+    for groups in row.views.values():
+        if used & (set(groups.values()) - set(row.labels)):
+            view = {**groups, **{label: label for label in used if label not in groups}}
+            regrouped = {name: [answer.regroup(view) for answer in values] for name, values in answers.items()}
+            return [view[label] for label in truth], regrouped, tuple(dict.fromkeys(view.values()))
+    return truth, answers, row.labels
 
 
 def _measure_classes(
@@ -251,8 +251,8 @@ def _measure_classes(
     }, (probabilities.argmax(1) == index).astype(float)
 
 
-def _measure_age(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[dict[str, Any], np.ndarray]:
-    """Figures in years, and per face how many years the answer is off."""
+def _measure_numbers(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures in the attribute's unit, and per face how far the answer is off."""
     values = np.array([answer.value for answer in answers])
     off = np.abs(values - truth)
     return {
@@ -265,15 +265,16 @@ def _measure_age(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[dict[s
 
 
 def _groups(pictures: Sequence[LabelledPicture], attribute: str) -> dict[str, list[str]]:
-    """Group name to each picture's value (empty where unknown): labelled attributes first, ages by decade.
+    """Group name to each picture's value (empty where unknown): labelled attributes first, numbers by tens.
 
-    The attribute itself is left out, unless it is the age: its table of classes says the same.
+    The attribute itself is left out, unless it is numeric: its table of classes says the same.
     """
     groups: dict[str, list[str]] = {}
-    for name in [name for name in ATTRIBUTES if name != attribute or name == "age"]:
+    for name, row in ATTRIBUTES.items():
+        numeric = isinstance(row.kind, Numeric)
         values = [picture.labels.get(name, "") for picture in pictures]
-        if len(set(values)) > 1:
-            groups[name] = [_decade(value) for value in values] if name == "age" else values
+        if len(set(values)) > 1 and (numeric or name != attribute):
+            groups[name] = [_decade(value) for value in values] if numeric else values
     for name in pictures[0].groups:
         groups[name] = [picture.groups[name] for picture in pictures]
     return groups
@@ -284,7 +285,7 @@ def _decade(age: str) -> str:
     return f"{first}-{first + 9}" if age else ""
 
 
-def _by_group(groups: dict[str, list[str]], values: np.ndarray, kind: str) -> dict[str, dict[str, dict[str, Any]]]:
+def _by_group(groups: dict[str, list[str]], values: np.ndarray, numeric: bool) -> dict[str, dict[str, dict[str, Any]]]:
     """In every group the mean of `values` (one per face), its interval and its count."""
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for name, members in groups.items():
@@ -292,7 +293,7 @@ def _by_group(groups: dict[str, list[str]], values: np.ndarray, kind: str) -> di
         for group in sorted(set(members) - {""}, key=_natural):
             inside = values[np.array(members) == group]
             mean, count = float(inside.mean()), len(inside)
-            interval = metrics.mean_interval(inside) if kind == "age" else metrics.wilson_interval(mean, count)
+            interval = metrics.mean_interval(inside) if numeric else metrics.wilson_interval(mean, count)
             tables[name][group] = {"value": mean, "interval": interval, "count": count}
     return tables
 

@@ -8,21 +8,15 @@ faces.csv                       path,emotion,age,gender,ethnicity
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facemodels.attributes import ATTRIBUTES, normalize_label
 from facemodels.errors import ArgumentError, DataError
 from facemodels.evaluation.tables import read_table
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS, ModelSpec
-from facemodels.types import ATTRIBUTES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-MAX_AGE = 130  # years
-FIVE_GROUPS = tuple(dict.fromkeys(ETHNICITY_FIVE.values()))
-
-Known = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -42,29 +36,12 @@ class LabelledPicture:
     where: str = ""
 
 
-def known_labels(specs: Iterable[ModelSpec]) -> dict[str, tuple[str, ...]]:
-    """Attribute to the labels it can have: those of facemodels, and what models answer besides. Ages are numbers."""
-    known = {
-        "emotion": EMOTIONS,
-        "gender": GENDERS,
-        "ethnicity": tuple(dict.fromkeys((*ETHNICITIES, *FIVE_GROUPS))),
-    }
-    for spec in specs:
-        for head in spec.heads:
-            if head.kind == "classification":
-                known[head.attribute] = tuple(dict.fromkeys((*known[head.attribute], *head.labels)))
-    return known
-
-
-def read_labels(
-    source: str | os.PathLike[str], groups: Sequence[str] = (), known: Known | None = None
-) -> tuple[list[LabelledPicture], list[str]]:
+def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> tuple[list[LabelledPicture], list[str]]:
     """The pictures of a folder or csv with their labels, checked, in order.
 
     Args:
         source: As of `evaluate`.
         groups: Columns of the csv to keep as groups.
-        known: Attribute to its labels; those of facemodels by default.
 
     Returns:
         The pictures, and the columns of the csv that were not used.
@@ -73,32 +50,31 @@ def read_labels(
         DataError: If something is missing or not a label; the message names the file and the line.
         ArgumentError: If groups are asked of a folder.
     """
-    known = known_labels(()) if known is None else known
     path = Path(source)
     if not path.is_dir():
-        return _from_csv(path, groups, known)
+        return _from_csv(path, groups)
     if groups:
         raise ArgumentError(f"--group {groups[0]}: only a csv has columns, and {path} is a folder")
-    return _from_folder(path, known), []
+    return _from_folder(path), []
 
 
-def _from_folder(folder: Path, known: Known) -> list[LabelledPicture]:
+def _from_folder(folder: Path) -> list[LabelledPicture]:
     inside = _folders(folder)
-    attributes = [entry for entry in inside if _plain(entry.name) in ATTRIBUTES]
+    attributes = [entry for entry in inside if normalize_label(entry.name) in ATTRIBUTES]
     if attributes and len(attributes) < len(inside):
         other = next(entry for entry in inside if entry not in attributes)
         raise DataError(
             f"{other}: is not an attribute; beside {attributes[0].name}/ only {', '.join(ATTRIBUTES)} can be"
         )
-    trees = {_plain(entry.name): _folders(entry) for entry in attributes} or {
-        _attribute_of(folder, inside, known): inside
+    trees = {normalize_label(entry.name): _folders(entry) for entry in attributes} or {
+        _attribute_of(folder, inside): inside
     }
     pictures = []
     for attribute, categories in trees.items():
         if not categories:
-            raise DataError(f"{folder}: {attribute} has no folder per label; known: {_shown(attribute, known)}")
+            raise DataError(f"{folder}: {attribute} has no folder per label; known: {ATTRIBUTES[attribute].label_text}")
         for category in categories:
-            label = _label(attribute, category.name, str(category), known)
+            label = _label(attribute, category.name, str(category))
             files = sorted(path for path in category.rglob("*") if _is_picture(path, category))
             if not files:
                 raise DataError(f"{category}: holds no picture ({', '.join(IMAGE_SUFFIXES)}); fill or remove it")
@@ -123,24 +99,22 @@ def _is_picture(path: Path, root: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
 
 
-def _attribute_of(folder: Path, categories: Sequence[Path], known: Known) -> str:
+def _attribute_of(folder: Path, categories: Sequence[Path]) -> str:
     """The attribute that folder names are labels of.
 
     Raises:
         DataError: If they are labels of none; the message names the first that fits least.
     """
-    names = [_plain(entry.name) for entry in categories]
-    fits = {name: sum(entry in labels for entry in names) for name, labels in known.items()}
-    fits["age"] = sum(_is_age(entry) for entry in names)
+    fits = {name: sum(_fits(name, entry.name) for entry in categories) for name in ATTRIBUTES}
     best = max(fits, key=lambda name: fits[name])
     if not fits[best]:
-        choices = "; ".join(f"{name}: {_shown(name, known)}" for name in ATTRIBUTES)
+        choices = "; ".join(f"{name}: {row.label_text}" for name, row in ATTRIBUTES.items())
         found = ", ".join(entry.name for entry in categories[:5]) or "no folder"
         raise DataError(f"{folder}: expected a folder per label, found {found}. Known labels: {choices}")
     return best
 
 
-def _from_csv(file: Path, groups: Sequence[str], known: Known) -> tuple[list[LabelledPicture], list[str]]:
+def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledPicture], list[str]]:
     pictures: list[LabelledPicture] = []
     seen: dict[Path, str] = {}
     unused: list[str] = []
@@ -155,33 +129,28 @@ def _from_csv(file: Path, groups: Sequence[str], known: Known) -> tuple[list[Lab
         if path in seen:
             raise DataError(f"{where}: {row['path']} already stands in {seen[path]}")
         seen[path] = where
-        labels = {name: _label(name, row[name], where, known) for name in columns if row[name]}
+        labels = {name: _label(name, row[name], where) for name in columns if row[name]}
         pictures.append(LabelledPicture(path, labels, {name: row[name] for name in groups}, where))
     if not any(picture.labels for picture in pictures):
         raise DataError(f"{file}: labels no picture")
     return pictures, unused
 
 
-def _label(attribute: str, text: str, where: str, known: Known) -> str:
+def _label(attribute: str, text: str, where: str) -> str:
     """The label that a word means.
 
     Raises:
         DataError: If it means none; the message begins with `where`.
     """
-    label = _plain(text)
-    if not (_is_age(label) if attribute == "age" else label in known[attribute]):
-        raise DataError(f"{where}: {attribute} {text!r} is out of range; known: {_shown(attribute, known)}")
-    return label
+    try:
+        return ATTRIBUTES[attribute].parse(text)
+    except ValueError as error:
+        raise DataError(f"{where}: {attribute} {text!r} is out of range; {error}") from error
 
 
-def _plain(name: str) -> str:
-    """``East Asian`` and ``east-asian`` are ``east_asian``."""
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
-
-
-def _is_age(text: str) -> bool:
-    return re.fullmatch(r"\d{1,3}(\.\d+)?", text) is not None and float(text) <= MAX_AGE
-
-
-def _shown(attribute: str, known: Known) -> str:
-    return f"years, 0..{MAX_AGE}" if attribute == "age" else ", ".join(known[attribute])
+def _fits(attribute: str, text: str) -> bool:
+    try:
+        ATTRIBUTES[attribute].parse(text)
+    except ValueError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facemodels.attributes import ATTRIBUTES, Numeric
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.evaluate import Evaluation
 
@@ -41,7 +42,7 @@ def markdown(report: Mapping[str, Any], pictures: Mapping[str, Sequence[str]] | 
     """
     parts = [f"# {report['source']}: {report['faces']:,} faces", _of_pictures(report)]
     for attribute, measured in report["attributes"].items():
-        of_kind = _age if measured["kind"] == "age" else _classes
+        of_kind = _numbers if isinstance(ATTRIBUTES[attribute].kind, Numeric) else _classes
         parts += [f"## {attribute.capitalize()}", *of_kind(attribute, measured)]
         parts += [f"![{name}]({name})" for name in (pictures or {}).get(attribute, ())]
     parts.append(
@@ -99,20 +100,21 @@ def _classes(attribute: str, measured: Mapping[str, Any]) -> Iterator[str]:
     yield from _groups(results, "correct", lambda value: f"{value:.1%}", _shares)
 
 
-def _age(_: str, measured: Mapping[str, Any]) -> Iterator[str]:
+def _numbers(attribute: str, measured: Mapping[str, Any]) -> Iterator[str]:
+    unit = ATTRIBUTES[attribute].kind.unit
     yield table(
-        ("model", "mean error", "95 % interval", "median error", "too old by", "error it expects", "faces"),
+        ("model", "mean error", "95 % interval", "median error", "bias", "error it expects", "faces"),
         [
             (
-                *(result["model"], f"{result['mae']:.2f} years", _years(result["mae_interval"])),
+                *(result["model"], f"{result['mae']:.2f} {unit}", _range(result["mae_interval"])),
                 *(f"{result['median_error']:.2f}", f"{result['bias']:+.2f}", f"{result['expected_error']:.2f}"),
                 f"{result['count']:,}",
             )
             for result in measured["results"]
         ],
     )
-    yield from _differences(measured, lambda value: f"{value:+.2f} years of error")
-    yield from _groups(measured["results"], "mean error, years", lambda value: f"{value:.2f}", _years)
+    yield from _differences(measured, lambda value: f"{value:+.2f} {unit} of error")
+    yield from _groups(measured["results"], f"mean error, {unit}", lambda value: f"{value:.2f}", _range)
 
 
 def _differences(measured: Mapping[str, Any], shown: Any) -> Iterator[str]:
@@ -141,7 +143,7 @@ def _shares(interval: Sequence[float]) -> str:
     return f"{max(0.0, interval[0]):.1%} to {interval[1]:.1%}"
 
 
-def _years(interval: Sequence[float] | None) -> str:
+def _range(interval: Sequence[float] | None) -> str:
     return "too few faces" if interval is None else f"{max(0.0, interval[0]):.2f} to {interval[1]:.2f}"
 
 
@@ -244,15 +246,15 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
         for number, result in enumerate(measured["results"], start=1):
             place = f"-{number}" if len(measured["results"]) > 1 else ""
             model = re.sub(r"[^\w.-]+", "-", result["model"].partition(" ")[0]) + place
-            if measured["kind"] == "age":
-                mine = ("age", result["model"])
+            if isinstance(ATTRIBUTES[attribute].kind, Numeric):
+                mine = (attribute, result["model"])
                 rows = [row for row in evaluation.answers if (row["attribute"], row["model"]) == mine]
                 truth, said = [float(row["truth"]) for row in rows], [float(row["answer"]) for row in rows]
                 yield attribute, f"{attribute}-errors-{model}.png", age_figure(truth, said, result)
             else:
                 name = f"{attribute}-confusion-{model}.png"
                 yield attribute, name, confusion_figure(result, measured["labels"])
-        if measured["kind"] == "classification":
+        if not isinstance(ATTRIBUTES[attribute].kind, Numeric):
             yield attribute, f"{attribute}-calibration.png", calibration_figure(measured)
 
 

@@ -7,41 +7,24 @@ spec without bundled files (the detector `yunet`, say) names files that the hub 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import UnknownModelError, WeightsError
 
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
-GENDERS = ("female", "male")
-ETHNICITIES = ("white", "black", "east_asian", "southeast_asian", "indian", "middle_eastern", "latino")
-# UTKFace knows five groups; its "Others" are Hispanic, Latino and Middle Eastern.
-ETHNICITY_FIVE = {
-    "white": "white",
-    "black": "black",
-    "east_asian": "asian",
-    "southeast_asian": "asian",
-    "indian": "indian",
-    "middle_eastern": "other",
-    "latino": "other",
-}
-
 # The model that answers an attribute when the caller names none.
-DEFAULT_MODELS = {
-    "emotion": "emotion-efficientnet",
-    "age": "demographics-efficientnet",
-    "gender": "demographics-efficientnet",
-    "ethnicity": "demographics-efficientnet",
-}
+DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model for name, row in ATTRIBUTES.items()})
 
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
 WEIGHTS = Path(__file__).parent.parent / "weights"
-HEAD_KINDS = ("classification", "age")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -152,15 +135,17 @@ class ModelSpec:
         return tuple(head for head in self.heads if head.attribute == attribute)
 
     def head(self, attribute: str) -> Head:
-        """The head that answers an attribute: if several do, the one asked for by name, or the first.
+        """The head that answers an attribute: the one asked for by name, or the first.
 
         Raises:
-            UnknownModelError: If the model does not answer it.
+            UnknownModelError: If the model does not answer it, or the head asked for by name answers another.
         """
         answering = self.heads_for(attribute)
-        for head in answering:
-            if head.output == self.output:
-                return head
+        if self.output:
+            answering = tuple(head for head in answering if head.output == self.output)
+            if not answering:
+                other = next(head.attribute for head in self.heads if head.output == self.output)
+                raise UnknownModelError(f"{self.answering} answers {other}, not {attribute}")
         if answering:
             return answering[0]
         raise UnknownModelError(f"{self.id} does not answer {attribute!r}; it answers: {', '.join(self.attributes)}")
@@ -245,14 +230,39 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(f"file name {name!r} is not a plain file name")
         if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or not 0 < int(entry.size) <= 256 * 2**20:
             raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
-    for head in spec.heads:
-        if head.attribute not in DEFAULT_MODELS or head.kind not in HEAD_KINDS or not head.labels:
-            raise ValueError(
-                f"head {head.output!r} answers {head.attribute!r} as {head.kind!r}, which is not known here"
-            )
-        for name, view in head.views.items():
-            if set(view) != set(head.labels):
-                raise ValueError(f"view {name!r} of head {head.output!r} does not map every label")
+    outputs = [head.output for head in spec.heads]
+    if twice := sorted({output for output in outputs if outputs.count(output) > 1}):
+        raise ValueError(f"heads: the output {twice[0]!r} stands there twice")
+    for number, head in enumerate(spec.heads):
+        try:
+            _check_head(head)
+        except ValueError as error:
+            raise ValueError(f"heads[{number}] ({head.output!r}): {error}") from error
+    for number, row in enumerate(spec.metrics):
+        value = row.get("value")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"metrics[{number}]: value {value!r} is not a number")
+        if missing := [name for name in ("dataset", "label", "metric") if not isinstance(row.get(name), str)]:
+            raise ValueError(f"metrics[{number}]: {missing[0]} is missing or not a text")
+
+
+def _check_head(head: Head) -> None:
+    """Raise ValueError for a head that cannot answer its attribute; the message begins with the field."""
+    attribute = ATTRIBUTES.get(head.attribute)
+    if attribute is None:
+        raise ValueError(f"attribute {head.attribute!r} is unknown; known: {', '.join(ATTRIBUTES)}")
+    if head.kind != attribute.kind.name:
+        raise ValueError(f"kind {head.kind!r} is not that of {attribute.name}, which is {attribute.kind.name!r}")
+    if not head.labels:
+        raise ValueError("labels: there are none")
+    if twice := sorted({label for label in head.labels if head.labels.count(label) > 1}):
+        raise ValueError(f"labels: {twice[0]!r} stands there twice")
+    if unknown := [label for label in head.labels if not attribute.kind.is_label(attribute, label)]:
+        wrong = ", ".join(map(repr, unknown[:5]))
+        raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")
+    for name, view in head.views.items():
+        if set(view) != set(head.labels):
+            raise ValueError(f"views: {name!r} does not map every label")
 
 
 @cache

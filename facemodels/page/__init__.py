@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.cli import CSV_COLUMNS
 from facemodels.hub.registry import ModelSpec
 from facemodels.page.words import Words
@@ -25,10 +26,6 @@ from facemodels.types import Analysis, Classification, Estimate, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 
-SWITCH_HTML = """
-<button type="button"><span class="fm-start">${texts[label].live_switch_on}</span>
-<span class="fm-stop" hidden>${texts[label].live_switch_off}</span></button>
-"""
 # A template of Gradio's: the page fills it with the texts in its language, and `live.js` draws into it.
 LIVE_HTML = """
 <div class="fm-status"><output>${texts[label].live_start}</output></div>
@@ -119,7 +116,7 @@ def faces_table(analysis: Analysis, say: Words) -> str:
     """All faces, a row each, with the columns that were asked for."""
     columns: dict[str, Callable[[Face], str]] = {say("table_found"): lambda face: f"{face.score:.0%}"}
     for name in analysis.models:
-        columns[say(f"attribute_{name}")] = _age if name == "age" else functools.partial(_best, name, say)
+        columns[say(f"attribute_{name}")] = functools.partial(_value, name, say)
     columns[say("table_place")] = functools.partial(_place, say)
     rows = ((str(place), *(cell(face) for cell in columns.values())) for place, face in enumerate(analysis, 1))
     return table_html(say("table_name"), (say("table_face"), *columns), rows)
@@ -130,13 +127,9 @@ def _place(say: Words, face: Face) -> str:
     return say("table_box", width=round(box.width), height=round(box.height), x=round(box.x1), y=round(box.y1))
 
 
-def _age(face: Face) -> str:
-    return f"{face.age.value:.0f} ± {face.age.error:.0f}" if face.age else ""
-
-
-def _best(attribute: str, say: Words, face: Face) -> str:
-    value: Classification | None = getattr(face, attribute)
-    return f"{say.label(value.label)} {value.score:.0%}" if value else ""
+def _value(attribute: str, say: Words, face: Face) -> str:
+    value = face.values.get(attribute)
+    return "" if value is None else ATTRIBUTES[attribute].kind.text(value, say.label)
 
 
 def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -121,22 +121,19 @@ window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these
   event.preventDefault();
 });
 
-const cameraIsOff = () => !document.querySelector('#fm-webcam video')?.srcObject?.active;
-// The last answer stays in the cards; only what lies over the picture goes with it.
-const pause = (key) => {
-  clearTimeout(idle);
+const stop = () => {
   frames = [];
   overlay.replaceChildren();
-  status.textContent = say(key);
+  list.replaceChildren();
+  status.textContent = say('live_paused');
 };
-window.addEventListener('fm-camera-released', () => pause(list.children.length ? 'live_stopped' : 'live_start'));
 
 watch('value', () => {
   const value = props.value, video = document.querySelector('#fm-webcam video');
-  if (!value || !video || cameraIsOff()) return;  // an answer that came after the end
+  if (!value || !video) return;
   clearTimeout(idle);
   status.classList.remove('fm-trouble');
-  idle = setTimeout(pause, 1500, 'live_waiting');
+  idle = setTimeout(stop, 1500);
   const now = performance.now();
   frames = [...frames.filter((time) => now - time < 2000), now];
   const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from facemodels.types import Classification, Estimate
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Value
 
 SEEN = 0.1  # an emotion that never had this score is not drawn
 
@@ -21,10 +22,8 @@ class Person:
         first: When it was seen first, in seconds.
         last: When it was seen last.
         count: In how many analyzed frames it was seen.
-        emotion: Mean of its emotion scores; None where it was not asked for. So with the next three.
-        age: Mean of the estimates.
-        gender: Mean of the scores.
-        ethnicity: Mean of the scores.
+        values: Attribute to the mean of what was perceived; each is also an attribute of the same name
+            (``person.emotion``), None where it was not asked for.
         steps: Seconds and mean emotion scores of each step of time, None in place of the scores where it was away.
         picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where pictures were not given.
     """
@@ -33,16 +32,19 @@ class Person:
     first: float
     last: float
     count: int
-    emotion: Classification | None
-    age: Estimate | None
-    gender: Classification | None
-    ethnicity: Classification | None
+    values: Mapping[str, Value]
     steps: tuple[tuple[float, Mapping[str, float] | None], ...]
     picture: np.ndarray | None = field(default=None, compare=False, repr=False)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ATTRIBUTES:
+            return self.values.get(name)
+        raise AttributeError(f"'Person' object has no attribute {name!r}")
+
     def lines(self) -> dict[str, str]:
         """Each emotion seen, to its line as an SVG path: seconds to the right, ``1 - score`` downwards."""
-        labels = [] if self.emotion is None else list(self.emotion.scores)
+        headline = self.values.get(HEADLINE)
+        labels = [] if headline is None else list(ATTRIBUTES[HEADLINE].kind.parts(headline))
         seen = [label for label in labels if any(scores and scores[label] >= SEEN for _, scores in self.steps)]
         return {
             label: _path((time, None if scores is None else scores[label]) for time, scores in self.steps)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
-from facemodels.types import ATTRIBUTES, Analysis, Classification, Estimate, Face
+from facemodels.types import Analysis, Face
 from facemodels.video.person import Person
 from facemodels.video.plot import timeline_svg
 
@@ -27,7 +28,7 @@ class Timeline:
         ArgumentError: If `most_people` is no whole number from 1 up.
 
     Example:
-        >>> from facemodels.types import Box
+        >>> from facemodels.types import Box, Classification
         >>> timeline = Timeline()
         >>> for time in (0.0, 0.5, 1.0):
         ...     face = Face(Box(0, 0, 9, 9), emotion=Classification.of({"happy": 0.75, "sad": 0.25}), track_id=1)
@@ -137,21 +138,16 @@ class _Gathered:
     def add(self, time: float, face: Face, step: int, pixels: np.ndarray | None) -> None:
         self.last = time
         self.count += 1
-        for name in ATTRIBUTES:
-            value = getattr(face, name)
-            if value is not None:
-                scores = value.to_dict() if isinstance(value, Estimate) else value.scores
-                self._sums.setdefault(name, _Sum()).add(scores)
-        if face.emotion is not None:
-            self.steps.setdefault(step, _Sum()).add(face.emotion.scores)
+        for name, value in face.values.items():
+            self._sums.setdefault(name, _Sum()).add(ATTRIBUTES[name].kind.parts(value))
+            if name == HEADLINE:
+                self.steps.setdefault(step, _Sum()).add(ATTRIBUTES[name].kind.parts(value))
         # Not for every pixel more.
         if pixels is not None and face.box.area > 1.2 * self._largest:
             self._largest = face.box.area
             self._picture = cut(pixels, face_window(face.box, margin=0.3), _PICTURE)
 
     def person(self, track_id: int, starts: list[float]) -> Person:
-        means = {name: scores.mean() for name, scores in self._sums.items()}
-        found = {name: Estimate(**mean) if name == "age" else Classification.of(mean) for name, mean in means.items()}
-        steps = ((time, self.steps[place].mean() if place in self.steps else None) for place, time in enumerate(starts))
-        values = {name: found.get(name) for name in ATTRIBUTES}
-        return Person(track_id, self.first, self.last, self.count, **values, steps=tuple(steps), picture=self._picture)  # type: ignore[arg-type]
+        values = {name: ATTRIBUTES[name].kind.assemble(parts.mean()) for name, parts in self._sums.items()}
+        steps = ((time, self.steps[index].mean() if index in self.steps else None) for index, time in enumerate(starts))
+        return Person(track_id, self.first, self.last, self.count, values, tuple(steps), self._picture)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import ArgumentError
-from facemodels.types import ATTRIBUTES, Analysis, Box, Classification, Estimate, Face
+from facemodels.types import Analysis, Box, Face
 
 
 class FaceTracker:
@@ -119,34 +121,11 @@ class FaceTracker:
         """What is seen now, evened out by what its track had."""
         past, keep = track.face, self._smoothing
         moved = seen.interpolate(past, keep * past.box.iou(seen.box) ** 2)
-        attributes = {name: self._attribute(getattr(past, name), getattr(seen, name)) for name in ATTRIBUTES}
-        return moved.replace(track_id=past.track_id, **attributes)
-
-    def _attribute(
-        self, past: Classification | Estimate | None, seen: Classification | Estimate | None
-    ) -> Classification | Estimate | None:
-        if past is None or seen is None:
-            return past if seen is None else seen
-        if isinstance(past, Estimate) and isinstance(seen, Estimate):
-            keep = self._smoothing
-            return Estimate(_mix(past.value, seen.value, keep), _mix(past.error, seen.error, keep))
-        if (
-            isinstance(past, Classification)
-            and isinstance(seen, Classification)
-            and past.scores.keys() == seen.scores.keys()
-        ):
-            return self._classification(past, seen)
-        return seen  # another model answers now
-
-    def _classification(self, past: Classification, seen: Classification) -> Classification:
-        mixed = {name: _mix(past.scores[name], score, self._smoothing) for name, score in seen.scores.items()}
-        total = sum(mixed.values())
-        if total <= 0:
-            return seen
-        best = Classification.of({name: score / total for name, score in mixed.items()})
-        if best.score - best.scores[past.label] > self._switch_margin:
-            return best
-        return Classification(past.label, best.scores[past.label], best.scores)
+        values: dict[str, Any] = {**past.values, **seen.values}
+        for name in past.values.keys() & seen.values.keys():
+            kind = ATTRIBUTES[name].kind
+            values[name] = kind.blend(past.values[name], seen.values[name], keep, self._switch_margin)
+        return moved.replace(track_id=past.track_id, **values)
 
 
 @dataclass(slots=True)

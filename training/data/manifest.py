@@ -21,8 +21,8 @@ from zlib import crc32
 import cv2
 import numpy as np
 
+from facemodels.attributes import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
 from facemodels.evaluation.tables import read_table
-from facemodels.hub.registry import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
 from training.datasets import AGE_BINS, FIVE_GROUPS, SPLITS, YEARS, DataError, FaceData, age_distribution
 
 MANIFEST = "manifest.csv"

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facemodels.attributes import EMOTIONS
 from facemodels.evaluation.tables import read_table
-from facemodels.hub.registry import EMOTIONS
 from training.data.manifest import VOTES, Picture
 from training.data.preparing import LeftOut, build, command, find, find_optional, pick, write_picture
 from training.datasets import FERPLUS_COLUMNS, FERPLUS_UNTRUSTED, IMAGE_SUFFIXES, DataError, ferplus_majority

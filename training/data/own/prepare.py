@@ -24,11 +24,11 @@ from pathlib import Path
 
 import cv2
 
+from facemodels.attributes import ETHNICITIES, FIVE_GROUPS
 from facemodels.crops import cut, face_window
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import DataError, ImageError
-from facemodels.evaluation.labels import FIVE_GROUPS, LabelledPicture, read_labels
-from facemodels.hub.registry import ETHNICITIES
+from facemodels.evaluation.labels import LabelledPicture, read_labels
 from facemodels.images import read_image
 from training.data.manifest import Picture
 from training.data.preparing import LeftOut, build, write_picture
