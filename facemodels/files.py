@@ -72,6 +72,15 @@ class OutputFolder:
         self.overwrite = overwrite
         self._taken: dict[str, int] = {}  # a name, and the last number added to it
 
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and number of the folder, if it exists: the same by whatever name."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def check_root(self, argument: str) -> None:
         """Refuse a folder of sources that is this folder: the next call would take its own output for sources.
 

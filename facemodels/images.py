@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from PIL import (
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
+    MpoImagePlugin,  # noqa: F401  # of the JPEG files that hold several pictures
     PngImagePlugin,
     PpmImagePlugin,
     TiffImagePlugin,
@@ -51,13 +53,22 @@ _DECODERS: dict[str, tuple[bytes, Callable[[BinaryIO], ImageFile.ImageFile]]] = 
     "JPEG 2000": (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
 }
 
+# What Pillow calls these formats.
+_PILLOW_NAMES = frozenset(("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"))
+
+# How videos begin: MP4 and MOV, Matroska and WebM, AVI, MPEG, MPEG transport (of camcorders, too), Ogg, WMV, Flash.
+_VIDEO = (
+    rb"....(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|OggS|FLV\x01"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x47.{187}\x47.{187}\x47|.{4}\x47.{191}\x47.{191}\x47"
+)
+
 # What people hand over by mistake: how it begins, what it is.
 _OTHERS: dict[bytes, str] = {
     rb"\s*((<\?xml|<!--|<!DOCTYPE svg).{0,1500}?)?<svg": "an SVG drawing, which has no pixels: export it as PNG",
     rb"\s*(<!doctype html|<html|<head|<body)": "an HTML page (was a download answered with an error page?)",
     rb"\s*%PDF": "a PDF document: export its page as PNG or JPEG",
     rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)": "a HEIC photo: convert it to JPEG",
-    rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]": "a video: extract its frames first",
+    _VIDEO: "a video: extract its frames first",
     rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL picture: convert it to JPEG or PNG",
     rb"8BPS": "a Photoshop document: export it as PNG or JPEG",
     rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript document: export it as PNG or JPEG",
@@ -120,6 +131,27 @@ def read_image(source: ImageSource) -> np.ndarray:
             return _from_pil(source, "PIL image")
     data, name = _encoded(source)
     return _decode(data, name)
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """The suffixes of files that can be read here, lower case: those of the decoders that are present.
+
+    Example:
+        >>> ".jpg" in image_suffixes()
+        True
+    """
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in _PILLOW_NAMES)
+
+
+def is_image(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of an image that can be read here."""
+    return any(re.match(start, head, re.DOTALL) for start, _ in _DECODERS.values())
+
+
+def is_video(head: bytes) -> bool:
+    """Whether the first bytes of a file, 600 or more, are those of a video."""
+    return _kind_of(head) == _OTHERS[_VIDEO]
 
 
 def _encoded(source: object) -> tuple[bytes, str]:

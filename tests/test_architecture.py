@@ -20,11 +20,12 @@ PACKAGE = ROOT / "facemodels"
 LAYERS = (
     {"attributes", "errors"},
     {"types", "files"},
+    {"results"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
     {"hub", "drawing", "explain", "evaluation.labels"},
     {"models", "detection", "video"},
     {"hub.golden"},
-    {"analyzer", "hub.publish", "clips"},
+    {"analyzer", "hub.publish"},
     {"evaluation"},
     {"cli"},
     {"page", "__main__"},

@@ -16,9 +16,13 @@ import pytest
 from PIL import Image
 
 from facemodels import Analysis, Box, Face
-from facemodels.cli import CSV_COLUMNS, FAILED, OK, WRONG, describe, expand, main
+from facemodels.cli import main
+from facemodels.cli.console import FAILED, OK, WRONG
+from facemodels.cli.run import COMMANDS
+from facemodels.cli.sources import Sources
 from facemodels.errors import FaceModelsError
 from facemodels.files import OutputFolder, written_whole
+from facemodels.results import CsvSink, describe_face, table_columns
 
 
 @pytest.fixture
@@ -31,6 +35,12 @@ def folder(tmp_path: Path, photo: Path) -> Path:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (tmp_path / "notes.txt").write_text("no picture")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the script that is installed."""
+    monkeypatch.setattr(sys, "argv", ["facemodels"])
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -55,7 +65,7 @@ def test_csv_has_a_row_per_face(folder: Path, capsys: pytest.CaptureFixture[str]
     code, out, _ = run(capsys, "analyze", str(folder / "a.jpg"), str(folder / "broken.jpg"), "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == FAILED
-    assert tuple(rows[0]) == CSV_COLUMNS
+    assert tuple(rows[0]) == table_columns()
     assert rows[0]["gender"] in ("female", "male") and float(rows[0]["age"]) > 10 and rows[0]["error"] == ""
     assert rows[1]["face"] == "" and "broken.jpg" in rows[1]["error"]
 
@@ -196,10 +206,11 @@ def test_standard_input(photo: Path) -> None:
     assert done.stderr == b""  # no progress bar where there is no terminal
 
 
-def test_expand(folder: Path) -> None:
-    names = [Path(path).relative_to(folder).as_posix() for path in expand([str(folder), str(folder / "*.jpg")])]
+def test_sources(folder: Path) -> None:
+    sources = Sources([str(folder), str(folder / "*.jpg")])
+    names = [Path(source.path).relative_to(folder).as_posix() for source in sources]
     assert names == ["a.jpg", "blank.png", "broken.jpg", "deep/a.jpg"]
-    assert expand(["missing.jpg"]) == ["missing.jpg"]
+    assert list(Sources(["missing.jpg"])) == [("missing.jpg", False)]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +222,7 @@ def test_expand(folder: Path) -> None:
         (["analyze", "x.jpg", "--min-score", "7"], WRONG, "min_score"),
         (["analyze", "x.jpg", "--model", "age"], WRONG, "ATTRIBUTE=MODEL"),
         (["analyze", "x.jpg", "--model", "age=nothing"], WRONG, "nothing"),
-        (["analyze", "x.jpg", "--detector", "mtcnn"], FAILED, "mtcnn"),
+        (["analyze", "x.jpg", "--detector", "mtcnn"], WRONG, "mtcnn"),
         (["card", "nothing"], WRONG, "known here"),
         (["download", "nothing"], WRONG, "known here"),
         (["publish", "no-such-folder"], FAILED, "no-such-folder"),
@@ -233,15 +244,55 @@ def test_errors_are_one_clear_line(
 
 def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "analyze", str(tmp_path))
-    assert code == FAILED and "holds no picture" in err
+    assert code == FAILED and "holds no photo or video" in err
 
 
 def test_a_wrong_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["guess"], ["analyze"], ["analyze", "x.jpg", "--json", "--csv"]):
+    assert main([]) == WRONG
+    for arguments in (["guess"], ["analyze"], ["analyze", "x.jpg", "--json", "--csv"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == WRONG
     assert "usage" in capsys.readouterr().err
+
+
+def test_every_command_explains_itself_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as stopped:
+            main([command.name, "--help"])
+        out = capsys.readouterr().out
+        assert stopped.value.code == 0
+        assert command.description.splitlines()[0] in out and f"examples:\n  facemodels {command.name}" in out
+    with pytest.raises(SystemExit):
+        main(["help", "card"])
+    assert "usage: facemodels card" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("analyse", "facemodels analyze\n"), ("photo.jpg", "facemodels analyze photo.jpg"), ("x", "known:")],
+)
+def test_a_wrong_command_is_answered_by_a_hint(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([word])
+    assert hint in capsys.readouterr().err
+
+
+def test_names_of_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, name in (("/bin/facemodels", "facemodels"), ("/x/facemodels/__main__.py", "python -m facemodels")):
+        monkeypatch.setattr(sys, "argv", [path])
+        main([])
+        assert f"usage: {name} " in capsys.readouterr().err
+
+
+def test_cells_are_no_formulas() -> None:
+    stream = io.StringIO()
+    with CsvSink(stream) as sink:
+        for source in ("=HYPERLINK(1).jpg", "@SUM.jpg", "+1.jpg", "-1+2.jpg", "a.jpg", "-"):
+            sink.write_image(source, Analysis((Face(Box(-1.5, 0, 3, 4)),), 9, 9))
+    rows = list(csv.DictReader(io.StringIO(stream.getvalue())))
+    assert [row["source"] for row in rows] == ["'=HYPERLINK(1).jpg", "'@SUM.jpg", "'+1.jpg", "'-1+2.jpg", "a.jpg", "-"]
+    assert {row["x1"] for row in rows} == {"-1.5"}
 
 
 def test_models_and_card(capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,7 +333,7 @@ def test_a_reader_that_leaves_early(photo: Path) -> None:
 
 
 def test_describe_without_attributes() -> None:
-    assert describe(Face(Box(1, 2, 31, 42))) == "30x40 at 1,2"
+    assert describe_face(Face(Box(1, 2, 31, 42))) == "30x40 at 1,2"
 
 
 def test_publish_to_a_folder_and_use_it(

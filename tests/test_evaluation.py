@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from facemodels import Classification, Estimate, Face
-from facemodels.cli import FAILED, OK, WRONG, main
+from facemodels.cli import main
+from facemodels.cli.console import FAILED, OK, WRONG
 from facemodels.errors import ArgumentError, DataError, FaceModelsError, UnknownModelError
 from facemodels.evaluation import metrics
 from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, _comparable, evaluate
@@ -435,7 +436,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["FOLDER", "--model", "nothing"], WRONG, "known here"),
         (["FOLDER", "--group", "light"], WRONG, "only a csv has columns"),
         (["FOLDER", "--min-score", "3"], WRONG, "min_score"),
-        (["FOLDER", "--detector", "mtcnn"], FAILED, "mtcnn"),
+        (["FOLDER", "--detector", "mtcnn"], WRONG, "mtcnn"),
         (["FOLDER", "--out", "FOLDER"], WRONG, "holds something else"),
     ],
 )

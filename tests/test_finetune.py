@@ -15,7 +15,8 @@ from PIL import Image
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
 from facemodels import FaceAnalyzer, get_spec  # noqa: E402
-from facemodels.cli import OK, main  # noqa: E402
+from facemodels.cli import main  # noqa: E402
+from facemodels.cli.console import OK  # noqa: E402
 from facemodels.hub import store  # noqa: E402
 from training import export, train  # noqa: E402
 from training.config import load_config  # noqa: E402

@@ -36,7 +36,8 @@ from facemodels import (
     analyze_video,
     video_info,
 )
-from facemodels.cli import FAILED, INTERRUPTED, OK, WRONG, main
+from facemodels.cli import main
+from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG
 from facemodels.video.frames import VIDEO_COLUMNS
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[dev]'")
@@ -517,7 +518,7 @@ def test_analyze_tells_who_was_in_a_clip(faces_clip: Path, tmp_path: Path, capsy
     )
     assert (code, err) == (OK, "")
     lines = out.splitlines()
-    assert lines[0] == f"{faces_clip}: 1 face in 0:01, 10 frames, 3 of them analyzed"
+    assert lines[0] == f"{faces_clip}: 1 person in 0:01, 10 frames, 3 of them analyzed"
     assert re.match(r"  #1 from 0:00 to 0:01  happy \d+%  age \d+ ± \d+  (fe)?male \d+%  white", lines[1])
     assert len(lines) == 4
     assert sorted(path.name for path in drawn.iterdir()) == ["face-2.mp4", "face-2.svg", "face.mp4", "face.svg"]
@@ -566,9 +567,8 @@ def test_a_gif_is_a_clip_when_a_sampling_rate_is_given(face: np.ndarray, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{clip}", "{photo}"], "photos and clips have different answers"),
-        (["{photo}", "--fps", "2"], "are for clips"),
-        (["{photo}", "--timeline", "plots"], "are for clips"),
+        (["{photo}", "--fps", "2"], "are for videos"),
+        (["{photo}", "--timeline", "plots"], "are for videos"),
         (["{clip}", "--annotate", "{folder}"], "one of the files to analyze"),
         (["{clip}", "--annotate", "{folder}", "--overwrite"], "one of the files to analyze"),
     ],
@@ -625,7 +625,7 @@ def test_a_terminal_shows_how_far_it_is(faces_clip: Path) -> None:
     command = f"stty rows 30 cols 100; {sys.executable} -m facemodels analyze {faces_clip} --attributes emotion"
     assert pty.spawn(["sh", "-c", command], keep) == OK
     text = b"".join(shown).decode()
-    assert "10/10" in text and "1 face in" in text
+    assert "10/10" in text and "1 person in" in text
 
 
 # ---------------------------------------------------------------- the app's handler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from facemodels.attributes import ATTRIBUTES, Numeric
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.evaluate import Evaluation
+from facemodels.results import CsvTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -330,8 +330,8 @@ def _write_all(evaluation: Evaluation, folder: Path) -> None:
         figure.savefig(folder / name, dpi=120)
         pictures.setdefault(attribute, []).append(name)
     with (folder / "answers.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ANSWERS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(evaluation.answers)
+        table = CsvTable(file, ANSWERS)
+        for answer in evaluation.answers:
+            table.write(answer)
     (folder / "report.md").write_text(markdown(evaluation.report, pictures), encoding="utf-8")
     (folder / REPORT).write_text(json.dumps(evaluation.report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ Plain functions from results and words to HTML, without Gradio; whatever a model
 from __future__ import annotations
 
 import base64
-import csv
 import functools
 import html
 import io
@@ -19,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from facemodels.attributes import ATTRIBUTES
-from facemodels.cli import CSV_COLUMNS
 from facemodels.hub.registry import ModelSpec
 from facemodels.page.words import Words
+from facemodels.results import CsvSink
 from facemodels.types import Analysis, Classification, Estimate, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
@@ -106,9 +105,8 @@ def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str
 def csv_text(analysis: Analysis, name: str) -> str:
     """A row per face, in the columns of the command line."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"source": name, "face": place, **face.to_row()} for place, face in enumerate(analysis, 1))
+    with CsvSink(text) as sink:
+        sink.write_image(name, analysis)
     return text.getvalue()
 
 

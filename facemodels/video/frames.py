@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from facemodels.results import FRAME_COLUMNS
 from facemodels.types import ROW_COLUMNS, Analysis
 
-VIDEO_COLUMNS = ("frame", "time", "analyzed", "track_id", *ROW_COLUMNS)
+VIDEO_COLUMNS = (*FRAME_COLUMNS, *ROW_COLUMNS)
 
 
 class ImageAnalyzer(Protocol):

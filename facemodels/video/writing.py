@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_format
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 
 from facemodels.drawing import annotate
 from facemodels.errors import VideoError
+from facemodels.results import CsvTable
 from facemodels.video.frames import VIDEO_COLUMNS, VideoFrame
 from facemodels.video.reading import Reader, load_av
 
@@ -49,14 +49,14 @@ def write_table(target: Path) -> Iterator[Callable[[VideoFrame], None]]:
         with _writing(target):
             file = part.open("w", encoding="utf-8", newline="")
         try:
-            writer = csv_format.DictWriter(file, VIDEO_COLUMNS, lineterminator="\n")
+            with _writing(target):
+                rows = CsvTable(file, VIDEO_COLUMNS)
 
             def write(frame: VideoFrame) -> None:
                 with _writing(target):
-                    writer.writerows(frame.rows())
+                    for row in frame.rows():
+                        rows.write(row)
 
-            with _writing(target):
-                writer.writeheader()
             yield write
             with _writing(target):
                 file.flush()

@@ -1,0 +1,271 @@
+"""`facemodels analyze`: photos and videos, to standard output, with annotated copies and plots."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facemodels.attributes import ATTRIBUTES, face_texts
+from facemodels.cli.command import Command
+from facemodels.cli.console import FAILED, OK, complain, is_terminal, progress
+from facemodels.cli.options import add_model_options, check_detector, parse_models
+from facemodels.cli.sources import Sources
+from facemodels.errors import ArgumentError, ImageError, VideoError
+from facemodels.files import OutputFolder, write_errors, written_whole
+from facemodels.results import SINKS, Sink
+from facemodels.types import Analysis
+
+if TYPE_CHECKING:
+    from facemodels.analyzer import FaceAnalyzer
+    from facemodels.video.frames import VideoFrame
+
+
+_SUFFIXES = {"annotate": {False: ".jpg", True: ".mp4"}, "timeline": {True: ".svg"}}  # of outputs, by `is_video`
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="photo, video, folder, glob pattern, or - for a photo on standard input",
+    )
+    form = parser.add_mutually_exclusive_group()
+    for name, sink in SINKS.items():
+        if name != "text":
+            form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=sink.help)
+    parser.set_defaults(form="text")
+    parser.add_argument("--annotate", type=Path, metavar="DIR", help="also write annotated copies into this folder")
+    parser.add_argument(
+        "--timeline", type=Path, metavar="DIR", help="also write a plot of each video's emotions (SVG) into this folder"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let --annotate and --timeline replace files of an earlier run (never a photo or video to analyze)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=_fps,
+        metavar="N|all",
+        help="frames per second of a video to analyze (default: 5); with it a GIF is a video, without it a photo",
+    )
+    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=MODEL",
+        help="use this model for an attribute (repeatable)",
+    )
+    add_model_options(parser)
+    parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from facemodels.analyzer import FaceAnalyzer
+
+    outputs = {
+        name: OutputFolder(f"--{name}", folder, overwrite=options.overwrite)
+        for name in _SUFFIXES
+        if (folder := getattr(options, name)) is not None
+    }
+    sources = Sources(options.files, animations=options.fps is not None, outputs=outputs.values())
+    _check_options(options, sources)
+    for name, output in outputs.items():
+        output.check(
+            (source.path, _SUFFIXES[name][source.is_video]) for source in sources if source.is_video in _SUFFIXES[name]
+        )
+    analyzer = FaceAnalyzer(
+        [name.strip() for name in options.attributes.split(",") if name.strip()],
+        models=parse_models(options.model),
+        detector=check_detector(options.detector),
+        backend=options.backend,
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+    )
+    for output in outputs.values():
+        output.create()
+    images, videos = sources.kinds() if options.form == "csv" else (True, True)
+    with SINKS[options.form](sys.stdout, images=images or not videos, videos=videos) as sink:
+        failed = _write(sources, analyzer, sink, outputs, options)
+    for problem in sources.problems:
+        complain(problem)
+    if left_out := sources.left_out_text():
+        complain(f"left out: {left_out}")
+    return FAILED if failed or sources.problems else OK
+
+
+def _check_options(options: argparse.Namespace, sources: Sources) -> None:
+    """Refuse options that need a video where only photos were named."""
+    if (options.fps is not None or options.timeline is not None) and sources.are_files and not sources.kinds()[1]:
+        raise ArgumentError(f"--fps and --timeline are for videos, and {options.files[0]} is none")
+
+
+def _fps(text: str) -> float:
+    """Frames per second; all of them are infinitely many."""
+    try:
+        number = math.inf if text == "all" else float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
+    return number
+
+
+def _write(
+    sources: Sources,
+    analyzer: FaceAnalyzer,
+    sink: Sink,
+    outputs: dict[str, OutputFolder],
+    options: argparse.Namespace,
+) -> int:
+    """Analyze the sources one after the other; returns how many failed."""
+    failed = 0
+    many = len(options.files) > 4 or not sources.are_files
+    for source in progress(sources, " files") if many else sources:
+        if source.is_video:
+            fps = 5.0 if options.fps is None else None if math.isinf(options.fps) else options.fps
+            error = _write_video(source.path, analyzer, fps, sink, outputs)
+        else:
+            error = _write_image(source.path, analyzer, sink, outputs.get("annotate"))
+        if error is not None:
+            complain(f"{source.path}: {error}")
+            failed += 1
+    return failed
+
+
+def _write_image(path: str, analyzer: FaceAnalyzer, sink: Sink, output: OutputFolder | None) -> str | None:
+    """Analyze an image and write what was found; returns why that was not possible."""
+    from facemodels.images import read_image
+
+    target = None if output is None else output.claim(path, ".jpg")
+    try:
+        pixels = read_image(sys.stdin.buffer.read() if path == "-" else path)
+        analysis = analyzer.analyze(pixels)
+    except ImageError as error:
+        analysis = Analysis((), 0, 0, analyzer.models, str(error))
+    else:
+        if output is not None and target is not None:
+            _write_annotated(pixels, analysis, target, overwrite=output.overwrite)
+    sink.write_image(path, analysis)
+    return analysis.error
+
+
+def _write_annotated(pixels: Any, analysis: Analysis, target: Path, *, overwrite: bool) -> None:
+    from PIL import Image
+
+    from facemodels.drawing import annotate
+
+    with written_whole(target, overwrite=overwrite) as part, write_errors(target):
+        Image.fromarray(annotate(pixels, analysis)).save(part, "jpeg", quality=92)
+
+
+def _write_video(
+    path: str, analyzer: FaceAnalyzer, fps: float | None, sink: Sink, outputs: dict[str, OutputFolder]
+) -> str | None:
+    """Analyze a video and write what was found; returns why it failed or is incomplete."""
+    with ExitStack() as stack:
+        part = None
+        if output := outputs.get("annotate"):
+            part = stack.enter_context(written_whole(output.claim(path, ".mp4"), overwrite=output.overwrite))
+        video = _Video(path, analyzer, {"fps": fps, "annotated": part})
+        sink.write_video(path, video)
+    if (output := outputs.get("timeline")) and (target := output.claim(path, ".svg")) and video.last is not None:
+        with written_whole(target, overwrite=output.overwrite) as part, write_errors(target):
+            part.write_text(video.timeline.to_svg(Path(path).name), encoding="utf-8", errors="replace")
+    return video.error
+
+
+class _Video:
+    """A video on its way through the analyzer, for a `Sink`."""
+
+    def __init__(self, path: str, analyzer: FaceAnalyzer, options: dict[str, Any]) -> None:
+        from facemodels.video.timeline import Timeline
+
+        self.timeline = Timeline()
+        self.error: str | None = None
+        self.last: VideoFrame | None = None
+        self._path = path
+        self._analyzer = analyzer
+        self._options = options
+        self._frames = self._analyzed = 0
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        from tqdm import tqdm
+
+        from facemodels.video.analyze import analyze_video
+
+        try:
+            work = analyze_video(self._path, self._analyzer, timeline=self.timeline, **self._options)
+            # Closed whatever happens, so that a video that was interrupted leaves no half file.
+            with closing(work), tqdm(unit="frame", file=sys.stderr, disable=not is_terminal()) as bar:
+                for frame in work:
+                    self.last = frame
+                    self._frames += 1
+                    self._analyzed += frame.analyzed
+                    bar.total = frame.total
+                    bar.update()
+                    yield frame
+            problem = self.last.problem if self.last else None
+        except VideoError as error:
+            problem = str(error)
+        self.error = problem and _without_name(problem, self._path)
+
+    def facts(self) -> dict[str, Any]:
+        """See `VideoAnswer.facts`."""
+        seen = self.last.analysis if self.last else None
+        return {
+            "width": seen.width if seen else 0,
+            "height": seen.height if seen else 0,
+            "models": dict(seen.models) if seen else {},
+        }
+
+    def lines(self) -> Iterator[str]:
+        """See `VideoAnswer.lines`."""
+        from facemodels.video.plot import clock
+
+        if self.last is None:
+            return
+        people, others = self.timeline.people, self.timeline.others
+        count = len(people) + others
+        found = f"{count or 'no'} {'person' if count == 1 else 'people'}"
+        yield f"{found} in {clock(self.last.time)}, {self._frames} frames, {self._analyzed} of them analyzed"
+        for person in people:
+            seen = f"#{person.track_id} from {clock(person.first)} to {clock(person.last)}"
+            yield "  ".join([seen, *face_texts(person.values)])
+        if others:
+            yield f"and {others} more who were seen for less long"
+
+
+def _without_name(message: str, path: str) -> str:
+    """A message about a file, for a place where its name stands already."""
+    for name in (path, str(Path(path)), str(Path(path).resolve())):
+        message = message.removeprefix(f"{name}: ")
+    return message
+
+
+COMMAND = Command(
+    name="analyze",
+    help="analyze photos and videos",
+    description="""\
+Find the faces in photos and videos, and say what models perceive in each: emotion, age, gender, ethnicity.
+
+Folders are searched with their subfolders; hidden files and folders of thumbnails or trash are skipped, and files that
+are neither photo nor video are counted on standard error. Exit codes: 0 all went well, 1 a file could not be read (the
+others are done), 2 the command was wrong.""",
+    examples="""\
+examples:
+  %(prog)s photo.jpg
+  %(prog)s photos/ --json > faces.json
+  %(prog)s photos/ --jsonl --attributes emotion,age > faces.jsonl
+  %(prog)s "*.jpg" --csv --annotate drawn/ > faces.csv
+  %(prog)s video.mp4 --fps 10 --annotate drawn/ --timeline plots/""",
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -1,0 +1,28 @@
+"""What every command has."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line.
+
+    Attributes:
+        name: The word that calls it.
+        help: What it does, in a line.
+        description: What it does, in its own help.
+        examples: Calls of it; ``%(prog)s`` stands for the program and the command.
+        add_arguments: Declares its arguments.
+        run: Does the work; returns the exit code.
+    """
+
+    name: str
+    help: str
+    description: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]

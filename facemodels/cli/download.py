@@ -1,0 +1,38 @@
+"""`facemodels download`: models for use without a network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from facemodels.cli.command import Command
+from facemodels.cli.console import OK
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME[@VERSION]", help="default: the default models")
+    parser.add_argument("--backend", default="litert", choices=("litert", "keras"), help="whose files")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from facemodels.hub.store import download
+
+    for name, folder in download(options.names or None, backend=options.backend).items():
+        sys.stdout.write(f"{name}: {folder}\n")
+    return OK
+
+
+COMMAND = Command(
+    name="download",
+    help="download and verify models, for use without a network",
+    description="""\
+Download models, verify their hashes, and print where they are. What is here already is only verified; the default
+models come with the package.""",
+    examples="""\
+examples:
+  %(prog)s
+  %(prog)s yunet
+  %(prog)s OWNER/emotion-finetune@1.0.0 --backend keras""",
+    add_arguments=_add_arguments,
+    run=_run,
+)

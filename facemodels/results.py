@@ -1,0 +1,235 @@
+"""Answers as output: rows of an analysis, and one sink per output format.
+
+To add a format: a subclass of `Sink` with a `name`, in `SINKS`. The command line offers each of them as an option.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, TextIO
+
+from facemodels.attributes import face_texts
+from facemodels.types import ROW_COLUMNS, Analysis, Face
+
+FRAME_COLUMNS = ("frame", "time", "analyzed", "track_id")
+
+
+def table_columns(*, images: bool = True, videos: bool = False) -> tuple[str, ...]:
+    """The columns of a table of faces in images, in videos, or in both.
+
+    Example:
+        >>> table_columns()[:4]
+        ('source', 'face', 'x1', 'y1')
+    """
+    return ("source", *(("face",) if images else ()), *(FRAME_COLUMNS if videos else ()), *ROW_COLUMNS, "error")
+
+
+def describe_face(face: Face) -> str:
+    """One line about a face: where it is, and what is perceived in it."""
+    box = face.box
+    return "  ".join([f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}", *face_texts(face.values)])
+
+
+def escape_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front.
+
+    Example:
+        >>> escape_cell("=HYPERLINK(1).jpg"), escape_cell("-"), escape_cell(-1.5)
+        ("'=HYPERLINK(1).jpg", '-', -1.5)
+    """
+    begins = isinstance(value, str) and value != "-" and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if begins else value
+
+
+class CsvTable:
+    """A CSV table that grows row by row, with its header.
+
+    Args:
+        stream: A text stream, opened with ``newline=""`` where that can be said.
+        columns: Of the table.
+    """
+
+    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
+        self._writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        self._writer.writeheader()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row; a column that it lacks stays empty."""
+        self._writer.writerow({column: escape_cell(value) for column, value in row.items()})
+
+
+class Frame(Protocol):
+    """A frame of a video with its faces: a `VideoFrame`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ...
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row per face."""
+        ...
+
+
+class VideoAnswer(Protocol):
+    """A video while it is being analyzed: iterating it does the work."""
+
+    error: str | None
+    """When the frames have passed: why there are none, or fewer than there should be."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the video when its frames have passed: width, height and models."""
+        ...
+
+    def lines(self) -> Iterator[str]:
+        """Who was seen, for people; the first line is a headline."""
+        ...
+
+
+class Sink(ABC):
+    """Writes the answers for one source after the other to a text stream. A context manager: leaving it completes the
+    output, however it is left.
+
+    Args:
+        stream: Where to write.
+        images: Whether images are to come.
+        videos: Whether videos are to come.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]  # of the option on the command line
+
+    def __init__(self, stream: TextIO, *, images: bool = True, videos: bool = False) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.close()
+
+    @abstractmethod
+    def write_image(self, source: str, analysis: Analysis) -> None:
+        """Write what was found in an image, or why it could not be analyzed."""
+
+    @abstractmethod
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        """Write what is found in a video, while it is found."""
+
+    def close(self) -> None:
+        """Complete the output; the stream stays open."""
+        self.stream.flush()
+
+
+class TextSink(Sink):
+    """Lines for people; what failed is not mentioned."""
+
+    name = "text"
+    help = "print lines for people (the default)"
+
+    def write_image(self, source: str, analysis: Analysis) -> None:
+        if analysis.error is not None:
+            return
+        count = len(analysis)
+        lines = [f"{source}: {count or 'no'} {'face' if count == 1 else 'faces'}"]
+        lines += [f"  {describe_face(face)}" for face in analysis]
+        self.stream.write("\n".join(lines) + "\n")
+
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        for _frame in video:
+            pass
+        for number, line in enumerate(video.lines()):
+            self.stream.write(f"  {line}\n" if number else f"{source}: {line}\n")
+        self.stream.flush()
+
+
+class CsvSink(Sink):
+    """A table: a row per face (of a video, per face and frame), and one for a source that failed."""
+
+    name = "csv"
+    help = "print one CSV row per face (of a video, per face and frame)"
+
+    def __init__(self, stream: TextIO, *, images: bool = True, videos: bool = False) -> None:
+        super().__init__(stream)
+        self._table = CsvTable(stream, table_columns(images=images, videos=videos))
+
+    def write_image(self, source: str, analysis: Analysis) -> None:
+        if analysis.error is not None:
+            self._table.write({"source": source, "error": analysis.error})
+        for number, face in enumerate(analysis, start=1):
+            self._table.write({"source": source, "face": number, **face.to_row()})
+
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        for frame in video:
+            for row in frame.rows():
+                self._table.write({"source": source, **row})
+        if video.error is not None:
+            self._table.write({"source": source, "error": video.error})
+        self.stream.flush()
+
+
+class JsonSink(Sink):
+    """One JSON array with an object per source, written as it grows; ``[]`` where there was none."""
+
+    name = "json"
+    help = "print one JSON array, an object per photo or video"
+
+    def __init__(self, stream: TextIO, *, images: bool = True, videos: bool = False) -> None:
+        super().__init__(stream)
+        self._before = "[\n"
+
+    def _next(self) -> str:
+        before, self._before = self._before, ",\n"
+        return before
+
+    def write_image(self, source: str, analysis: Analysis) -> None:
+        text = json.dumps({"source": source, **analysis.to_dict()}, ensure_ascii=False, indent=2)
+        self.stream.write(self._next() + text)
+
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        self.stream.write(self._next() + json.dumps({"source": source}, ensure_ascii=False)[:-1] + ', "frames": [')
+        before, whole = "\n", False
+        try:
+            for frame in video:
+                self.stream.write(before + json.dumps(frame.to_dict(), ensure_ascii=False))
+                before = ",\n"
+            whole = True
+        finally:
+            rest = {**video.facts(), "error": video.error if whole else "interrupted"}
+            self.stream.write("\n], " + json.dumps(rest, ensure_ascii=False)[1:])
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.stream.write("[]\n" if self._before == "[\n" else "\n]\n")
+        super().close()
+
+
+class JsonLinesSink(Sink):
+    """A JSON object per line, each written at once: one per image; of a video one per frame, and one at its end."""
+
+    name = "jsonl"
+    help = "print one JSON object per line and photo (of a video, per frame), each at once: for long runs"
+
+    def _write(self, source: str, item: Mapping[str, Any]) -> None:
+        self.stream.write(json.dumps({"source": source, **item}, ensure_ascii=False) + "\n")
+
+    def write_image(self, source: str, analysis: Analysis) -> None:
+        self._write(source, analysis.to_dict())
+        self.stream.flush()
+
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        for frame in video:
+            self._write(source, frame.to_dict())
+        self._write(source, {**video.facts(), "error": video.error})
+        self.stream.flush()
+
+
+SINKS: Mapping[str, type[Sink]] = {sink.name: sink for sink in (TextSink, CsvSink, JsonSink, JsonLinesSink)}
