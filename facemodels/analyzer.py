@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
 from facemodels.hub import store
-from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec
+from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
 from facemodels.images import read_image
 from facemodels.models import AttributeModel
 from facemodels.types import Analysis, Box, Face
@@ -24,10 +26,11 @@ from facemodels.types import Analysis, Box, Face
 class FaceAnalyzer:
     """Finds the faces of an image and says what the models perceive in each.
 
-    Safe to share between threads. Models are loaded when the analyzer is made.
+    Safe to share between threads. Models are loaded when the analyzer is made. It pickles as its settings: in another
+    process it loads them again.
 
     Args:
-        attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity`` to answer.
+        attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity`` to answer; None means all.
         models: Attribute to model: ``name``, ``name@version``, ``owner/name@version`` of a hub repository, or a local
             folder. Defaults fill the rest.
         detector: ``auto`` (yunet where its file is present, else libfacedetection), ``libfacedetection``, ``yunet``,
@@ -54,7 +57,7 @@ class FaceAnalyzer:
 
     def __init__(
         self,
-        attributes: Iterable[str] = ATTRIBUTES,
+        attributes: Iterable[str] | None = None,
         *,
         models: Mapping[str, str | Path] | None = None,
         detector: str | Path | FaceDetector | None = "auto",
@@ -63,27 +66,89 @@ class FaceAnalyzer:
         max_faces: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.attributes = _check_attributes(attributes)
+        self.attributes = _check_attributes(ATTRIBUTES if attributes is None else attributes)
         self.min_score = _check_number("min_score", min_score, 0.0, 1.0)
         self.max_faces = _check_count("max_faces", max_faces)
-        threads = _check_count("threads", threads)
         references = _check_models(models, self.attributes)
-        specs = {attribute: store.resolve(reference) for attribute, reference in references.items()}
-        # A model that answers several attributes is loaded, and run, once.
-        self._loaded: dict[tuple[str, Path | None], AttributeModel] = {}
-        self._model_of: dict[str, AttributeModel] = {}
+        self._settings = _Settings(references, detector, backend, _check_count("threads", threads))
+        self._load(_Shared())
+
+    def _load(self, shared: _Shared) -> None:
+        """Load what the settings name, or take it from analyzers that loaded it before."""
+        settings, self._shared = self._settings, shared
+        self._answering: dict[str, tuple[AttributeModel, Head]] = {}
+        specs = {attribute: store.resolve(reference) for attribute, reference in settings.models.items()}
+        heads = {attribute: spec.head(attribute) for attribute, spec in specs.items()}
         for attribute, spec in specs.items():
-            spec.head(attribute)
-            key = (f"{spec.repo_id}/{spec.answering}", spec.folder)
-            if key not in self._loaded:
-                self._loaded[key] = AttributeModel(spec, backend=backend, threads=threads)
-            self._model_of[attribute] = self._loaded[key]
-        self._detector = make_detector(detector, threads)
+            model = shared.model(spec, settings.backend, settings.threads)
+            self._answering[attribute] = model, heads[attribute]
+        self._names = {attribute: spec.answering for attribute, spec in specs.items()}
+        self._detector = shared.detector(settings.detector, settings.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings and the names of models: an analyzer that is unpickled loads them itself."""
+        return {name: value for name, value in vars(self).items() if name in _PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._load(_Shared())
+
+    def using(
+        self,
+        models: Mapping[str, str | Path] | None = None,
+        detector: str | Path | FaceDetector | None = None,
+        min_score: float | None = None,
+        max_faces: int | None = None,
+    ) -> FaceAnalyzer:
+        """An analyzer with other settings that shares every model and detector already loaded.
+
+        Args:
+            models: Attribute to model, for those attributes that another model shall answer.
+            detector: Another detector.
+            min_score: Another score threshold of the detector.
+            max_faces: Another limit.
+
+        Returns:
+            A new analyzer; this one stays as it is. What None is given for stays too.
+
+        Raises:
+            As of the constructor.
+
+        Example:
+            >>> four = FaceAnalyzer().using(models={"emotion": "emotion4-vgg16"})      # doctest: +SKIP
+        """
+        other = copy.copy(self)
+        changed = _check_models(models, self.attributes, self._settings.models)
+        other._settings = self._settings._replace(
+            models=changed, detector=self._settings.detector if detector is None else detector
+        )
+        if min_score is not None:
+            other.min_score = _check_number("min_score", min_score, 0.0, 1.0)
+        if max_faces is not None:
+            other.max_faces = _check_count("max_faces", max_faces)
+        if other._settings != self._settings:
+            other._load(self._shared)
+        return other
+
+    def __copy__(self) -> FaceAnalyzer:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     @property
     def models(self) -> dict[str, str]:
         """Attribute to the ``name@version`` of the model that answers it (``#head``, if one was asked for by name)."""
-        return {attribute: model.spec.answering for attribute, model in self._model_of.items()}
+        return dict(self._names)
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        """Attribute to the spec of the model that answers it."""
+        return {attribute: model.spec for attribute, (model, _) in self._answering.items()}
+
+    @property
+    def loaded(self) -> tuple[AttributeModel, ...]:
+        """The models in use, each once."""
+        return tuple(dict.fromkeys(model for model, _ in self._answering.values()))
 
     @property
     def detector(self) -> str | None:
@@ -91,41 +156,66 @@ class FaceAnalyzer:
         return None if self._detector is None else getattr(self._detector, "name", type(self._detector).__name__)
 
     def warmup(self) -> None:
-        """Run everything once on an empty picture, so that the first real call is as fast as the next."""
+        """Run everything once on an empty image, so that the first real call is as fast as the next."""
         if self._detector is not None:
             self._detector.detect(np.zeros((480, 640, 3), np.uint8), self.min_score)
-        for model in self._loaded.values():
+        for model in self.loaded:
             model.warmup()
 
-    def analyze(self, image: Any, *, boxes: Iterable[Box | Face | Sequence[float]] | None = None) -> Analysis:
+    def detect(self, image: Any) -> list[Face]:
+        """Find the faces of one image; no model answers.
+
+        Args:
+            image: As for `analyze`.
+
+        Returns:
+            At most `max_faces` faces that score at least `min_score`, largest first.
+
+        Raises:
+            ImageError: If `image` is not an image.
+            ArgumentError: If there is no detector.
+        """
+        return self._find(read_image(image))
+
+    def analyze(
+        self,
+        image: Any,
+        *,
+        boxes: Iterable[Box | Face | Sequence[float]] | None = None,
+        attributes: Iterable[str] | None = None,
+    ) -> Analysis:
         """Analyze one image.
 
         Args:
             image: Anything `read_image` takes: a path, bytes, a file, a PIL image, an RGB array.
             boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or
-                `Face` (another detector's, say), which keeps its score and landmarks.
+                `Face` (another detector's, say), which keeps its score and landmarks. `min_score` and `max_faces` are
+                for detected faces only.
+            attributes: Those of this analyzer to answer; models that answer no other do not run. None means all.
 
         Returns:
             The faces, largest first (given boxes keep their order); none is an empty analysis, not an error.
 
         Raises:
             ImageError: If `image` is not an image.
-            ArgumentError: If a box is not one, or there is neither a detector nor boxes.
+            ArgumentError: If a box is not one, there is neither a detector nor boxes, or an attribute is unknown here.
 
         Example:
             >>> len(FaceAnalyzer().analyze(np.zeros((100, 100, 3), np.uint8)))      # doctest: +SKIP
             0
         """
+        run = self._plan(attributes)
         pixels = read_image(image)
         faces = self._find(pixels) if boxes is None else _given_faces(boxes, pixels)
-        perceived = self._perceive([self._cut(pixels, faces)], faces)
-        return Analysis(tuple(perceived), pixels.shape[1], pixels.shape[0], self.models)
+        perceived = run.perceive([run.cut(pixels, faces)], faces)
+        return Analysis(tuple(perceived), pixels.shape[1], pixels.shape[0], run.names)
 
-    def analyze_batch(self, images: Iterable[Any]) -> list[Analysis]:
+    def analyze_batch(self, images: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Analysis]:
         """Analyze several images; their crops share the models' batches.
 
         Args:
             images: Each as for `analyze`.
+            attributes: As for `analyze`.
 
         Returns:
             One analysis per image, in order. One that cannot be read has no faces and says why in `Analysis.error`.
@@ -134,6 +224,7 @@ class FaceAnalyzer:
             ArgumentError: If `images` is a single image or path, or the analyzer has no detector.
         """
         _check_list("images", images)
+        run = self._plan(attributes)
         analyses, crops, faces = [], [], []
         for image in images:
             try:
@@ -142,20 +233,21 @@ class FaceAnalyzer:
             except ArgumentError:
                 raise
             except FaceModelsError as error:
-                analyses.append(Analysis((), 0, 0, self.models, str(error)))
+                analyses.append(Analysis((), 0, 0, run.names, str(error)))
                 continue
             # Only the crops are kept: a thousand photos would not fit in memory.
-            crops.append(self._cut(pixels, found))
+            crops.append(run.cut(pixels, found))
             faces.extend(found)
-            analyses.append(Analysis(tuple(found), pixels.shape[1], pixels.shape[0], self.models))
-        perceived = iter(self._perceive(crops, faces))
+            analyses.append(Analysis(tuple(found), pixels.shape[1], pixels.shape[0], run.names))
+        perceived = iter(run.perceive(crops, faces))
         return [replace(analysis, faces=tuple(next(perceived) for _ in analysis)) for analysis in analyses]
 
-    def analyze_crops(self, crops: Iterable[Any]) -> list[Face]:
-        """Analyze pictures that are cut to one face already: no detection, no margin.
+    def analyze_crops(self, crops: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Face]:
+        """Analyze images that are cut to one face already: no detection, no margin.
 
         Args:
             crops: Images of any size, each as for `analyze`; each is resized whole to every model's input.
+            attributes: As for `analyze`.
 
         Returns:
             One face per crop, in order, with the whole crop as its box.
@@ -165,16 +257,17 @@ class FaceAnalyzer:
             ArgumentError: If `crops` is a single image or path.
         """
         _check_list("crops", crops)
+        run = self._plan(attributes)
         cuts, faces = [], []
-        for place, crop in enumerate(crops):
+        for index, crop in enumerate(crops):
             try:
                 pixels = read_image(crop)
             except FaceModelsError as error:
-                raise type(error)(f"crop {place}: {error}") from error
+                raise type(error)(f"crop {index}: {error}") from error
             face = Face(Box(0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))
-            cuts.append(self._cut(pixels, [face], whole=True))
+            cuts.append(run.cut(pixels, [face], whole=True))
             faces.append(face)
-        return self._perceive(cuts, faces)
+        return run.perceive(cuts, faces)
 
     def _find(self, pixels: np.ndarray) -> list[Face]:
         if self._detector is None:
@@ -183,24 +276,89 @@ class FaceAnalyzer:
             )
         return self._detector.detect(pixels, self.min_score)[: self.max_faces]
 
-    def _cut(self, pixels: np.ndarray, faces: Sequence[Face], *, whole: bool = False) -> dict[_Framing, np.ndarray]:
+    def _plan(self, attributes: Iterable[str] | None) -> _Run:
+        """What has to run for these attributes.
+
+        Raises:
+            ArgumentError: If one is unknown, or not among those of this analyzer.
+        """
+        wanted = self.attributes if attributes is None else _check_attributes(attributes, self.attributes)
+        heads: dict[AttributeModel, list[Head]] = {}
+        for attribute in wanted:
+            model, head = self._answering[attribute]
+            heads.setdefault(model, []).append(head)
+        return _Run(heads, {attribute: self._names[attribute] for attribute in wanted})
+
+
+class _Settings(NamedTuple):
+    """What an analyzer was asked to load."""
+
+    models: Mapping[str, str | Path]
+    detector: str | Path | FaceDetector | None
+    backend: str
+    threads: int | None
+
+
+_PICKLED = ("attributes", "min_score", "max_faces", "_settings")
+
+
+class _Shared:
+    """Models and detectors that several analyzers use; each is loaded once, whoever asks first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._models: dict[tuple[str, Path | None, str, int | None], AttributeModel] = {}
+        self._detectors: dict[str, FaceDetector] = {}
+
+    def model(self, spec: ModelSpec, backend: str, threads: int | None) -> AttributeModel:
+        """The model of a spec; the heads that are asked for by name share it."""
+        key = (f"{spec.repo_id}/{spec.id}", spec.folder, backend, threads)
+        with self._lock:
+            if key not in self._models:
+                self._models[key] = AttributeModel(replace(spec, output=""), backend=backend, threads=threads)
+            return self._models[key]
+
+    def detector(self, detector: str | Path | FaceDetector | None, threads: int | None) -> FaceDetector | None:
+        """The detector of a name or path; a caller's own is not kept."""
+        if not isinstance(detector, (str, Path)):
+            return make_detector(detector, threads)
+        with self._lock:
+            if str(detector) not in self._detectors:
+                made = make_detector(detector, threads)
+                assert made is not None
+                self._detectors[str(detector)] = self._detectors.setdefault(made.name, made)
+            return self._detectors[str(detector)]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The models that one call needs.
+
+    Attributes:
+        heads: Model to the heads of it that answer.
+        names: Attribute to the name of what answers it.
+    """
+
+    heads: Mapping[AttributeModel, Sequence[Head]]
+    names: dict[str, str]
+
+    def cut(self, pixels: np.ndarray, faces: Sequence[Face], *, whole: bool = False) -> dict[_Framing, np.ndarray]:
         """The crops of an image's faces in every framing that the models need: ``(len(faces), S, S, 3)`` each."""
         crops = {}
-        for framing in {_Framing.of(model.spec) for model in self._loaded.values()}:
+        for framing in dict.fromkeys(_Framing.of(model.spec) for model in self.heads):
             windows = [whole_window(pixels) if whole else framing.window(face) for face in faces]
             crops[framing] = cut_all([pixels] * len(windows), windows, framing.size)
         return crops
 
-    def _perceive(self, crops: Sequence[Mapping[_Framing, np.ndarray]], faces: Sequence[Face]) -> list[Face]:
+    def perceive(self, crops: Sequence[Mapping[_Framing, np.ndarray]], faces: Sequence[Face]) -> list[Face]:
         """The faces with their attributes; `crops` holds theirs, image by image."""
         if not faces:
             return []
         results: list[dict[str, Any]] = [{} for _ in faces]
-        for model in self._loaded.values():
+        for model, heads in self.heads.items():
             framing = _Framing.of(model.spec)
             batch = np.concatenate([of_image[framing] for of_image in crops])
-            wanted = [attribute for attribute in self.attributes if self._model_of[attribute] is model]
-            for attribute, answers in model.predict(batch, wanted).items():
+            for attribute, answers in model.predict(batch, heads).items():
                 for result, answer in zip(results, answers, strict=True):
                     result[attribute] = answer
         return [face.replace(**result) for face, result in zip(faces, results, strict=True)]
@@ -248,19 +406,20 @@ def _check_list(name: str, images: Iterable[Any]) -> None:
         raise ArgumentError(f"{name} must be a list of images, not one {type(images).__name__}; use analyze for one")
 
 
-def _check_attributes(attributes: Iterable[str]) -> tuple[str, ...]:
+def _check_attributes(attributes: Iterable[str], known: Iterable[str] = tuple(ATTRIBUTES)) -> tuple[str, ...]:
     """The attributes, each once, in the caller's order.
 
     Raises:
         ArgumentError: If it is not a list of known attributes, or empty.
     """
+    known = tuple(known)  # which takes what cannot be hashed, too
     if isinstance(attributes, str) or not isinstance(attributes, Iterable):
-        raise ArgumentError(f"attributes must be a list of names out of {', '.join(ATTRIBUTES)}, not {attributes!r}")
+        raise ArgumentError(f"attributes must be a list of names out of {', '.join(known)}, not {attributes!r}")
     names = list(attributes)
-    unknown = [name for name in names if name not in tuple(ATTRIBUTES)]  # a tuple takes what has no hash
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         came = ", ".join(repr(name) for name in unknown) or "an empty list"
-        raise ArgumentError(f"attributes must be out of {', '.join(ATTRIBUTES)}; got {came}")
+        raise ArgumentError(f"attributes must be out of {', '.join(known)}; got {came}")
     return tuple(dict.fromkeys(names))
 
 
@@ -281,15 +440,19 @@ def _check_number(name: str, value: float, low: float, high: float) -> float:
     return float(value)
 
 
-def _check_models(models: Mapping[str, str | Path] | None, attributes: Sequence[str]) -> dict[str, str | Path]:
-    """Attribute to model reference, defaults filled in."""
+def _check_models(
+    models: Mapping[str, str | Path] | None,
+    attributes: Sequence[str],
+    otherwise: Mapping[str, str | Path] = DEFAULT_MODELS,
+) -> dict[str, str | Path]:
+    """Attribute to model reference, filled up from `otherwise`."""
     if models is None:
         models = {}
     if not isinstance(models, Mapping):
-        raise ArgumentError(f'models must be a dict such as {{"age": "age-efficientnet@1.0.0"}}, not {models!r}')
+        raise ArgumentError(f"models must be a dict of attributes to models, not {models!r}")
     if unknown := [name for name in models if name not in attributes]:
         raise UnknownModelError(
             f"models names {', '.join(repr(name) for name in unknown)}, which this analyzer does not answer "
             f"(attributes: {', '.join(attributes)})"
         )
-    return {attribute: models.get(attribute, DEFAULT_MODELS[attribute]) for attribute in attributes}
+    return {attribute: models.get(attribute, otherwise[attribute]) for attribute in attributes}

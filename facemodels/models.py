@@ -103,20 +103,19 @@ class AttributeModel:
             return {head.output: np.empty((0, len(head.labels)), np.float32) for head in self.spec.heads}
         return {head.output: np.concatenate([part[head.output] for part in parts]) for head in self.spec.heads}
 
-    def predict(self, crops: np.ndarray, attributes: Sequence[str] | None = None) -> dict[str, list[Value]]:
+    def predict(self, crops: np.ndarray, heads: Sequence[Head] | None = None) -> dict[str, list[Value]]:
         """What the model perceives.
 
         Args:
             crops: As for `probabilities`.
-            attributes: Those wanted; all of the spec's by default.
+            heads: Those wanted, one per attribute; by default the spec's answer to each of its attributes.
 
         Returns:
             Attribute to one result per crop.
         """
         outputs = self.probabilities(crops)
-        wanted = self.spec.attributes if attributes is None else attributes
-        heads = [self.spec.head(attribute) for attribute in wanted]
-        return {head.attribute: decode(head, outputs[head.output]) for head in heads}
+        wanted = [self.spec.head(attribute) for attribute in self.spec.attributes] if heads is None else heads
+        return {head.attribute: decode(head, outputs[head.output]) for head in wanted}
 
     def warmup(self) -> None:
         """Make the interpreter for single faces, so that the first real call is as fast as the next."""

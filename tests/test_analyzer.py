@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -256,3 +261,82 @@ def test_analyzing_imports_neither_tensorflow_nor_gradio(photo: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+def test_only_the_models_asked_for_run(astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyzer = FaceAnalyzer(detector=FixedDetector(Box(150, 50, 300, 220)))
+    ran: list[str] = []
+    for model in analyzer.loaded:
+        monkeypatch.setattr(model, "probabilities", counting(ran, model.spec.name, model.probabilities))
+    analysis = analyzer.analyze(astronaut, attributes=["emotion"])
+    assert ran == ["emotion-efficientnet"]
+    assert set(analysis.models) == set(analysis.faces[0].values) == {"emotion"}
+    assert analysis.faces[0].emotion == analyzer.analyze(astronaut).faces[0].emotion
+    ran.clear()
+    (face,) = analyzer.analyze_crops([astronaut], attributes=["age", "gender"])
+    assert ran == ["demographics-efficientnet"] and set(face.values) == {"age", "gender"}
+    (batch,) = analyzer.analyze_batch([astronaut], attributes=["gender"])
+    assert set(batch.models) == {"gender"}
+    with pytest.raises(ArgumentError, match="'mood'"):
+        analyzer.analyze(astronaut, attributes=["mood"])
+    with pytest.raises(ArgumentError, match="out of emotion; got 'age'"):
+        FaceAnalyzer(["emotion"], detector=None).analyze_crops([astronaut], attributes=["age"])
+
+
+def counting(ran: list[str], name: str, run: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    def counted(crops: np.ndarray) -> Any:
+        ran.append(name)
+        return run(crops)
+
+    return counted
+
+
+def test_using_shares_what_is_loaded(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer()
+    emotion, demographics = analyzer.loaded
+    four = analyzer.using(models={"emotion": "emotion4-vgg16"})
+    assert four.models["emotion"].startswith("emotion4-vgg16@") and four.models["age"] == analyzer.models["age"]
+    assert demographics in four.loaded and emotion not in four.loaded
+    again = four.using(models={"emotion": "emotion-efficientnet"}, detector="haar", min_score=0.3, max_faces=1)
+    assert again.loaded == analyzer.loaded and again.models == analyzer.models
+    assert (again.detector, again.min_score, again.max_faces) == ("haar", 0.3, 1)
+    assert (analyzer.detector, analyzer.min_score, analyzer.max_faces) == ("libfacedetection", 0.6, None)
+    with pytest.raises(UnknownModelError, match="nothing"):
+        analyzer.using(models={"emotion": "nothing"})
+
+
+def test_two_heads_of_a_model_are_loaded_once(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(["emotion"], detector=None)
+    other = analyzer.using(models={"emotion": "emotion-efficientnet#emotion_fer2013"})
+    assert other.loaded == analyzer.loaded
+    (eight,), (seven,) = (one.analyze_crops([astronaut]) for one in (analyzer, other))
+    assert eight.emotion is not None and seven.emotion is not None
+    assert (len(eight.emotion.scores), len(seven.emotion.scores)) == (8, 7)
+    assert other.models["emotion"].endswith("#emotion_fer2013")
+
+
+def test_simultaneous_choices_load_a_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(
+        "facemodels.analyzer.AttributeModel", lambda spec, **_: made.append(spec.id) or SimpleNamespace(spec=spec)
+    )
+    analyzer = FaceAnalyzer(detector=None)
+    made.clear()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: analyzer.using(models={"emotion": "emotion4-vgg16"}), range(6)))
+    assert len(made) == 1
+
+
+def test_an_analyzer_pickles(astronaut: np.ndarray) -> None:
+    analyzer = FaceAnalyzer(models={"emotion": "emotion4-vgg16"}, min_score=0.5, max_faces=3, threads=1)
+    content = pickle.dumps(analyzer)
+    assert len(content) < 2000, "names and settings, no weights"
+    copy = pickle.loads(content)
+    assert copy.analyze(astronaut) == analyzer.analyze(astronaut)
+    assert (copy.min_score, copy.max_faces, copy.models) == (0.5, 3, analyzer.models)
+
+
+def test_a_spawned_process_answers_the_same(photo: Path) -> None:
+    analyzer = FaceAnalyzer(threads=1)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(analyzer.analyze, photo).result() == analyzer.analyze(photo)
