@@ -21,7 +21,7 @@ style: ## mend what lint and format can
 smoke: ## train a tiny model on synthetic faces
 	$(IN)python -m training.train configs/emotion-efficientnet --smoke
 
-bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (DATA=folder), and put the results into the README
+bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (DATA=folder), and write the results into benchmarks/README.md
 	$(IN)python -m benchmarks.speed --write
 	$(IN)python -m benchmarks.webcam --write
 	$(IN)python -m benchmarks.peers --write $(PICTURES)

@@ -1,58 +1,93 @@
-"""Write the README's tables: `python -m benchmarks.tables` (`--check` only compares).
+"""Write the generated tables of README.md and benchmarks/README.md: `python -m benchmarks.tables`.
 
-The models from their specs; speed, webcam, peers and accuracy from the newest result of each in `benchmarks/results`.
+A table stands between ``<!-- NAME: made by python -m benchmarks.tables -->`` and ``<!-- /NAME -->``. Those of models
+come from their specs; every other NAME is the newest ``NAME-YYYY-MM-DD.md`` in `benchmarks/results`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from facemodels import ModelSpec, list_models
+from facemodels.evaluation.report import table
 
-README = Path(__file__).parent.parent / "README.md"
-RESULTS = Path(__file__).parent / "results"
-PUBLISHED = Path(__file__).parent / "published.json"  # figures of others, with where they are from
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+RESULTS = ROOT / "benchmarks" / "results"
+PUBLISHED = ROOT / "benchmarks" / "published.json"  # figures of others, with where they are from
+
+_MARKED = re.compile(
+    r"<!-- (?P<name>\w+): made by python -m benchmarks\.tables -->\n(?P<old>.*?)<!-- /(?P=name) -->", re.S
+)
+
+
+def figure(row: Mapping[str, Any]) -> str:
+    """One measured figure of a spec, with its unit."""
+    if row["metric"] == "mae":
+        return f"{row['value']:.2f} years mean error"
+    words = {"accuracy": "correct", "within_one_bin": "within one bin", "macro_recall": "macro recall"}
+    return f"{row['value']:.1%} {words.get(row['metric'], row['metric'])}"
+
+
+def shown(row: Mapping[str, Any]) -> bool:
+    """Whether a figure stands in the tables; F1 says what accuracy and macro recall say."""
+    return row["metric"] != "f1"
+
+
+def overview_table(specs: list[ModelSpec]) -> str:
+    """Markdown: a row per model, with its first figure on each test set."""
+    rows = []
+    for spec in specs:
+        if spec.kind != "attributes":
+            continue
+        first: dict[tuple[str, str], str] = {}
+        for row in filter(shown, spec.metrics):
+            what = "" if len(spec.heads) == 1 else f"{row['label'].replace('_', ' ')} "
+            first.setdefault((row["dataset"], row["label"]), f"{what}{figure(row)} ({row['dataset']})")
+        size = spec.files["model.tflite"].size / 1e6 if "model.tflite" in spec.files else 0.0
+        rows.append(
+            (
+                f"[{spec.id}](model_cards/{spec.name}.md)",
+                ", ".join(spec.attributes),
+                "<br>".join(first.values()),
+                f"{size:.1f} MB",
+            )
+        )
+    return table(("model", "answers", "on test sets", "size"), rows)
 
 
 def models_table(specs: list[ModelSpec]) -> str:
     """Markdown: a row per measured figure of every model."""
-    rows = ["| model | answers | test set | figure | faces |", "|---|---|---|---|---|"]
-    for spec in specs:
-        for row in spec.metrics:
-            if row["metric"] == "f1":
-                continue
-            label = row["label"].replace("_", " ")
-            if row["metric"] == "mae":
-                figure = f"{row['value']:.2f} years mean error"
-            else:
-                figure = f"{row['value']:.1%} {'within one bin' if row['metric'] == 'within_one_bin' else 'correct'}"
-            rows.append(f"| {spec.id} | {label} | {row['dataset']} | {figure} | {row['count']:,} |")
-    return "\n".join(rows)
+    rows = [
+        (spec.id, row["label"].replace("_", " "), row["dataset"], figure(row), f"{row['count']:,}")
+        for spec in specs
+        for row in filter(shown, spec.metrics)
+    ]
+    return table(("model", "answers", "test set", "figure", "faces"), rows)
 
 
 def published_table(specs: list[ModelSpec], path: Path = PUBLISHED) -> str:
     """Markdown: our figures beside those that others publish for the same task."""
-    rows = ["| task | facemodels | others, as they report |", "|---|---|---|"]
+    rows = []
     for entry in json.loads(path.read_text(encoding="utf-8")):
         wanted = entry["ours"].items()
         found = [(spec.id, row["value"]) for spec in specs for row in spec.metrics if wanted <= row.items()]
-        years = entry["ours"]["metric"] == "mae"
-
-        def shown(value: float, years: bool = years) -> str:
-            return f"{value:.2f}" if years else f"{value:.1%}"
-
-        ours = "<br>".join(f"**{shown(value)}** {name}" for name, value in found)
-        others = "<br>".join(f"{shown(other['value'])} {other['who']}" for other in entry["others"])
-        rows.append(f"| {entry['task']} | {ours} | {others} |")
-    return "\n".join(rows)
+        form = "{:.2f}" if entry["ours"]["metric"] == "mae" else "{:.1%}"
+        ours = "<br>".join(f"**{form.format(value)}** {name}" for name, value in found)
+        others = "<br>".join(f"{form.format(other['value'])} {other['who']}" for other in entry["others"])
+        rows.append((entry["task"], ours, others))
+    return table(("task", "facemodels", "others, as they report"), rows)
 
 
-def newest(kind: str, folder: Path = RESULTS) -> str:
-    """Markdown: the newest ``KIND-YYYY-MM-DD.md``, without its title, its links leading there from the README.
+def newest(kind: str, page: Path, folder: Path = RESULTS) -> str:
+    """Markdown: the newest ``KIND-YYYY-MM-DD.md`` without its title, its links leading there from the page.
 
     Where there is none, what to run.
     """
@@ -60,38 +95,42 @@ def newest(kind: str, folder: Path = RESULTS) -> str:
     if not found:
         return f"Not measured yet: `python -m benchmarks.{kind} --write`."
     _, _, text = found[-1].read_text(encoding="utf-8").partition("\n")
-    return re.sub(r"\]\((?!http)", f"]({folder.relative_to(README.parent).as_posix()}/", text.strip())
+    there = Path(os.path.relpath(folder, page.parent)).as_posix()
+    return re.sub(r"\]\((?!http)", f"]({there}/", text.strip())
 
 
-def with_table(readme: str) -> str:
-    """The README with its tables made anew: whatever stands between ``<!-- NAME: ... -->`` and ``<!-- /NAME -->``.
+MADE = {"overview": overview_table, "models": models_table, "published": published_table}
+
+
+def with_tables(page: Path) -> str:
+    """The text of a page with its tables made anew.
 
     Raises:
-        ValueError: If the markers of the models are missing, or those of another table do not close.
+        ValueError: If a marker does not close.
     """
-    made = {"models": models_table, "published": published_table}
-    for name in (*made, "speed", "webcam", "peers", "accuracy"):
-        begin, end = f"<!-- {name}: made by python -m benchmarks.tables -->", f"<!-- /{name} -->"
-        before, found, rest = readme.partition(begin)
-        _, closed, after = rest.partition(end)
-        if found and closed:
-            table = made[name](list_models()) if name in made else newest(name)
-            readme = f"{before}{begin}\n{table}\n{end}{after}"
-        elif name in made or found:
-            raise ValueError(f"{README.name} lacks the markers {begin} and {end}")
-    return readme
+    text = page.read_text(encoding="utf-8")
+    closed = [found["name"] for found in _MARKED.finditer(text)]
+    if opened := set(re.findall(r"<!-- (\w+): made by python -m benchmarks\.tables", text)) - set(closed):
+        raise ValueError(f"{page.name} lacks the marker <!-- /{min(opened)} -->")
+
+    def remade(found: re.Match[str]) -> str:
+        name = found["name"]
+        made = MADE[name](list_models()) if name in MADE else newest(name, page)
+        return f"<!-- {name}: made by python -m benchmarks.tables -->\n{made}\n<!-- /{name} -->"
+
+    return _MARKED.sub(remade, text)
 
 
 def main() -> int:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="exit with 1 if the README is not up to date")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a page is not up to date")
     options = parser.parse_args()
-    old = README.read_text(encoding="utf-8")
-    new = with_table(old)
+    made = {page: with_tables(page) for page in PAGES}
     if options.check:
-        return int(old != new)
-    README.write_text(new, encoding="utf-8")
+        return int(any(page.read_text(encoding="utf-8") != text for page, text in made.items()))
+    for page, text in made.items():
+        page.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.accuracy import accuracy_table, serving_table
 from benchmarks.peers import FACEMODELS, Worker, compare, peers_table
 from benchmarks.speed import group, milliseconds, multiply_adds, row
-from benchmarks.tables import README, newest, with_table
+from benchmarks.tables import newest, with_tables
 from facemodels import get_spec
 from facemodels.detection import LibFaceDetection
 from facemodels.models import AttributeModel
@@ -83,11 +83,16 @@ def test_the_table_of_serving_files() -> None:
     assert serving_table([{"model": "m@1.0.0"}]) == ""
 
 
-def test_the_newest_result_goes_into_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.tables.README", tmp_path / "README.md")
+def test_the_newest_result_goes_into_the_page(tmp_path: Path) -> None:
+    results, page = tmp_path / "results", tmp_path / "README.md"
+    results.mkdir()
     for day, text in (("2026-01-31", "old"), ("2026-02-01", "new ![plot](speed.png)")):
-        (tmp_path / f"speed-{day}.md").write_text(f"# Speed\n\n{text}\n")
-    assert newest("speed", tmp_path) == "new ![plot](./speed.png)"
-    assert "benchmarks.peers --write" in newest("peers", tmp_path)
-    with pytest.raises(ValueError, match="lacks the markers"):
-        with_table(README.read_text().replace("<!-- /speed -->", ""))
+        (results / f"speed-{day}.md").write_text(f"# Speed\n\n{text}\n")
+    assert newest("speed", page, results) == "new ![plot](results/speed.png)"
+    assert "benchmarks.peers --write" in newest("peers", page, results)
+    page.write_text("<!-- models: made by python -m benchmarks.tables -->\nold\n")
+    with pytest.raises(ValueError, match="lacks the marker <!-- /models -->"):
+        with_tables(page)
+    page.write_text(page.read_text() + "<!-- /models -->\nafter\n")
+    made = with_tables(page)
+    assert "| model | answers |" in made and "old" not in made and made.endswith("<!-- /models -->\nafter\n")

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from benchmarks.tables import with_table
+from benchmarks.tables import PAGES, with_tables
 from facemodels import FaceAnalyzer
 from facemodels.cli import main
 from facemodels.hub.registry import get_spec
@@ -228,10 +228,12 @@ def closure(requirements: list[str]) -> set[str]:
     return {name for name, _ in found}
 
 
-def test_the_table_of_models_is_up_to_date() -> None:
-    assert with_table(README) == README, "run: python -m benchmarks.tables"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_up_to_date(page: Path) -> None:
+    assert with_tables(page) == page.read_text(encoding="utf-8"), "run: python -m benchmarks.tables"
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
