@@ -1,13 +1,16 @@
 PYTHON ?= python3
 IN = .venv/bin/
 
-.PHONY: app test check style smoke bench notebooks clean
+.PHONY: app test test-slow check style smoke bench notebooks clean
 
 app: ## set up and start the app
 	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python app.py
 
 test: ## set up and run the tests
 	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt -e ".[dev]" && .venv/bin/python -m pytest
+
+test-slow: ## run the slow tests too: training, notebooks, long videos and browser sessions
+	$(IN)python -m pytest -m slow
 
 check: ## lint, format and types, without changing anything
 	$(IN)ruff check .

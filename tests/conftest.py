@@ -14,6 +14,12 @@ from PIL import Image
 from facemodels import Box, Face
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    left_out = terminalreporter.stats.get("deselected", ())
+    if slow := sum(item.get_closest_marker("slow") is not None for item in left_out):
+        terminalreporter.write_line(f"{slow} slow tests were left out; run them with: python -m pytest -m slow")
+
+
 class FixedDetector:
     """A detector that always finds the boxes it was made with."""
 

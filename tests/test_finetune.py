@@ -23,6 +23,8 @@ from training.config import load_config  # noqa: E402
 from training.data.own.prepare import main as own_command  # noqa: E402
 from training.datasets import DataError, load  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 from dataclasses import replace
 

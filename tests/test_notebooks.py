@@ -18,6 +18,8 @@ from nbformat import NotebookNode  # noqa: E402
 from facemodels import FaceAnalyzer  # noqa: E402
 from training.notebooks import render  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("Age_Prediction_Model", "Emotion_Prediction_Model", "Emotion_Recognition_Model")
 NAMES += ("Ethnicity_Prediction_Model", "Gender_Prediction_Model")
 

@@ -497,6 +497,7 @@ def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
     assert np.abs(ours - theirs).max() < 0.05
 
 
+@pytest.mark.slow
 def test_two_devices_share_each_batch(tmp_path: Path) -> None:
     pytest.importorskip("jax", reason="Keras spreads batches on the backend JAX: pip install jax")
     environment = {
