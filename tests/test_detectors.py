@@ -169,10 +169,66 @@ def test_a_small_face_in_a_large_photo(detector: LibFaceDetection, astronaut: np
 
 @pytest.mark.parametrize("length", [1, 95, 704, 705, 1281, 1536, 2048])
 def test_tiles_cover_everything_and_overlap(length: int) -> None:
-    found = tiles(length)
+    found = [tile for tile, _, _ in tiles(length)]
     assert (found[0].start, found[-1].stop) == (0, length)
     assert all(0 < tile.stop - tile.start <= TILE for tile in found)
     assert all(before.stop - after.start >= TILE_OVERLAP - 1 for before, after in pairwise(found))
+
+
+def paste(scene: np.ndarray, picture: np.ndarray, x: int, y: int, scale: float) -> None:
+    """Put a picture, made `scale` times as large, into a scene."""
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    scene[y : y + len(small), x : x + small.shape[1]] = small
+
+
+@pytest.mark.parametrize("inside", [0.8, 0.95])
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_face_inside_the_box_of_another(
+    detector: LibFaceDetection, astronaut: np.ndarray, inside: float, size: int
+) -> None:
+    large = cv2.resize(astronaut[20:280, 100:360], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    box = detector.detect(large)[0].box
+    head = astronaut[50:210, 150:300]
+    inner = detector.detect(head)[0].box.scaled(0.75)
+    # The small box sticks out of the large one on the right, by as much as `inside` leaves.
+    left, top = box.x2 - inner.width * inside - inner.x1, box.y2 - inner.height - inner.y1
+    paste(large, head, round(left), round(top), 0.75)
+    scene = cv2.resize(large, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
+    faces = detector.detect(scene)
+    assert len(faces) == 2
+    assert overlap(faces[0].box, box.scaled(size)) > 0.7
+    assert overlap(faces[1].box, inner.moved(left, top).scaled(size)) > 0.7
+
+
+@pytest.mark.parametrize("frame", [300, 700, 1500, 3000, 5000])
+@pytest.mark.parametrize("close", [0, 60, 105])
+def test_one_face_is_found_once_at_any_size(
+    detector: LibFaceDetection, astronaut: np.ndarray, frame: int, close: int
+) -> None:
+    square = astronaut[:400, 25:425][close : 260 - close // 4, 60 + close : 340 - close]
+    picture = cv2.resize(square, (frame, frame), interpolation=cv2.INTER_CUBIC)
+    assert len(detector.detect(picture, 0.45)) == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1500, 16000), (6000, 8000), (16000, 1500)])
+def test_faces_of_70_pixels_in_panoramas_and_large_photos(
+    detector: LibFaceDetection, astronaut: np.ndarray, height: int, width: int
+) -> None:
+    scene = np.full((height, width, 3), 120, np.uint8)
+    head = astronaut[20:280, 100:360]
+    corners = [
+        (round((width - 200) * x), round((height - 200) * y)) for x in (0, 0.26, 0.49, 0.77, 1) for y in (0, 0.55, 1)
+    ]
+    for x, y in corners:
+        paste(scene, head, x, y, 0.58)
+    found = [face.box.centre for face in detector.detect(scene)]
+    centres = {(round((x - 150 * 0.58 * 0.9) / 50), round((y - 100 * 0.58) / 50)) for x, y in found}
+    assert len(found) == len(centres) == len(corners)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 5000), (10, 300_000), (300_000, 10)])
+def test_a_strip_holds_no_face(detector: LibFaceDetection, height: int, width: int) -> None:
+    assert detector.detect(np.full((height, width, 3), 120, np.uint8)) == []
 
 
 def test_a_selfie_that_fills_the_frame(detector: LibFaceDetection, astronaut: np.ndarray) -> None:

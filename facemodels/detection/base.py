@@ -33,7 +33,7 @@ class FaceDetector(Protocol):
 
 
 def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list[Face]:
-    """Faces inside an image, largest first.
+    """Faces, cut to their image; those without a pixel in it are left out.
 
     Args:
         rows: x, y, width, height of the box, x and y of any number of landmarks, score; in pixels of the image.
@@ -48,5 +48,9 @@ def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list
             continue
         landmarks = tuple((float(px), float(py)) for px, py in row[4:-1].reshape(-1, 2)) or None
         faces.append(Face(box, float(min(1.0, row[-1])), landmarks))
-    # Equal areas are ordered by position, so that the order never depends on how a face was found.
+    return faces
+
+
+def largest_first(faces: Iterable[Face]) -> list[Face]:
+    """Faces by area; equal ones by position, so that the order never depends on how a face was found."""
     return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facemodels.detection.base import faces_from_rows
+from facemodels.detection.base import faces_from_rows, largest_first
 from facemodels.detection.passes import merge, resized
 from facemodels.errors import DetectorError
 from facemodels.types import Face
@@ -61,4 +61,4 @@ class Haar:
             cx, cy = x + w / 2, y + h / 2
             box = np.array([cx - w * WIDTH / 2, cy - h * HEIGHT / 2, w * WIDTH, h * HEIGHT]) * scale
             rows.append(np.append(box, score))
-        return faces_from_rows(merge([row for row in rows if row[-1] >= min_score]), width, height)
+        return largest_first(merge(faces_from_rows([row for row in rows if row[-1] >= min_score], width, height)))

@@ -2,20 +2,21 @@
 
 Both networks take time in proportion to the pixels. Attributes need a face of some 16 px, so every image is passed once
 shrunk by SHRINK, to a size within FIRST_PASS; then small, with its edge repeated around it, for faces that fill the
-frame or are cut by its border; and a large image once more, in overlapping tiles, for small faces.
+frame or are cut by its border; and a large image once more, in overlapping tiles, for small faces. Sizes are those of
+an image of up to LONGEST_ASPECT; a longer one, such as a panorama, gets as many pixels as that.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from facemodels.detection.base import faces_from_rows
+from facemodels.detection.base import faces_from_rows, largest_first
 from facemodels.types import Face
 
 SHRINK = 1.5
@@ -23,9 +24,16 @@ FIRST_PASS = (320, 640)  # least and most pixels of the longer side
 SMALL_PASS = 160
 BORDER = 0.1  # of the longer side
 FINE_PASS = 2048
+MOST_SHRUNK = 3  # of the fine pass: whatever the size of the image, a face of 60 px keeps 20
 FINE_FROM = 1280  # longest side above which the first pass alone misses too much
 TILE = 704
-TILE_OVERLAP = 96  # in pixels of the fine pass; faces larger than this were found by the first pass
+TILE_OVERLAP = 96
+# Longer side of the largest face that a tile answers for. Whatever is larger was found by the first pass, whole, where
+# a tile finds parts of it, such as each half of a face as one; 160 px of the fine pass are 50 of the first.
+LARGEST_IN_TILE = 160
+TILE_EDGE = 3  # a box that comes as close to the edge of its tile may be part of a face
+LONGEST_ASPECT = 2
+SMALLEST_SIDE = 8  # an image without as many pixels each way holds no face
 SAME_FACE = 0.4  # intersection over union above which two boxes are one face
 
 
@@ -37,16 +45,23 @@ class Pass(NamedTuple):
         scale: Pixels of the original per pixel of `image`.
         left: Where `image` begins in the original, pixels.
         top: The same, from above.
+        whole: Box within `image` that a face must not leave to be taken as seen whole: x1, y1, x2, y2.
+        largest: Longer side of the largest box that counts.
     """
 
     image: np.ndarray
     scale: float
     left: float
     top: float
+    whole: tuple[float, float, float, float] = (-math.inf, -math.inf, math.inf, math.inf)
+    largest: float = math.inf
 
     def to_original(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (see `MultiPassDetector.find`) in pixels of the original."""
-        rows = rows.astype(float)
+        """The rows (see `MultiPassDetector.find`) that count, in pixels of the original."""
+        x1, y1, x2, y2 = self.whole
+        right, bottom = rows[:, 0] + rows[:, 2], rows[:, 1] + rows[:, 3]
+        counts = (rows[:, 0] >= x1) & (rows[:, 1] >= y1) & (right <= x2) & (bottom <= y2)
+        rows = rows[counts & (rows[:, 2:4].max(axis=1, initial=0) <= self.largest)].astype(float)
         rows[:, :-1] *= self.scale
         rows[:, [0, *range(4, 14, 2)]] += self.left
         rows[:, [1, *range(5, 14, 2)]] += self.top
@@ -72,33 +87,39 @@ class MultiPassDetector(ABC):
     def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
         """See `FaceDetector.detect`."""
         height, width = image.shape[:2]
-        rows = [row for level in passes(image) for row in level.to_original(self.find(level.image))]
-        return faces_from_rows(merge([row for row in rows if row[-1] >= min_score]), width, height)
+        if min(height, width) < SMALLEST_SIDE:
+            return []
+        rows = np.concatenate([level.to_original(self.find(level.image)) for level in passes(image)])
+        return largest_first(merge(faces_from_rows(rows[rows[:, -1] >= min_score], width, height)))
 
 
 def passes(image: np.ndarray) -> Iterator[Pass]:
     """The passes of an image, coarse to fine."""
-    longest = max(image.shape[:2])
-    fine_scale = max(1.0, longest / FINE_PASS)
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    # By how much longer each pass is than one of an image of LONGEST_ASPECT with as many pixels.
+    stretch = max(1.0, math.sqrt(longest / min(height, width) / LONGEST_ASPECT))
+    fine_scale = min(max(1.0, longest / (FINE_PASS * stretch)), MOST_SHRUNK)
     # Each is made from the one before, since shrinking takes time in proportion to what it starts from.
     fine = resized(image, image, fine_scale) if longest > FINE_FROM else image
 
     least, most = FIRST_PASS
     # A tiny image is enlarged, or the network has too few cells.
-    scale = longest / min(max(longest / SHRINK, least), most, max(longest, 64))
+    scale = longest / min(max(longest / SHRINK, least), most * stretch, max(longest, 64))
     first = resized(fine, image, scale)
     yield Pass(first, scale, 0.0, 0.0)
 
-    scale = longest / min(SMALL_PASS, max(longest, 64))
-    edge = round(BORDER * longest / scale)
+    scale = longest / min(SMALL_PASS * stretch, max(longest, 64))
+    edge = round(BORDER * min(longest, LONGEST_ASPECT * min(height, width)) / scale)
     small = resized(first, image, scale)
     padded = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     yield Pass(padded, scale, -edge * scale, -edge * scale)
 
     if longest > FINE_FROM:
-        for rows in tiles(fine.shape[0]):
-            for columns in tiles(fine.shape[1]):
-                yield Pass(fine[rows, columns], fine_scale, columns.start * fine_scale, rows.start * fine_scale)
+        for rows, y1, y2 in tiles(fine.shape[0]):
+            for columns, x1, x2 in tiles(fine.shape[1]):
+                corner = columns.start * fine_scale, rows.start * fine_scale
+                yield Pass(fine[rows, columns], fine_scale, *corner, (x1, y1, x2, y2), LARGEST_IN_TILE)
 
 
 def resized(source: np.ndarray, image: np.ndarray, scale: float) -> np.ndarray:
@@ -110,33 +131,33 @@ def resized(source: np.ndarray, image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(source, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def tiles(length: int) -> list[slice]:
-    """The fewest equal tiles of at most TILE pixels that cover a length and overlap by about TILE_OVERLAP."""
+def tiles(length: int) -> list[tuple[slice, float, float]]:
+    """The fewest equal tiles of at most TILE pixels that cover a length and overlap by about TILE_OVERLAP.
+
+    Returns:
+        For each its pixels, and between which two of them, counted from its first, a box must lie to be whole.
+    """
     count = max(1, math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
     size = min(length, math.ceil((length + (count - 1) * TILE_OVERLAP) / count))
     starts = np.linspace(0, length - size, count).astype(int).tolist()
-    return [slice(start, start + size) for start in starts]
+    return [
+        (
+            slice(start, start + size),
+            -math.inf if start == 0 else TILE_EDGE,
+            math.inf if start + size == length else size - TILE_EDGE,
+        )
+        for start in starts
+    ]
 
 
-def merge(rows: list[np.ndarray]) -> list[np.ndarray]:
-    """One row per face: of overlapping ones the one with the best score (greedy non-maximum suppression).
+def merge(faces: Iterable[Face]) -> list[Face]:
+    """One face out of those whose boxes overlap: the one with the best score (greedy non-maximum suppression).
 
-    Scores count by tenths: between near-equals the earlier pass wins, whose box is more exact.
+    Only faces that were seen whole may come here, so overlap is intersection over union: a box that lies inside a much
+    larger one is another face. Scores count by tenths: between near-equals the first wins.
     """
-    kept: list[np.ndarray] = []
-    for row in sorted(rows, key=lambda row: -round(row[-1], 1)):
-        if all(_overlap(row, other) < SAME_FACE for other in kept):
-            kept.append(row)
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -round(face.score, 1)):
+        if all(face.box.iou(other.box) < SAME_FACE for other in kept):
+            kept.append(face)
     return kept
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes, or 1 where one is mostly part of the other (a face seen whole and cut)."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared, area_a, area_b = width * height, a[2] * a[3], b[2] * b[3]
-    if shared > 0.8 * min(area_a, area_b):
-        return 1.0
-    return shared / (area_a + area_b - shared)
