@@ -22,7 +22,7 @@ LAYERS = (
     {"types", "files"},
     {"results"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
-    {"hub", "drawing", "explain", "evaluation.labels"},
+    {"hub", "drawing", "explain", "evaluation.labels", "sources"},
     {"models", "detection", "video"},
     {"hub.golden"},
     {"analyzer", "hub.publish"},

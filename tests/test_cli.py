@@ -19,10 +19,10 @@ from facemodels import Analysis, Box, Face
 from facemodels.cli import main
 from facemodels.cli.console import FAILED, OK, WRONG
 from facemodels.cli.run import COMMANDS
-from facemodels.cli.sources import Sources
 from facemodels.errors import FaceModelsError
 from facemodels.files import OutputFolder, written_whole
 from facemodels.results import CsvSink, describe_face, table_columns
+from facemodels.sources import Sources
 
 
 @pytest.fixture

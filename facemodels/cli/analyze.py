@@ -14,10 +14,10 @@ from facemodels.attributes import ATTRIBUTES, face_texts
 from facemodels.cli.command import Command
 from facemodels.cli.console import FAILED, OK, complain, is_terminal, progress
 from facemodels.cli.options import add_model_options, check_detector, parse_models
-from facemodels.cli.sources import Sources
 from facemodels.errors import ArgumentError, ImageError, VideoError
 from facemodels.files import OutputFolder, write_errors, written_whole
 from facemodels.results import SINKS, Sink
+from facemodels.sources import Sources
 from facemodels.types import Analysis
 
 if TYPE_CHECKING:
