@@ -17,12 +17,15 @@ MAX_NAME = 255  # bytes of a file name, on every usual file system
 
 
 @contextmanager
-def written_whole(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def written_whole(
+    target: Path, *, overwrite: bool = False, error: type[FaceModelsError] = FaceModelsError
+) -> Iterator[Path]:
     """Write a file under a temporary name beside its final one, and rename it when it is complete.
 
     Args:
         target: The final name, in a folder that exists.
         overwrite: Replace what is there by then.
+        error: The kind of error to raise.
 
     Yields:
         The temporary name, hidden and with the same suffix. Whatever is there when the block ends becomes `target`; if
@@ -37,15 +40,15 @@ def written_whole(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         if not os.path.lexists(part):
             return  # the block wrote nothing
         if os.path.lexists(target) and not overwrite:
-            raise FaceModelsError(f"cannot write {target}: a file of this name has appeared meanwhile; it was kept")
-        with write_errors(target):
+            raise error(f"cannot write {target}: a file of this name has appeared meanwhile; it was kept")
+        with write_errors(target, error):
             part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
 @contextmanager
-def write_errors(target: Path) -> Iterator[None]:
+def write_errors(target: Path, error: type[FaceModelsError] = FaceModelsError) -> Iterator[None]:
     """Turn what the system says while a file is written (no space, no permission) into an error that names the file.
 
     Raises:
@@ -53,8 +56,8 @@ def write_errors(target: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise FaceModelsError(f"cannot write {target}: {error.strerror or error}") from error
+    except OSError as cause:
+        raise error(f"cannot write {target}: {cause.strerror or cause}") from cause
 
 
 class OutputFolder:

@@ -1,7 +1,8 @@
-"""Clips: the faces in a video followed over time, and a copy with them drawn, frame by frame through PyAV.
+"""Analyzing videos: the faces followed over time, and a copy with them drawn.
 
-Nothing grows with the length of a clip. Frames stream through; what waits for the next analyzed frame, so that boxes
-can glide to it, is numbers and not pictures: the drawn copy comes from a second reading of the file, a little behind.
+Three things happen beside each other, each in a thread of its own: frames are read ahead, the models answer in the
+caller's thread, and the copy is drawn and encoded a little behind. Nothing grows with the length of a video: what waits
+for the next analyzed frame, so that boxes can glide to it, is numbers and not pixels.
 """
 
 from __future__ import annotations
@@ -10,20 +11,28 @@ import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import numpy as np
 
 from facemodels.errors import ArgumentError
 from facemodels.types import Face
+from facemodels.video.cuts import mark_cuts
 from facemodels.video.frames import ImageAnalyzer, VideoFrame
 from facemodels.video.reading import Reader, check_source
+from facemodels.video.threads import Ahead
 from facemodels.video.timeline import Timeline
 from facemodels.video.tracking import FaceTracker
-from facemodels.video.writing import draw_copy, write_table
+from facemodels.video.writing import write_copy, write_table
 
-_MEMORY = 0.55  # seconds after which the tracker has half forgotten a score, at any sampling rate
-_AWAY = 2.0  # seconds that a face may be away and still keep its id
+SCORE_HALF_LIFE = 0.55  # seconds after which the tracker has half forgotten a score, at any sampling rate
+MAX_ABSENCE = 2.0  # seconds that a face may be away and still keep its id
+_SAMPLES_AHEAD = 2  # frames that wait for the models
+
+T = TypeVar("T")
+Preview = Callable[[VideoFrame, np.ndarray], None]
 
 
 def analyze_video(
@@ -36,33 +45,41 @@ def analyze_video(
     timeline: Timeline | None = None,
     tracker: FaceTracker | None = None,
     max_side: int | None = None,
+    overwrite: bool = False,
+    preview: Preview | None = None,
 ) -> Generator[VideoFrame, None, None]:
-    """Analyze a clip, frame after frame.
+    """Analyze a video, frame after frame.
 
     The work is done while the result is iterated. To cancel, leave the loop and call ``close()`` on the result
-    (``contextlib.closing`` does): the files asked for then do not appear. They are written beside their final names, as
-    ``NAME.part``, and appear whole when the last frame is done.
+    (``contextlib.closing`` does): the files asked for then do not appear. They are written under temporary names beside
+    their final ones, and appear when they are complete.
 
     Args:
-        source: Path of the clip: MP4, MOV, WebM, MKV, AVI, animated GIF and more. Turned clips are analyzed upright.
-        analyzer: A `FaceAnalyzer`.
-        fps: How many frames per second the models see; None for every frame. Faces are followed over the others.
+        source: Path of the video: MP4, MOV, WebM, MKV, AVI, animated GIF and more, whatever its name. Frames are
+            analyzed as a player shows them: turned and mirrored, with HDR and wide-gamut colours made natural.
+        analyzer: A `FaceAnalyzer`. It is called in the thread that iterates.
+        fps: How many frames per second the models see; None for every frame. Faces are followed over the others. The
+            first frame after a cut is always analyzed, and so is the last frame.
         annotated: Write a copy with the faces drawn, as an ``.mp4`` that browsers play (H.264), with the same frames
-            at the same times and the sound.
+            at the same times, the sound, and the same length.
         csv: Write a table with a row per face and frame, with the columns `VIDEO_COLUMNS`; times in seconds, boxes in
             pixels, `analyzed` 1 or 0 (see `VideoFrame.analyzed`).
-        timeline: Is told what was seen: who, when, with which emotion. For a plot.
-        tracker: Follows the faces; by default one that suits `fps`.
-        max_side: Longest side of the annotated copy in pixels; larger clips are shrunk. None keeps their size.
+        timeline: Is told what was seen: who, when, with which emotion. For totals and a plot.
+        tracker: Follows the faces; by default one that suits `fps`. A cut ends all its tracks.
+        max_side: Longest side of the annotated copy in pixels; larger videos are shrunk. None keeps their size.
+        overwrite: Replace files that exist at `annotated` and `csv`. The video itself is never replaced.
+        preview: Is called with each analyzed frame and its pixels, ``(H, W, 3)`` RGB uint8, before the frame is
+            yielded: for something to look at meanwhile.
 
     Returns:
-        A generator over all frames. The last one says in `VideoFrame.problem` if the clip turned out incomplete: what
+        A generator over all frames. The last one says in `VideoFrame.problem` if the video turned out incomplete: what
         could be read is kept. No face in a frame is an empty analysis, not an error.
 
     Raises:
-        ArgumentError: If an argument has a wrong value, or a file to write is the clip itself.
-        VideoError: If the source is no clip, has no video or no frame in it, or a file cannot be written; on the call
-            or while iterating.
+        ArgumentError: If an argument has a wrong value, a file to write is the video itself, or one exists and
+            `overwrite` is not set.
+        VideoError: If the source is no video, has no frame in it, or a file cannot be written; on the call or while
+            iterating.
 
     Example:
         >>> from facemodels import FaceAnalyzer
@@ -74,103 +91,166 @@ def analyze_video(
         raise ArgumentError(f"fps must be a number above 0, or None for every frame; got {fps!r}")
     if max_side is not None and (isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 16):
         raise ArgumentError(f"max_side must be a whole number from 16 up, or None; got {max_side!r}")
-    targets = {"annotated": annotated, "csv": csv}
-    paths = {name: _check_target(name, Path(target), path) for name, target in targets.items() if target is not None}
-    if "annotated" in paths and paths["annotated"].suffix.lower() != ".mp4":
-        raise ArgumentError(f"annotated must be the name of an .mp4 file; got {paths['annotated']}")
-    if len(set(paths.values())) < len(paths):
-        raise ArgumentError(f"annotated and csv are the same file: {paths['csv']}")
-    return _run(Reader(path), analyzer, fps, paths, timeline, tracker, max_side)
+    targets = {
+        name: _check_target(name, Path(target), path, overwrite)
+        for name, target in {"annotated": annotated, "csv": csv}.items()
+        if target is not None
+    }
+    if "annotated" in targets and targets["annotated"].suffix.lower() != ".mp4":
+        raise ArgumentError(f"annotated must be the name of an .mp4 file; got {targets['annotated']}")
+    if len(set(targets.values())) < len(targets):
+        raise ArgumentError(f"annotated and csv are the same file: {targets['csv']}")
+    reader = Reader(path)
+    if tracker is None:
+        updates = min(rate for rate in (fps, reader.rate, 30.0) if rate)
+        max_age = max(1, round(MAX_ABSENCE * updates))
+        tracker = FaceTracker(max_age=max_age, smoothing=0.5 ** (1 / updates / SCORE_HALF_LIFE))
+    run = _Run(analyzer, tracker, timeline, preview)
+    return _frames(reader, run, fps, targets, max_side, overwrite)
 
 
-def _check_target(name: str, target: Path, source: Path) -> Path:
+def _check_target(name: str, target: Path, source: Path, overwrite: bool) -> Path:
     target = target.resolve()
     if target == source or (target.exists() and target.samefile(source)):
-        raise ArgumentError(f"{name} is the clip itself, {source}: choose another name")
+        raise ArgumentError(f"{name} is the video itself, {source}: choose another name")
     if not target.parent.is_dir() or target.is_dir():
         missing = "that is a directory" if target.is_dir() else f"there is no directory {target.parent}"
         raise ArgumentError(f"{name} {target} cannot be written: {missing}")
+    if target.exists() and not overwrite:
+        raise ArgumentError(f"{name} {target} exists already: choose another name, or set overwrite")
     return target
 
 
-def _run(
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A frame for the models, and what came before it.
+
+    Attributes:
+        index: Number of the frame.
+        time: When it appears, in seconds.
+        pixels: Of the frame.
+        skipped: Number and time of the frames since the sample before.
+        is_cut: Whether a new scene begins with it.
+        total: Frames in the video, as far as is known.
+        end: Of the last sample: when the video ends, in seconds; else None.
+        problem: Of the last sample, as in `VideoFrame`.
+    """
+
+    index: int
+    time: float
+    pixels: np.ndarray
+    skipped: tuple[tuple[int, float], ...]
+    is_cut: bool
+    total: int | None
+    end: float | None
+    problem: str | None
+
+
+def _frames(
     reader: Reader,
-    analyzer: ImageAnalyzer,
+    run: _Run,
     fps: float | None,
     targets: dict[str, Path],
-    timeline: Timeline | None,
-    tracker: FaceTracker | None,
     max_side: int | None,
+    overwrite: bool,
 ) -> Generator[VideoFrame, None, None]:
     with ExitStack() as stack:
         stack.enter_context(reader)
-        if tracker is None:
-            updates = min(rate for rate in (fps, reader.rate, 30.0) if rate)
-            tracker = FaceTracker(max_age=max(1, round(_AWAY * updates)), smoothing=0.5 ** (1 / updates / _MEMORY))
         writers: list[Callable[[VideoFrame], None]] = []
         if "csv" in targets:
-            writers.append(stack.enter_context(write_table(targets["csv"])))
+            writers.append(stack.enter_context(write_table(targets["csv"], overwrite=overwrite)))
         if "annotated" in targets:
-            writers.append(stack.enter_context(draw_copy(reader.path, targets["annotated"], max_side)))
-        for frame in _followed(reader, analyzer, fps, tracker, timeline):
+            copy = write_copy(reader.path, targets["annotated"], max_side=max_side, overwrite=overwrite)
+            writers.append(stack.enter_context(copy))
+        samples = stack.enter_context(Ahead(_samples(reader, fps), _SAMPLES_AHEAD))
+        for frame in run.frames(samples):
             for write in writers:
                 write(frame)
             yield frame
 
 
-def _followed(
-    reader: Reader, analyzer: ImageAnalyzer, fps: float | None, tracker: FaceTracker, timeline: Timeline | None
-) -> Iterator[VideoFrame]:
-    """All frames in order; those between two analyzed ones come when the second is known."""
-    before: VideoFrame | None = None
-    waiting: list[tuple[int, float]] = []
-    sample = -1
-    for index, (time, picture, is_last) in enumerate(_with_last(reader.frames())):
+def _samples(reader: Reader, fps: float | None) -> Iterator[_Sample]:
+    """Read the video, and take the frames that are due for the models."""
+    skipped: list[tuple[int, float]] = []
+    taken = -1
+    index = -1
+    small = ((item, reader.thumbnail(item[1])) for item in reader.frames())
+    for index, (((time, frame), is_cut), is_last) in enumerate(_with_last(mark_cuts(small))):
         # A grid of times, not every n-th frame: frame rates may vary. Half a tick forgives rounded times.
         due = index if fps is None else math.floor(time * fps + 1e-3)
-        if due == sample and not is_last:
-            waiting.append((index, time))
+        if due == taken and not is_cut and not is_last:
+            skipped.append((index, time))
             continue
-        sample = due
-        pixels = reader.pixels(picture)
-        analysis = tracker.update(analyzer.analyze(pixels))
-        if timeline is not None:
-            timeline.add(time, analysis, pixels)
-        problem = reader.problem if is_last else None
+        taken = due
+        problem, end = (reader.problem, reader.end) if is_last else (None, None)
         total = index + 1 if is_last and problem is None else reader.total and max(reader.total, index + 1)
-        now = VideoFrame(index, time, analysis, True, total, problem)
-        if before is not None:
-            yield from (_between(before, now, index, time) for index, time in waiting)
-        waiting.clear()
-        yield now
-        before = now
-    if before is None:
+        yield _Sample(index, time, reader.pixels(frame), tuple(skipped), is_cut, total, end, problem)
+        skipped.clear()
+    if index < 0:
         raise reader.no_frames()
 
 
-def _with_last(frames: Iterable[tuple[float, Any]]) -> Iterator[tuple[float, Any, bool]]:
+def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
     """Each item, and whether it is the last one."""
-    held: tuple[float, Any] | None = None
-    for item in frames:
-        if held is not None:
-            yield *held, False
-        held = item
-    if held is not None:
-        yield *held, True
+    held: list[T] = []
+    for item in items:
+        if held:
+            yield held.pop(), False
+        held.append(item)
+    if held:
+        yield held.pop(), True
 
 
-def _between(before: VideoFrame, after: VideoFrame, index: int, time: float) -> VideoFrame:
-    """A frame that was not analyzed: boxes on their way, and what the earlier analyzed frame says of them."""
-    share = (time - before.time) / max(after.time - before.time, 1e-9)
-    later = {face.track_id: face for face in after.analysis}
-    faces = [_moved(face, later.pop(face.track_id, None), share) for face in before.analysis]
-    # Who is in one of the two frames only is shown in the half that is nearer to it.
-    faces += [face for face in later.values() if share >= 0.5]
-    analysis = replace(before.analysis, faces=tuple(face for face in faces if face is not None))
-    return VideoFrame(index, time, analysis, False, before.total)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The models at work on the samples of one video."""
+
+    analyzer: ImageAnalyzer
+    tracker: FaceTracker
+    timeline: Timeline | None
+    preview: Preview | None
+
+    def frames(self, samples: Iterable[_Sample]) -> Iterator[VideoFrame]:
+        """All frames in order; those between two samples come when the second is known."""
+        before: VideoFrame | None = None
+        for sample in samples:
+            if sample.is_cut:
+                self.tracker.cut()
+            analysis = self.tracker.update(self.analyzer.analyze(sample.pixels))
+            now = VideoFrame(sample.index, sample.time, analysis, True, sample.total, sample.problem)
+            if self.timeline is not None:
+                self.timeline.add(sample.time, analysis, sample.pixels)
+                if sample.end is not None:
+                    self.timeline.finish(sample.end)
+            if self.preview is not None:
+                self.preview(now, sample.pixels)
+            if before is not None:
+                for index, time in sample.skipped:
+                    yield _between(before, None if sample.is_cut else now, index, time)
+            yield now
+            before = now
 
 
-def _moved(face: Face, later: Face | None, share: float) -> Face | None:
-    if later is None:
-        return face if share < 0.5 else None
-    return face.interpolate(later, share)
+def _between(before: VideoFrame, after: VideoFrame | None, index: int, time: float) -> VideoFrame:
+    """A frame that was not analyzed: boxes on their way, and what the earlier analyzed frame says of them.
+
+    Args:
+        before: The analyzed frame before it.
+        after: The one after it; None if that is another scene.
+        index: Its number.
+        time: Its time.
+    """
+    faces: list[Face] = list(before.analysis)
+    if after is not None:
+        fraction = (time - before.time) / max(after.time - before.time, 1e-9)
+        later = {face.track_id: face for face in after.analysis}
+        # Who is in one of the two frames only is shown in the half that is nearer to it.
+        faces = [
+            face.interpolate(later[face.track_id], fraction) if face.track_id in later else face
+            for face in faces
+            if face.track_id in later or fraction < 0.5
+        ]
+        known = {face.track_id for face in before.analysis}
+        faces += [face for id_, face in later.items() if id_ not in known and fraction >= 0.5]
+    total = before.total and max(before.total, index + 1)
+    return VideoFrame(index, time, replace(before.analysis, faces=tuple(faces)), False, total)

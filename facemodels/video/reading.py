@@ -1,36 +1,49 @@
-"""Reading clips, frame by frame, through PyAV."""
+"""Reading videos frame by frame, through PyAV, as a player shows them."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from facemodels.errors import VideoError
+from facemodels.video.colours import ColourTable, cannot_convert, needs_table
+from facemodels.video.containers import container_kind, is_cut_short
+from facemodels.video.cuts import HEIGHT, WIDTH
+
+if TYPE_CHECKING:
+    import av
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 MAX_PIXELS = 40_000_000  # of a frame; 8K has 33 million
 # FFmpeg also opens text, pictures, playlists and addresses: only these formats, and only files.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,ogg,asf"
-_ACCEPTED = "Accepted: MP4, MOV, WebM, MKV, AVI, animated GIF, MPEG, OGG, WMV"
-_PLAYED_IN_MP4 = {"aac", "mp3", "opus"}  # sound that browsers play there: copied, not encoded again
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,ogg,asf,flv"
+_ACCEPTED = "Accepted: MP4, MOV, WebM, MKV, AVI, animated GIF, MPEG, MTS, OGG, WMV, FLV"
+_COUNT_UP_TO = 256 * 2**20  # bytes: of larger files the number of frames is estimated, not counted
+_DELAY = Fraction(1, 10)  # seconds by which sound must start earlier for a player to wait for the first frame
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a clip says of itself, and its first frame shows.
+    """What a video says of itself, and its first frame shows.
 
     Attributes:
         width: Width in pixels, upright and with square pixels.
         height: Height in pixels, likewise.
-        seconds: Length; None where the file does not say.
-        frames: Number of frames, counted or estimated from length and rate; None where neither is known.
+        seconds: How long it plays; None where the file does not say.
+        frames: Number of frames that a player shows, counted, or in large files estimated from length and rate; None
+            where neither is known.
         rate: Frames per second on average; None where the file does not say.
         audio: Whether it has sound.
     """
@@ -44,26 +57,31 @@ class VideoInfo:
 
 
 def video_info(source: str | os.PathLike[str]) -> VideoInfo:
-    """What is known of a clip before it is analyzed.
+    """Read what is known of a video before it is analyzed.
 
     Args:
-        source: Path of the clip.
+        source: Path of the video.
 
     Raises:
-        VideoError: If it is no clip that can be read.
+        VideoError: If it is no video that can be read.
 
     Example:
         >>> video_info("party.mp4").seconds      # doctest: +SKIP
         12.4
     """
     with Reader(check_source(source)) as reader:
-        for _, picture in reader.frames():
-            height, width = reader.pixels(picture).shape[:2]
+        for _, frame in reader.frames():
+            height, width = reader.pixels(frame).shape[:2]
             return VideoInfo(width, height, reader.seconds, reader.total, reader.rate, reader.audio is not None)
         raise reader.no_frames()
 
 
 def check_source(source: str | os.PathLike[str]) -> Path:
+    """The path of an existing file.
+
+    Raises:
+        VideoError: If there is none.
+    """
     if not isinstance(source, (str, os.PathLike)):
         raise VideoError(f"a video must be the path of a file, not {type(source).__name__}")
     path = Path(source)
@@ -74,54 +92,69 @@ def check_source(source: str | os.PathLike[str]) -> Path:
     return path.resolve()
 
 
-def load_av() -> Any:
-    """The library that reads and writes clips, loaded when it is needed.
+def load_av() -> ModuleType:
+    """The library that reads and writes videos, loaded when it is needed.
 
     Raises:
         VideoError: If it is not installed.
     """
     try:
-        av: ModuleType = importlib.import_module("av")
+        return importlib.import_module("av")
     except ImportError as error:
-        raise VideoError(f"clips are read with PyAV, which is missing ({error}): pip install 'av>=18.1,<19'") from error
-    return av
+        raise VideoError(
+            f"videos are read with PyAV, which is missing ({error}): pip install 'av>=18.1,<19'"
+        ) from error
 
 
 class Reader:
-    """One reading of a clip.
+    """One reading of a video.
 
     Attributes:
         seconds, total, rate: As in `VideoInfo`.
-        audio: Its sound, a PyAV stream, or None.
-        problem: When `frames` has ended: why that was not the end of the clip, or None.
+        audio: Its sound, or None.
+        start: When `frames` has begun: the time in the file's own clock, in seconds, that a player's clock calls 0.
+        end: When `frames` has ended: when the last frame gives way, in seconds of a player's clock.
+        problem: When `frames` has ended: what is missing or wrong, or None.
+
+    Raises:
+        VideoError: If PyAV is missing, or the file is no video that can be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._av = load_av()
+        self._av: Any = load_av()
         self.problem: str | None = None
         self._damaged = 0
         self._size: tuple[int, int] | None = None
-        try:
-            options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-            self._container = self._av.open(os.fspath(path), options=options, metadata_errors="replace")
-        except (self._av.error.FFmpegError, OSError) as error:
-            raise VideoError(_not_opened(path, error)) from error
+        self._table: ColourTable | None = None
+        self._strange_colours = False
+        self._thumbnails = self._av.video.reformatter.VideoReformatter()
+        self._container = self._open()
         try:
             self.video = self._find_video()
         except VideoError:
             self._container.close()
             raise
-        self.audio: Any = next(iter(self._container.streams.audio), None)
+        self.audio: AudioStream | None = next(iter(self._container.streams.audio), None)
         self.video.thread_type = "AUTO"
         self.video.codec_context.thread_count = min(4, os.cpu_count() or 1)
         rate = self.video.average_rate or self.video.guessed_rate
         self.rate = float(rate) if rate else None
-        self.seconds = self._length()
-        estimate = round(self.seconds * self.rate) if self.seconds and self.rate else None
-        self.total: int | None = self.video.frames or estimate or None
+        self.start = Fraction(0)
+        self.end = 0.0
+        # Fragments and broken files have only an estimate, in millionths of a second.
+        duration = self._container.duration
+        self.seconds = duration / self._av.time_base if duration and duration > 0 else self._video_seconds()
+        self.total = self._visible_frames()
 
-    def _find_video(self) -> Any:
+    def _open(self) -> InputContainer:
+        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+        try:
+            return self._av.open(os.fspath(self.path), options=options, metadata_errors="replace")
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise VideoError(_not_opened(self.path, error)) from error
+
+    def _find_video(self) -> VideoStream:
         pictures = self._av.stream.Disposition.attached_pic  # the cover of a song
         for video in self._container.streams.video:
             # Without a codec context: something that this FFmpeg cannot decode.
@@ -134,7 +167,8 @@ class Reader:
         sound = ", only sound" if self._container.streams.audio else ""
         raise VideoError(f"{self.path}: there is no video in it{sound}")
 
-    def _length(self) -> float | None:
+    def _video_seconds(self) -> float | None:
+        """How long the frames last, sound apart, as the file says."""
         if self.video.duration and self.video.time_base:
             return float(self.video.duration * self.video.time_base)
         hours, _, rest = self.video.metadata.get("DURATION", "").partition(":")  # Matroska: 00:01:02.500000000
@@ -142,7 +176,28 @@ class Reader:
         try:
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         except ValueError:
-            return self._container.duration / self._av.time_base if self._container.duration else None
+            return None
+
+    def _visible_frames(self) -> int | None:
+        """How many frames a player shows: an edit list hides some, and not every packet becomes a frame."""
+        if self.video.frames and len(self.video.index_entries) == self.video.frames:
+            visible = sum(not entry.is_discard for entry in self.video.index_entries)
+            if container_kind(self.path) == "mp4":
+                return visible or None
+        seconds = self._video_seconds() or self.seconds
+        estimate = round(seconds * self.rate) if seconds and self.rate else self.video.frames
+        if self.path.stat().st_size > _COUNT_UP_TO:
+            return estimate or None
+        with self._open() as container:
+            video = container.streams[self.video.index]
+            try:
+                count = sum(
+                    _becomes_a_frame(packet, self.video.codec_context.name) for packet in container.demux(video)
+                )
+            except self._av.error.FFmpegError:  # `frames` will meet it and say so
+                return estimate or None
+        # Interlaced video may have a packet for each half of a frame.
+        return (estimate if estimate and count > 1.9 * estimate else count) or None
 
     def __enter__(self) -> Reader:
         return self
@@ -150,36 +205,54 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
-    @property
-    def start(self) -> Fraction:
-        """Time of the first frame in the file's own clock, in seconds."""
-        if self.video.start_time is None or self.video.time_base is None:
-            return Fraction(0)
-        return Fraction(self.video.start_time * self.video.time_base)
+    def frames(
+        self, on_audio: Callable[[av.Packet[AudioStream]], None] | None = None
+    ) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Yield the time of each frame, in seconds of a player's clock, and the frame.
 
-    def frames(self, hear: Callable[[Any], None] | None = None) -> Iterator[tuple[float, Any]]:
-        """Seconds and PyAV frame of each frame; `hear` is given the sound's packets as they come along."""
-        streams = [self.video] + ([self.audio] if hear is not None and self.audio is not None else [])
-        last, count = -1.0, 0
-        for packet in self._packets(streams):
-            if packet.stream is not self.video and hear is not None:
-                hear(packet)
+        Args:
+            on_audio: Is given the packets of the sound as they come along.
+        """
+        last, duration, count, packets = -1.0, 0.0, 0, 0
+        sound_end = 0.0  # in the file's own clock
+        for packet in self._packets():
+            if packet.stream is not self.video:
+                if packet.pts is not None and packet.time_base:
+                    sound_end = max(sound_end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if on_audio is not None:
+                    on_audio(packet)
                 continue
-            for picture in self._decoded(packet):
-                time = -1.0 if picture.pts is None else float(picture.pts * picture.time_base - self.start)
-                if time <= last:  # no time, or one that runs backwards
-                    time = 0.0 if last < 0 else last + 1 / (self.rate or 25)
-                yield time, picture
-                last, count = time, count + 1
-        self._judge(last, count)
+            packets += packet.dts is not None and not packet.is_discard
+            for frame in self._decoded(packet):
+                time = None if frame.pts is None or frame.time_base is None else frame.pts * Fraction(frame.time_base)
+                if not count:
+                    self.start = self._player_start(time)
+                seconds = -1.0 if time is None else float(time - self.start)
+                if seconds <= last:  # no time, or one that runs backwards
+                    seconds = 0.0 if last < 0 else last + 1 / (self.rate or 25)
+                self._strange_colours |= cannot_convert(frame)
+                yield seconds, frame
+                last, count = seconds, count + 1
+                duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+        if count:
+            self._check_complete(last, duration, sound_end - float(self.start), count, packets)
 
-    def _packets(self, streams: list[Any]) -> Iterator[Any]:
+    def _player_start(self, first: Fraction | None) -> Fraction:
+        """What a player's clock calls 0: the first frame, unless the sound begins well before it."""
+        first = Fraction(0) if first is None else first
+        if self.audio is None or self.audio.start_time is None or not self.audio.time_base:
+            return first
+        sound = self.audio.start_time * self.audio.time_base
+        return sound if _DELAY < first - sound < 3600 else first
+
+    def _packets(self) -> Iterator[av.Packet[Any]]:
+        streams = [self.video] if self.audio is None else [self.video, self.audio]
         try:
             yield from self._container.demux(streams)
         except self._av.error.FFmpegError as error:
-            self.problem = f"{self.path}: the clip is damaged or incomplete and was read up to there: {error.strerror}"
+            self.problem = f"{self.path}: the video is damaged or incomplete and was read up to there: {error.strerror}"
 
-    def _decoded(self, packet: Any) -> list[Any]:
+    def _decoded(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
         try:
             return packet.decode()
         except self._av.error.EOFError:
@@ -188,63 +261,127 @@ class Reader:
             self._damaged += 1
             return []
 
-    def _judge(self, last: float, count: int) -> None:
-        """Whether what was read is what the file promised: its last frame came at `last` seconds."""
-        if self.problem is not None or not count:
-            return
-        if self.seconds is not None and self.seconds - last > self._patience:
-            why = f"incomplete: it ends after {last:.1f} of {self.seconds:.1f} seconds"
-        elif self._damaged:
-            why = f"damaged: {self._damaged} of its pieces were skipped"
-        elif count < 0.9 * self.video.frames - 1:  # AVI, whose length is a guess from the size of what is there
-            why = f"incomplete: it has {count} of {self.video.frames} frames"
-        else:
-            return
-        self.problem = f"{self.path}: the clip is {why}"
+    def _check_complete(self, last: float, duration: float, sound_end: float, count: int, packets: int) -> None:
+        """Set `end`, and `problem` if what was read is not what the file promised.
+
+        Neither frames that stand for seconds nor sound that goes on longer make a video incomplete. So the question is
+        whether bytes are missing, and only where the container cannot tell, whether time is.
+
+        Args:
+            last: When the last frame appeared.
+            duration: How long it stands, as it says itself; 0 if it does not.
+            sound_end: When the sound ended.
+            count: Frames read.
+            packets: Visible packets read.
+        """
+        cut_short = is_cut_short(self.path)
+        promised = self._video_seconds()
+        kind = container_kind(self.path)
+        if cut_short is None and kind in ("mp4", "matroska", "avi", "asf", "flv"):
+            whole = promised or self.seconds or 0.0
+            cut_short = whole - max(last + duration, sound_end) > self._tolerance
+        if not cut_short and kind == "mp4":  # its index names bytes that are not there
+            cut_short = packets < (self.total or 0)
+        if self._damaged and not cut_short:
+            self._complain(f"damaged: {self._damaged} of its pieces were skipped")
+        elif cut_short and self.seconds is not None and self.seconds - last > self._tolerance:
+            self._complain(f"incomplete: it ends after {last:.1f} of {self.seconds:.1f} seconds")
+        elif cut_short:
+            self._complain("incomplete: its end is missing")
+        elif self._strange_colours:
+            self._complain("recorded in colours that cannot be converted: they are not natural here")
+        self.end = last + max(duration, 1 / (self.rate or 25) if not duration else 0.0)
+        if self.problem is None and promised is not None and kind in ("mp4", "matroska", "avi"):
+            self.end = max(self.end, promised)
+
+    def _complain(self, why: str) -> None:
+        if self.problem is None:
+            self.problem = f"{self.path}: the video is {why}"
 
     @property
-    def _patience(self) -> float:
-        """How much earlier than promised the last frame may begin, in seconds: some stand still for a while."""
+    def _tolerance(self) -> float:
+        """How much earlier than promised a video may end, in seconds."""
         return max(1.0, 3 / (self.rate or 25), 0.02 * (self.seconds or 0))
 
     def no_frames(self) -> VideoError:
+        """The error for a video without frames."""
         why = f", {self._damaged} of its pieces are damaged" if self._damaged else ""
         return VideoError(f"{self.path}: not a single frame could be read from it{why}")
 
-    def pixels(self, picture: Any, shrink: float = 1.0) -> np.ndarray:
-        """A frame upright, with square pixels, in the size of the first: ``(H, W, 3)`` RGB uint8."""
+    def pixels(self, frame: av.VideoFrame, shrink: float = 1.0) -> np.ndarray:
+        """A frame upright, with square pixels and natural colours: ``(H, W, 3)`` RGB uint8.
+
+        Args:
+            frame: The frame.
+            shrink: Factor to the size of the first frame.
+        """
         if self._size is None:
             ratio = self.video.sample_aspect_ratio or 1
-            self._size = max(1, round(picture.width * (ratio if 0.1 < ratio < 10 else 1))), picture.height
+            self._size = max(1, round(frame.width * (ratio if 0.1 < ratio < 10 else 1))), frame.height
         width, height = (max(1, round(side * shrink)) for side in self._size)
-        clear = any(component.is_alpha for component in picture.format.components)
+        return _upright(self._rgb(frame, width, height), frame)
+
+    def thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
+        """A frame as a small grey image, to compare scenes with: ``(HEIGHT, WIDTH)`` uint8 of `cuts`."""
+        area = self._av.video.reformatter.Interpolation.AREA
+        small = self._thumbnails.reformat(frame, WIDTH, HEIGHT, "gray8", interpolation=area, threads=1)
+        return small.to_ndarray()
+
+    def _rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+        if needs_table(frame):
+            if self._table is None or not self._table.fits(frame, width, height):
+                self._table = ColourTable(frame, width, height)
+            return self._table.convert(frame)
+        clear = any(component.is_alpha for component in frame.format.components)
         spaces = self._av.video.reformatter.Colorspace
         # Unsaid, it is what players take it for.
-        usual = spaces.ITU709 if picture.height >= 720 else spaces.ITU601
+        usual = spaces.ITU709 if frame.height >= 720 else spaces.ITU601
         known = {int(space) for space in spaces}
-        colours = picture.reformat(
+        colours = frame.reformat(
             width=width,
             height=height,
             format="rgba" if clear else "rgb24",
-            src_colorspace=picture.colorspace if picture.colorspace in known else usual,
+            src_colorspace=frame.colorspace if frame.colorspace in known else usual,
             threads=1,
         )
         pixels = colours.to_ndarray()
         if clear:
-            share = pixels[:, :, 3:].astype(np.float32) / 255
-            pixels = np.rint(pixels[:, :, :3] * share + 255 * (1 - share)).astype(np.uint8)
-        return np.ascontiguousarray(np.rot90(pixels, round((picture.rotation or 0) / 90)))
+            opacity = pixels[:, :, 3:].astype(np.float32) / 255
+            pixels = np.rint(pixels[:, :, :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
+        return pixels
+
+
+def _upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Pixels turned and mirrored as a frame's display matrix says, to the nearest of the eight ways there are."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return np.ascontiguousarray(pixels)
+    # x' = a x + c y, y' = b x + d y; u and v are for perspective, which nobody uses.
+    a, b, _u, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, a, d = cv2.transpose(pixels), c, b
+    if a < 0 or d < 0:
+        pixels = cv2.flip(pixels, -1 if a < 0 and d < 0 else 1 if a < 0 else 0)
+    return np.ascontiguousarray(pixels)
+
+
+def _becomes_a_frame(packet: av.Packet[Any], codec: str) -> bool:
+    """Whether a packet shows something: VP8 hides frames that others refer to, AVI fills gaps with empty packets."""
+    if not packet.size or packet.is_discard:
+        return False
+    return codec not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
 
 
 def _not_opened(path: Path, error: OSError) -> str:
     """Why a file could not be opened, for people."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
+        empty = not path.stat().st_size
+        with path.open("rb"):
+            kind = container_kind(path)
     except OSError as reason:
         return f"{path}: it cannot be read: {reason.strerror}"
-    if not head:
+    if empty:
         return f"{path}: this is empty, there were 0 bytes to read"
-    if head[4:8] == b"ftyp" or head[:4] in (b"\x1a\x45\xdf\xa3", b"GIF8", b"OggS") or head[8:] == b"AVI ":
-        return f"{path}: the clip is damaged or incomplete (a recording or download that broke off?): {error.strerror}"
+    if kind is not None:
+        return f"{path}: the video is damaged or incomplete (a recording or download that broke off?): {error.strerror}"
     return f"{path}: this is not a video. {_ACCEPTED}"

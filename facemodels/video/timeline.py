@@ -77,6 +77,14 @@ class Timeline:
                 del self._people[id_]
                 self._forgotten += 1
 
+    def finish(self, time: float) -> None:
+        """The video ends.
+
+        Args:
+            time: When its last frame gives way, in seconds.
+        """
+        self.seconds = max(self.seconds, time)
+
     def _halve(self) -> None:
         """Two steps become one."""
         self._starts = self._starts[::2]

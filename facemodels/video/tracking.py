@@ -60,6 +60,10 @@ class FaceTracker:
         self._size: tuple[int, int] | None = None
         self._last_id = 0
 
+    def cut(self) -> None:
+        """Another scene begins: all faces from here on are new ones, and ids go on counting."""
+        self._tracks = []
+
     def update(self, analysis: Analysis) -> Analysis:
         """Take the next frame's analysis.
 

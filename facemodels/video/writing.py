@@ -1,4 +1,4 @@
-"""Writing the drawn copy and the table, each beside its final name until it is whole."""
+"""Writing the drawn copy and the table of a video: each appears under its name when it is whole."""
 
 from __future__ import annotations
 
@@ -7,45 +7,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facemodels.drawing import annotate
 from facemodels.errors import VideoError
+from facemodels.files import write_errors, written_whole
 from facemodels.results import CsvTable
 from facemodels.video.frames import VIDEO_COLUMNS, VideoFrame
 from facemodels.video.reading import Reader, load_av
+from facemodels.video.threads import Behind
+
+if TYPE_CHECKING:
+    import av
+    from av.audio.resampler import AudioResampler
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
 
 _PLAYED_IN_MP4 = {"aac", "mp3", "opus"}  # sound that browsers play there: copied, not encoded again
 _CLOCK = 90_000  # ticks per second of the drawn copy: fine enough for every frame rate in use
+_FRAMES_AHEAD = 64  # that wait for being drawn: numbers, no pixels
+_DRAWN_AHEAD = 4  # that wait for being encoded
 
 
 @contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """A name to write to; what is there becomes `target` at the end, and is deleted if anything goes wrong."""
-    part = target.with_name(f"{target.name}.part")
-    try:
-        yield part
-        with _writing(target):
-            part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Say of an error that it happened while writing a file: a full disk, say."""
-    try:
-        yield
-    except OSError as error:  # FFmpeg's are of this kind where the system is the cause
-        raise VideoError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-@contextmanager
-def write_table(target: Path) -> Iterator[Callable[[VideoFrame], None]]:
-    """A CSV file that grows with every frame."""
-    with _part(target) as part:
+def write_table(target: Path, *, overwrite: bool) -> Iterator[Callable[[VideoFrame], None]]:
+    """A CSV file that grows with every frame: the context's value takes them."""
+    with written_whole(target, overwrite=overwrite, error=VideoError) as part:
         with _writing(target):
             file = part.open("w", encoding="utf-8", newline="")
         try:
@@ -66,84 +56,136 @@ def write_table(target: Path) -> Iterator[Callable[[VideoFrame], None]]:
 
 
 @contextmanager
-def draw_copy(source: Path, target: Path, max_side: int | None) -> Iterator[Callable[[VideoFrame], None]]:
-    """The clip read again, drawn on and encoded: give it every frame of the clip in order."""
-    with _part(target) as part, Reader(source) as reader:
-        writer = Writer(reader, part, target)
-        try:
-            pictures = reader.frames(writer.hear)
+def write_copy(
+    source: Path, target: Path, *, max_side: int | None, overwrite: bool
+) -> Iterator[Callable[[VideoFrame], None]]:
+    """The video read again, drawn on and encoded in threads of their own: the context's value takes every frame.
 
-            def write(frame: VideoFrame) -> None:
-                _, picture = next(pictures)
-                longest = max(frame.analysis.width, frame.analysis.height)
-                shrink = min(1.0, max_side / longest) if max_side else 1.0
-                pixels = reader.pixels(picture, shrink)
-                height, width = pixels.shape[:2]
-                writer.see(annotate(pixels, frame.analysis.scaled(width, height).faces), frame.time)
+    A second reading needs no memory for the frames that wait until the faces in them are known.
+    """
+    with written_whole(target, overwrite=overwrite, error=VideoError) as part:
 
-            yield write
-            for _ in pictures:  # the sound after the last frame
-                pass
-            writer.finish()
-        finally:
-            writer.close()
+        def draw(frames: Iterator[VideoFrame]) -> None:
+            with Reader(source) as reader, Writer(reader, part, target) as writer:
+                with Behind(writer.write, _DRAWN_AHEAD) as encoder:
+                    for item in _drawn(reader, frames, max_side, encoder.put):
+                        encoder.put(item)
+                writer.finish()
+
+        with Behind(draw, _FRAMES_AHEAD) as drawing:
+            yield drawing.put
+
+
+def _drawn(
+    reader: Reader, frames: Iterator[VideoFrame], max_side: int | None, on_audio: Callable[[Any], None]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Time and pixels, ``(H, W, 3)`` RGB uint8, of each frame with its faces; reads the sound to its end, too."""
+    pictures = reader.frames(on_audio)
+    for frame in frames:
+        _, picture = next(pictures, (0.0, None))
+        if picture is None:
+            raise VideoError(f"{reader.path}: the video changed while it was being analyzed")
+        longest = max(frame.analysis.width, frame.analysis.height)
+        pixels = reader.pixels(picture, min(1.0, max_side / longest) if max_side else 1.0)
+        height, width = pixels.shape[:2]
+        yield frame.time, annotate(pixels, frame.analysis.scaled(width, height).faces)
+    for _ in pictures:  # the sound after the last frame
+        pass
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say of an error that it happened while writing a file: a full disk, say."""
+    with write_errors(target, VideoError):
+        yield
 
 
 class Writer:
-    """An MP4 file that browsers play while it loads: H.264, and the sound of `reader`."""
+    """An MP4 file that browsers play while it loads: H.264, and the sound of `reader`.
+
+    Args:
+        reader: The reading that the frames come from.
+        part: Path to write to.
+        target: Its final name, for messages.
+    """
 
     def __init__(self, reader: Reader, part: Path, target: Path) -> None:
-        self._av = load_av()
+        self._av: Any = load_av()
         self._reader = reader
         self._target = target
-        self._video: Any = None
+        self._video: VideoStream | None = None
         self._sound: _Sound | None = None
-        self._early: list[Any] = []  # sound that comes before the first frame: MP4 wants all streams named first
-        self._last = -1
+        self._early: list[av.Packet[AudioStream]] = []  # sound before the first frame: MP4 names its streams first
+        self._held: av.VideoFrame | None = None  # until it is known how long it stands
+        self._durations: dict[int, int] = {}  # of the frames that the encoder has, by time
         with self._errors():
-            self._container = self._av.open(
+            self._container: OutputContainer = self._av.open(
                 os.fspath(part), "w", format="mp4", options={"movflags": "+faststart", "use_editlist": "1"}
             )
 
-    def see(self, pixels: np.ndarray, time: float) -> None:
-        """The next frame: ``(H, W, 3)`` RGB uint8, and when it is shown, in seconds."""
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._container.close()
+        except (self._av.error.FFmpegError, OSError, ValueError):
+            return  # an error is under way already, or the work was cancelled; the file is deleted
+
+    def write(self, items: Iterator[tuple[float, np.ndarray] | av.Packet[AudioStream]]) -> None:
+        """Write frames, each with the time of a player's clock when it appears, and packets of the sound."""
+        for item in items:
+            if isinstance(item, tuple):
+                self._write_frame(*item)
+            else:
+                self._write_audio(item)
+
+    def finish(self) -> None:
+        """Write what is still under way, and the file's index."""
+        with self._errors():
+            if self._video is not None:
+                self._encode(round(self._reader.end * _CLOCK))
+                self._mux(self._video.encode(None))
+            if self._sound is not None:
+                self._sound.finish()
+            self._container.close()
+
+    def _write_frame(self, time: float, pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
         if width % 2 or height % 2:  # H.264 halves the sides for colour
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         with self._errors():
             if self._video is None:
                 self._begin(pixels.shape[1], pixels.shape[0])
-            picture = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture = picture.reformat(
+            frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(
                 format="yuv420p", dst_colorspace=self._av.video.reformatter.Colorspace.ITU709, threads=1
             )
-            picture.time_base = Fraction(1, _CLOCK)
-            picture.pts = self._last = max(round(time * _CLOCK), self._last + 1)
-            self._container.mux(self._video.encode(picture))
+            frame.time_base = Fraction(1, _CLOCK)
+            frame.pts = round(time * _CLOCK)
+            if self._held is not None:
+                frame.pts = max(frame.pts, (self._held.pts or 0) + 1)
+                self._encode(frame.pts)
+            self._held = frame
 
-    def hear(self, packet: Any) -> None:
-        """The next packet of the sound."""
+    def _encode(self, until: int) -> None:
+        """Encode the frame that is held, now that it is known when it gives way."""
+        assert self._held is not None and self._held.pts is not None and self._video is not None
+        self._durations[self._held.pts] = max(1, until - self._held.pts)
+        self._mux(self._video.encode(self._held))
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+            self._container.mux_one(packet)
+
+    def _write_audio(self, packet: av.Packet[AudioStream]) -> None:
         if self._video is None:
             self._early.append(packet)
         elif self._sound is not None:
             with self._errors():
-                self._sound.take(packet)
-
-    def finish(self) -> None:
-        """Write what is still under way, and the file's index."""
-        with self._errors():
-            if self._video is not None:
-                self._container.mux(self._video.encode(None))
-            if self._sound is not None:
-                self._sound.finish()
-            self._container.close()
-
-    def close(self) -> None:
-        """Let go of the file, whatever state it is in."""
-        try:
-            self._container.close()
-        except (self._av.error.FFmpegError, OSError, ValueError):
-            return  # an error is under way already, or the clip was cancelled; the file is deleted
+                self._sound.write(packet)
 
     def _begin(self, width: int, height: int) -> None:
         rate = Fraction(self._reader.rate or 25).limit_denominator(1001)
@@ -154,6 +196,7 @@ class Writer:
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = Fraction(1, _CLOCK)
+        context.max_b_frames = 0  # frames leave in the order of their times, so that the last one can stand for long
         context.thread_count = min(4, os.cpu_count() or 1)
         context.options = {"preset": "veryfast", "crf": "23"}
         context.colorspace = context.color_primaries = context.color_trc = 1  # ITU 709
@@ -162,7 +205,7 @@ class Writer:
             self._sound = _Sound.make(self._av, self._reader, self._container)
         early, self._early = self._early, []
         for packet in early:
-            self.hear(packet)
+            self._write_audio(packet)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -174,63 +217,73 @@ class Writer:
 
 
 class _Sound:
-    """The clip's sound on its way into the copy: as it is where browsers play that, else encoded as AAC."""
+    """The sound on its way into the copy: as it is where browsers play that, else encoded as AAC."""
 
-    def __init__(self, av: Any, reader: Reader, container: Any, stream: Any, resampler: Any) -> None:
+    def __init__(
+        self,
+        av: Any,
+        reader: Reader,
+        container: OutputContainer,
+        stream: AudioStream,
+        resampler: AudioResampler | None,
+    ) -> None:
+        assert reader.audio is not None and reader.audio.time_base is not None
         self._av = av
         self._container = container
         self._stream = stream
         self._resampler = resampler  # None: copied
         self._shift = round(reader.start / reader.audio.time_base)
         self._last: int | None = None  # time of the last packet copied
-        self._next: Any = None  # time of the next samples to encode, counted in samples
+        self._next: int | None = None  # time of the next samples to encode, counted in samples
 
     @classmethod
-    def make(cls, av: Any, reader: Reader, container: Any) -> _Sound | None:
+    def make(cls, av: Any, reader: Reader, container: OutputContainer) -> _Sound | None:
         """None for sound that this FFmpeg cannot read."""
         audio = reader.audio
-        if audio.codec_context is None or not audio.time_base or not audio.codec_context.sample_rate:
+        if audio is None or audio.codec_context is None or not audio.time_base or not audio.codec_context.sample_rate:
             return None
         if audio.codec_context.codec.canonical_name in _PLAYED_IN_MP4:
             return cls(av, reader, container, container.add_stream_from_template(audio), None)
         layout = "mono" if audio.codec_context.channels == 1 else "stereo"
         rate = min(audio.codec_context.sample_rate, 48_000)
-        stream = container.add_stream("aac", rate=rate, layout=layout)
+        stream: Any = container.add_stream("aac", rate=rate, layout=layout)
         return cls(av, reader, container, stream, av.AudioResampler("fltp", layout, rate, 1024))
 
-    def take(self, packet: Any) -> None:
+    def write(self, packet: av.Packet[AudioStream]) -> None:
         if self._resampler is None:
             self._copy(packet)
             return
         try:
-            heard = packet.decode()
+            decoded = packet.decode()
         except self._av.error.FFmpegError:
             return  # a bad packet is a moment of silence
-        for sound in heard:
-            if sound.pts is not None:
-                sound.pts -= self._shift
-            self._encode(sound)
+        for frame in decoded:
+            if frame.pts is not None:
+                frame.pts -= self._shift
+            self._encode(frame)
 
     def finish(self) -> None:
         if self._resampler is not None:
             self._encode(None)
             self._container.mux(self._stream.encode(None))
 
-    def _copy(self, packet: Any) -> None:
+    def _copy(self, packet: av.Packet[AudioStream]) -> None:
         if packet.dts is None or packet.pts is None or (self._last is not None and packet.dts <= self._last):
-            return  # the end, or a place where time runs backwards
+            return  # the end, or where time runs backwards
         self._last = packet.dts
         packet.pts -= self._shift
         packet.dts -= self._shift
         packet.stream = self._stream
         self._container.mux_one(packet)
 
-    def _encode(self, sound: Any) -> None:
-        for piece in self._resampler.resample(sound):
+    def _encode(self, frame: av.AudioFrame | None) -> None:
+        assert self._resampler is not None
+        for piece in self._resampler.resample(frame):
             # The encoder wants time without a step back; a gap of more than a tenth of a second is kept.
-            at = self._next if piece.pts is None else round(piece.pts * piece.time_base * piece.sample_rate)
-            if self._next is None or at > self._next + piece.sample_rate // 10:
-                self._next = at
+            seconds = None if piece.pts is None or piece.time_base is None else piece.pts * piece.time_base
+            at = self._next if seconds is None else round(seconds * piece.sample_rate)
+            if self._next is None or (at is not None and at > self._next + piece.sample_rate // 10):
+                self._next = at or 0
             piece.pts, piece.time_base = self._next, Fraction(1, piece.sample_rate)
             self._next += piece.samples
             self._container.mux(self._stream.encode(piece))
