@@ -610,12 +610,13 @@ def build_demo(
         language = gr.HTML(
             t("language"), js_on_load=page.part("language.js"), apply_default_css=False, visible="hidden"
         )
+        camera = gr.HTML("", js_on_load=page.part("camera.js"), apply_default_css=False, visible="hidden")
         _in_every_language(page.header_html)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab(t("tab_image"), id="image"):
-                _image_tab(Analyzers(analyzer, make), limits, language, examples)
+                picture = _image_tab(Analyzers(analyzer, make), limits, language, examples)
             with gr.Tab(t("tab_webcam"), id="webcam"):
-                _webcam_tab(analyzer, limits)
+                webcam = _webcam_tab(analyzer, limits)
             with gr.Tab(t("tab_video"), id="video"):
                 _video_tab(analyzer, limits, language)
             with gr.Tab(t("tab_models"), id="models"):
@@ -628,6 +629,10 @@ def build_demo(
                     if text := card_text(spec):
                         with gr.Accordion(f"{t('card')} {spec.id}", open=False):
                             gr.Markdown(text)
+        tabs.change(None, js=RELEASE_JS, api_visibility="private")
+        camera.release(None, None, [picture, webcam], js=UNMOUNT_JS, api_visibility="private").then(
+            None, None, [picture, webcam], js=MOUNT_JS, api_visibility="private"
+        )
         shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
         gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
         gr.api(analyze_batch_endpoint, api_name="analyze_batch", api_description=ANALYZE_BATCH_DOC, **shared)
@@ -650,7 +655,7 @@ def _in_every_language(make: Callable[[Words], str], **options: Any) -> gr.HTML:
     )
 
 
-def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> None:
+def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> gr.Image:
     offered = list(analyzers.offered)
     detectors = {name: make_detector(name) for name in available_detectors()}
     with gr.Row(equal_height=True, elem_id="fm-pictures"):
@@ -740,14 +745,15 @@ def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples
     results.png(answers_errors(draw), [picture, shown], file, **shared).success(
         None, js="() => document.querySelector('#fm-file').click()"
     )
+    return picture
 
 
-def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
+def _webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
     def handle(frame: Any, tracker: FaceTracker) -> dict[str, Any]:
         return follow(analyzer, tracker, frame)
 
     with gr.Row():
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(scale=3, min_width=320, elem_id="fm-camera"):
             camera = gr.Image(
                 label=t("tab_webcam"),
                 show_label=False,
@@ -758,6 +764,14 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
                 webcam_options=gr.WebcamOptions(
                     constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
                 ),
+            )
+            gr.HTML(
+                html_template=page.SWITCH_HTML,
+                label=t("language"),
+                texts=texts_of("live_"),
+                js_on_load=page.part("switch.js"),
+                elem_id="fm-switch",
+                apply_default_css=False,
             )
         with gr.Column(scale=2, min_width=280):
             live = gr.HTML(
@@ -780,6 +794,7 @@ def _webcam_tab(analyzer: Analyzer, limits: Limits) -> None:
         concurrency_limit=limits.webcams,
         api_visibility="private",
     )
+    return camera
 
 
 def _video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
@@ -864,6 +879,14 @@ def _video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
     # Gradio's own cancelling takes a run out of the queue; one that has begun sees its `Stop`.
     cancel.click(give_up, [stop, language], shown + buttons, cancels=[work], **at_once)
     clip.clear(forget, stop, shown + buttons, cancels=[work], **at_once)
+
+
+# What the page does by itself to release a camera, see `camera.js`. A picture that was chosen stays where it is.
+RELEASE_JS = "() => { window.dispatchEvent(new Event('fm-camera-release')); }"
+UNMOUNT_JS = """() => ['#fm-picture', '#fm-webcam'].map((part) =>
+    document.querySelector(part + ' video') ? {__type__: 'update', visible: false} : {__type__: 'update'})"""
+# The webcam's value is the last frame that was sent, which would hide the camera's picture.
+MOUNT_JS = "() => [{__type__: 'update', visible: true}, {__type__: 'update', visible: true, value: null}]"
 
 
 ANALYZE_DOC = (

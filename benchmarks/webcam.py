@@ -129,8 +129,7 @@ def watch(playwright: Any, url: str, places: list[tuple[int, int]]) -> dict[str,
         page = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"]).new_page()
         page.goto(url)
         page.get_by_role("tab", name="Webcam").click()
-        page.get_by_text("Click to Access Webcam").click()
-        page.get_by_text("Record", exact=True).click()
+        page.get_by_role("button", name="Start camera").click()
         page.wait_for_function(f"document.querySelectorAll('.fm-overlay g').length === {len(places)}")
         page.wait_for_timeout(3000)  # until the rate is steady
         measured: dict[str, Any] = page.evaluate(WATCH, SECONDS)

@@ -163,8 +163,7 @@ def choose(page: Any, picture: Path) -> None:
 def ask_for_the_camera(page: Any) -> None:
     """All that a visitor does for the live picture, without waiting for it."""
     page.get_by_role("tab", name="Webcam").click()
-    page.get_by_text("Click to Access Webcam").click()
-    page.get_by_text("Record", exact=True).click()
+    page.get_by_role("button", name="Start camera").click()
 
 
 def start_camera(page: Any) -> None:
@@ -375,9 +374,135 @@ def test_webcam_tab(open_page: Callable[..., Any], url: str, analyzer: FakeAnaly
     assert all(place == x and abs(y - 0.5) < 1e-6 for place, (x, y) in enumerate(points, int(points[0][0])))
     assert re.fullmatch(r"0:(0[2-9]|[1-5]\d) min", page.inner_text(".fm-plot figcaption span"))
 
-    page.get_by_text("Stop", exact=True).click()
-    page.get_by_text("Paused. Press Record, or wait for a free place.").wait_for()
-    assert page.locator(".fm-overlay g").count() == 0 and page.locator("#fm-live .fm-card").count() == 0
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("The camera is off. Below is the last answer.").wait_for()
+    assert page.locator(".fm-overlay g").count() == 0 and page.locator("#fm-live .fm-card").count() == 1
+    shoot(page, "webcam-stopped")
+
+
+# Keeps every stream that the browser hands out; the camera answers after this many milliseconds.
+KEEP_STREAMS = """([delay]) => {
+    window.streams = [];
+    const devices = navigator.mediaDevices, request = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (constraints) => {
+        await new Promise((done) => setTimeout(done, delay));
+        window.streams.push(await request(constraints));
+        return window.streams.at(-1);
+    };
+}"""
+TRACKS = "streams.flatMap((stream) => stream.getTracks().map((track) => track.readyState))"
+
+
+def show_another_tab(page: Any) -> None:
+    page.get_by_role("tab", name="Models").click()
+
+
+def hide(page: Any) -> None:
+    page.evaluate("""() => {
+        Object.defineProperty(document, 'hidden', {value: true, configurable: true});
+        document.dispatchEvent(new Event('visibilitychange'));
+        delete document.hidden;
+    }""")
+
+
+@pytest.fixture
+def keep_streams(browser: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the pages that are opened next remember their camera's streams."""
+
+    def keep_streams(delay: int = 0) -> None:
+        make = browser.new_context
+
+        def new_context(**options: Any) -> Any:
+            context = make(**options)
+            context.add_init_script(f"({KEEP_STREAMS})([{delay}])")
+            return context
+
+        monkeypatch.setattr(browser, "new_context", new_context)
+
+    return keep_streams
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [lambda page: page.get_by_role("button", name="Stop").click(), show_another_tab, hide],
+    ids=["stop", "another tab", "hidden page"],
+)
+def test_the_camera_is_released(
+    open_page: Callable[..., Any],
+    keep_streams: Callable[..., None],
+    url: str,
+    analyzer: FakeAnalyzer,
+    leave: Callable[[Any], None],
+) -> None:
+    keep_streams()
+    page = open_page(url)
+    start_camera(page)
+    assert page.evaluate(TRACKS) == ["live"]
+    leave(page)
+    page.wait_for_function(f"{TRACKS}.join() === 'ended'", timeout=3000)
+    page.wait_for_timeout(1000)  # until what was under way has arrived
+    calls, requests = analyzer.calls, []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(2000)
+    assert analyzer.calls == calls and requests == []
+
+    # The last answer is still there, and the camera starts again.
+    page.get_by_role("tab", name="Webcam").click()
+    page.get_by_text("The camera is off. Below is the last answer.").wait_for()
+    assert page.locator("#fm-live .fm-card").count() == 1
+    start_camera(page)
+    assert page.evaluate(TRACKS) == ["ended", "live"]
+    assert page.locator("#fm-webcam video").is_visible() and analyzer.calls > calls
+
+
+def test_a_camera_that_comes_too_late_is_released(
+    open_page: Callable[..., Any], keep_streams: Callable[..., None], url: str
+) -> None:
+    keep_streams(1000)  # how long the visitor takes to allow it
+    page = open_page(url)
+    ask_for_the_camera(page)
+    show_another_tab(page)
+    page.wait_for_function(f"{TRACKS}.join() === 'ended'")
+    page.get_by_role("tab", name="Webcam").click()
+    start_camera(page)
+
+
+def test_a_page_that_is_left_ends_its_stream(browser: Any, url: str, analyzer: FakeAnalyzer) -> None:
+    context = browser.new_context(permissions=["camera"])  # not `open_page`: the page hangs up on what is under way
+    page = context.new_page()
+    page.goto(url)
+    start_camera(page)
+    page.goto("about:blank")
+    page.wait_for_timeout(1000)
+    calls = analyzer.calls
+    page.wait_for_timeout(2000)
+    assert analyzer.calls == calls
+    context.close()
+
+
+def test_the_camera_of_the_image_tab_is_released(
+    open_page: Callable[..., Any], keep_streams: Callable[..., None], url: str
+) -> None:
+    keep_streams()
+    page = open_page(url)
+    picture = page.locator("#fm-picture")
+
+    def open_camera() -> None:
+        picture.get_by_label("Capture from camera").click()
+        picture.get_by_text("Click to Access Webcam").click()
+        picture.get_by_label("capture photo").wait_for()
+
+    open_camera()
+    show_another_tab(page)
+    page.wait_for_function(f"{TRACKS}.join() === 'ended'", timeout=3000)
+    page.get_by_role("tab", name="Image").click()
+    open_camera()
+    picture.get_by_label("capture photo").click()
+    page.wait_for_selector("#fm-results .fm-card")
+    page.wait_for_function(f"{TRACKS}.join() === 'ended,ended'", timeout=3000)
+    show_another_tab(page)  # the picture stays
+    page.get_by_role("tab", name="Image").click()
+    assert picture.locator("img").is_visible() and page.locator("#fm-results .fm-card").is_visible()
 
 
 def test_a_long_session_fits_the_plot(open_page: Callable[..., Any], url: str) -> None:
@@ -428,7 +553,7 @@ def test_webcams_take_turns(open_page: Callable[..., Any]) -> None:
         shoot(second, "webcam-waiting")
         # Nobody does anything: the second gets its turn, and the first now waits and says so.
         second.wait_for_selector(".fm-overlay g")
-        first.get_by_text("Paused. Press Record, or wait for a free place.").wait_for()
+        first.get_by_text("All places are taken. Yours comes by itself.").wait_for()
         shoot(first, "webcam-paused")
         # Its turn comes again, under the id that its face had.
         first.wait_for_selector(".fm-overlay g")
@@ -467,7 +592,7 @@ def test_a_webcam_that_cannot_be_used_is_explained(playwright: Any, url: str, mi
     page = browser.new_context(viewport=DESKTOP, locale="fr-FR").new_page()
     page.goto(url)
     page.get_by_role("tab", name="Webcam").click()
-    page.locator("#fm-webcam").get_by_role("button").first.click()
+    page.get_by_role("button", name=words_in("fr")("live_switch_on")).click()
     page.get_by_text(words_in("fr")(key)).wait_for()
     shoot(page, key.replace("live_", "webcam-"))
     browser.close()
@@ -505,8 +630,7 @@ def test_the_page_speaks_the_visitors_language(
 def test_the_live_page_speaks_the_visitors_language(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url, locale="de-DE")
     page.get_by_role("tab", name="Webcam").click()
-    page.locator("#fm-webcam").get_by_role("button").first.click()
-    page.locator("#fm-webcam .button-wrap button").first.click()
+    page.get_by_role("button", name="Kamera starten").click()
     page.wait_for_selector(".fm-overlay g")
     assert "31 ± 5 Jahre · Weiblich · Ostasiatisch" in page.inner_text("#fm-live .fm-card")
     page.wait_for_timeout(1000)

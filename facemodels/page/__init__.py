@@ -25,6 +25,10 @@ from facemodels.types import Analysis, Classification, Estimate, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 
+SWITCH_HTML = """
+<button type="button"><span class="fm-start">${texts[label].live_switch_on}</span>
+<span class="fm-stop" hidden>${texts[label].live_switch_off}</span></button>
+"""
 # A template of Gradio's: the page fills it with the texts in its language, and `live.js` draws into it.
 LIVE_HTML = """
 <div class="fm-status"><output>${texts[label].live_start}</output></div>

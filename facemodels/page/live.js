@@ -121,19 +121,22 @@ window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these
   event.preventDefault();
 });
 
-const stop = () => {
+const cameraIsOff = () => !document.querySelector('#fm-webcam video')?.srcObject?.active;
+// The last answer stays in the cards; only what lies over the picture goes with it.
+const pause = (key) => {
+  clearTimeout(idle);
   frames = [];
   overlay.replaceChildren();
-  list.replaceChildren();
-  status.textContent = say('live_paused');
+  status.textContent = say(key);
 };
+window.addEventListener('fm-camera-released', () => pause(list.children.length ? 'live_stopped' : 'live_start'));
 
 watch('value', () => {
   const value = props.value, video = document.querySelector('#fm-webcam video');
-  if (!value || !video) return;
+  if (!value || !video || cameraIsOff()) return;  // an answer that came after the end
   clearTimeout(idle);
   status.classList.remove('fm-trouble');
-  idle = setTimeout(stop, 1500);
+  idle = setTimeout(pause, 1500, 'live_waiting');
   const now = performance.now();
   frames = [...frames.filter((time) => now - time < 2000), now];
   const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
