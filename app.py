@@ -49,6 +49,7 @@ from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec, get_spec
 from facemodels.hub.store import locate
 from facemodels.page.clip import clip_cancelled_html, clip_empty_html, clip_html, clip_waiting_html, progress_html
+from facemodels.page.uploads import KEEP_SECONDS, UploadFolder, touch
 from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.types import Analysis, Face
 
@@ -59,7 +60,6 @@ MAX_FACES = 1000  # the most that a caller may ask for
 MIN_SCORE = 0.6  # least confidence of a detected face, unless the visitor chooses another
 MAX_IMAGES = 100  # in one call of /analyze_batch
 SHOWN_SIDE = 1920  # longest side of the annotated picture on the page, in pixels
-KEEP_SECONDS = 300  # how long Gradio's temporary copy of an upload lives
 UPLOADS_GO = f"uploads are deleted after {KEEP_SECONDS // 60} minutes"
 CLIP_SIDE = 1280  # longest side of the annotated clip, in pixels
 CLIP_RATES = {"1": 1.0, "2": 2.0, "5": 5.0, "10": 10.0, "all": None}  # frames per second to analyze
@@ -466,6 +466,8 @@ def watch(
                 done, now = frame.index + 1, time.monotonic()
                 if now - told >= TELL_SECONDS:
                     told = now
+                    touch(path)  # nobody deletes the clip while it is being analyzed, nor what comes of it
+                    touch(folder)
                     left = (now - start) / done * (frame.total - done) if frame.total and now - start > 2 else None
                     yield None, progress_html(done, frame.total, left, say), None
         count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
@@ -605,7 +607,7 @@ def build_demo(
     def models_endpoint() -> list[dict[str, Any]]:
         return [describe(spec) for spec in specs]
 
-    with gr.Blocks(title="facemodels", delete_cache=(60, KEEP_SECONDS)) as demo:
+    with gr.Blocks(title="facemodels") as demo:
         # The page itself finds out the visitor's language; handlers get it from here.
         language = gr.HTML(
             t("language"), js_on_load=page.part("language.js"), apply_default_css=False, visible="hidden"
@@ -657,7 +659,7 @@ def _in_every_language(make: Callable[[Words], str], **options: Any) -> gr.HTML:
 
 def _image_tab(analyzers: Analyzers, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> gr.Image:
     offered = list(analyzers.offered)
-    detectors = {name: make_detector(name) for name in available_detectors()}
+    detectors = {name: found for name in available_detectors() if (found := make_detector(name)) is not None}
     with gr.Row(equal_height=True, elem_id="fm-pictures"):
         picture = gr.Image(
             label=t("picture"),
@@ -959,6 +961,7 @@ def launch(
     *,
     warmup: Callable[[], None] | None = None,
     theme: str = "facemodels",
+    uploads: UploadFolder | None = None,
     prevent_thread_lock: bool = False,
     **options: Any,
 ) -> str:
@@ -969,6 +972,7 @@ def launch(
         analyzer: Its models are named by ``/health``.
         warmup: Makes the analyzer as fast as it will be; called when the server is there.
         theme: See `make_theme`.
+        uploads: Where they are, if they are ours to delete; ``/health`` tells how old the oldest is.
         prevent_thread_lock: Return at once, instead of when the server was stopped.
         options: Further arguments of `gr.Blocks.launch`.
 
@@ -979,8 +983,14 @@ def launch(
 
     def health() -> JSONResponse:
         status = "stopping" if not demo.is_running else "ready" if warm.is_set() else "loading"
-        return JSONResponse({"status": status, "models": dict(analyzer.models)}, 200 if status == "ready" else 503)
+        answer: dict[str, Any] = {"status": status, "models": dict(analyzer.models)}
+        if uploads is not None:
+            oldest = uploads.oldest()
+            answer["oldest_upload_seconds"] = None if oldest is None else round(oldest, 1)
+        return JSONResponse(answer, 200 if status == "ready" else 503)
 
+    if uploads is not None:  # Gradio's own copies of the examples
+        uploads.spare(path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ()))
     routes = [APIRoute("/health", health)]
     address: str = demo.launch(
         **LAUNCH,
@@ -1147,16 +1157,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        launch(
-            build_demo(analyzer, limits, make=make, examples=options.examples),
-            analyzer,
-            warmup=analyzer.warmup,
-            theme=options.theme,
-            auth=options.auth,
-            max_file_size=options.max_upload * 2**20,
-            server_name=options.host,
-            server_port=options.port,
-        )
+        size = options.max_upload * 2**20
+        with UploadFolder(room=size) as uploads:
+            launch(
+                build_demo(analyzer, limits, make=make, examples=options.examples),
+                analyzer,
+                warmup=analyzer.warmup,
+                theme=options.theme,
+                uploads=uploads,
+                auth=options.auth,
+                max_file_size=size,
+                server_name=options.host,
+                server_port=options.port,
+            )
     except (FaceModelsError, OSError) as error:  # OSError: the port is taken, the address not ours
         parser.exit(1, f"app.py: {error}\n")
     except KeyboardInterrupt:

@@ -619,30 +619,8 @@ def test_the_same_picture_from_many_callers_at_once(client: Client, photo: Path)
 def test_nothing_is_sent_home_or_remembered(analyzer: FakeAnalyzer) -> None:
     demo = app.build_demo(analyzer)
     assert demo.analytics_enabled is False
-    assert demo.delete_cache == (60, app.KEEP_SECONDS)
+    assert demo.delete_cache is None  # uploads are deleted without Gradio: test_uploads.py
     assert app.LAUNCH["run_history"] is False
-
-
-def test_pictures_are_deleted_in_time(
-    analyzer: FakeAnalyzer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kept() -> list[Path]:
-        return [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
-
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    demo = app.build_demo(analyzer)
-    demo.delete_cache = (1, 1)
-    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True)
-    try:
-        with closing(Client(url, download_files=str(tmp_path / "client"), verbose=False)) as client:
-            client.predict(handle_file(photo), api_name="/annotate")
-        assert list((tmp_path / "gradio").iterdir()), "the upload went elsewhere"
-        end = time.monotonic() + 10
-        while kept() and time.monotonic() < end:
-            time.sleep(0.2)
-        assert kept() == []
-    finally:
-        demo.close(verbose=False)
 
 
 def test_webcams_have_a_limit_of_their_own(analyzer: FakeAnalyzer) -> None:
