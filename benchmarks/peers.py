@@ -1,7 +1,7 @@
-"""facemodels beside other packages, on the same pictures in the same run: `python -m benchmarks.peers [PICTURES]`.
+"""facemodels beside other packages, on the same images in the same run: `python -m benchmarks.peers [PICTURES]`.
 
 The others are installed once from `benchmarks/peers.txt` into an environment of their own, since what they need does
-not go together with what this project needs. The two take turns, picture by picture, so that whatever else the machine
+not go together with what this project needs. The two take turns, image by image, so that whatever else the machine
 does meets both; what counts is the ratio.
 """
 
@@ -28,37 +28,37 @@ ENVIRONMENT = HERE.parent / "runs" / "peers"
 RUNS = 7
 
 # Each reads paths from standard input, one a line, and answers each with milliseconds and the number of faces as JSON;
-# the picture is decoded before the clock starts, and looked at once before it counts.
+# the image is decoded before the clock starts, and analyzed once before it counts.
 TIMER = """
 import json, sys, time
 for line in sys.stdin:
     image = read(line.strip())
-    look(image)
+    analyze(image)
     start = time.perf_counter()
-    faces = look(image)
+    faces = analyze(image)
     print(json.dumps([(time.perf_counter() - start) * 1e3, len(faces)]), flush=True)
 """
 FACEMODELS = """
 import facemodels
 analyzer = facemodels.FaceAnalyzer({attributes})
-read, look = facemodels.read_image, analyzer.analyze
+read, analyze = facemodels.read_image, analyzer.analyze
 """
 PEERS = {
     "fer": """
 import cv2
 from fer.fer import FER
 detector = FER()
-read, look = cv2.imread, detector.detect_emotions
+read, analyze = cv2.imread, detector.detect_emotions
 """
 }
 
 
 class Worker:
-    """A program of one package that times pictures.
+    """A program of one package that times images.
 
     Args:
         python: The interpreter to run it with.
-        code: What defines `read` and `look`.
+        code: What defines `read` and `analyze`.
     """
 
     def __init__(self, python: Path, code: str) -> None:
@@ -71,7 +71,7 @@ class Worker:
         )
 
     def time(self, path: Path) -> tuple[float, int]:
-        """Milliseconds for one picture, and the faces found.
+        """Milliseconds for one image, and the faces found.
 
         Raises:
             RuntimeError: If the program ended instead.
@@ -105,7 +105,7 @@ def peer_python() -> Path:
 def compare(
     ours: Worker, theirs: Worker, paths: list[Path], runs: int = RUNS
 ) -> list[tuple[str, float, float, int, int]]:
-    """Name, medians of both in milliseconds, and faces of both, for each picture; the two take turns."""
+    """Name, medians of both in milliseconds, and faces of both, for each image; the two take turns."""
     rows = []
     for path in paths:
         pairs = [(ours.time(path), theirs.time(path)) for _ in range(runs)]
@@ -115,8 +115,8 @@ def compare(
 
 
 def peers_table(name: str, rows: list[tuple[str, float, float, int, int]]) -> str:
-    """Markdown: a row per picture, and the median ratio."""
-    lines = [f"| picture | facemodels, emotion only | {name} | ratio | faces found |", "|---|---|---|---|---|"]
+    """Markdown: a row per image, and the median ratio."""
+    lines = [f"| image | facemodels, emotion only | {name} | ratio | faces found |", "|---|---|---|---|---|"]
     lines += [f"| {p} | {a:.1f} ms | {b:.1f} ms | {b / a:.1f} | {m}, {n} |" for p, a, b, m, n in rows]
     middle = statistics.median(other / mine for _, mine, other, _, _ in rows)
     return "\n".join([*lines, f"| median | | | {middle:.1f} | |"])
@@ -125,17 +125,17 @@ def peers_table(name: str, rows: list[tuple[str, float, float, int, int]]) -> st
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="?", type=Path, help="a folder of your own JPEG and PNG pictures")
+    parser.add_argument("images", nargs="?", type=Path, help="a folder of your own JPEG and PNG images")
     parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
     options = parser.parse_args()
     python = peer_python()
     parts = [machine()]
     with tempfile.TemporaryDirectory() as folder:
-        for name, picture in (("astronaut.png", face()), ("six_faces.png", group(6))):
-            Image.fromarray(picture).save(Path(folder) / name)
+        for name, image in (("astronaut.png", face()), ("six_faces.png", group(6))):
+            Image.fromarray(image).save(Path(folder) / name)
         paths = sorted(Path(folder).glob("*.png"))
-        if options.pictures:
-            paths += sorted(p for p in options.pictures.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        if options.images:
+            paths += sorted(p for p in options.images.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         for name, code in PEERS.items():
             ours = Worker(Path(sys.executable), FACEMODELS.format(attributes=["emotion"]))
             theirs = Worker(python, code)

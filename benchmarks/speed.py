@@ -73,11 +73,11 @@ def milliseconds(call: Callable[[], object], runs: int = 30, warm: int = 3) -> l
     return times
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def face() -> np.ndarray:
-    """A free picture of one face, 512x512 RGB."""
+    """A public-domain photo of one face, 512x512 RGB."""
     from skimage import data
 
     return data.astronaut()
@@ -122,13 +122,13 @@ def in_process(analyzer: FaceAnalyzer) -> list[Row]:
 
 def busy(analyzer: FaceAnalyzer, photo: np.ndarray, count: int = 48, runs: int = 3) -> list[float]:
     """Processors at work while one thread calls; what is left is all that others could add."""
-    shares = []
+    fractions = []
     for _ in range(runs):
         start, used = time.perf_counter(), time.process_time()
         for _ in range(count):
             analyzer.analyze(photo)
-        shares.append((time.process_time() - used) / (time.perf_counter() - start))
-    return shares
+        fractions.append((time.process_time() - used) / (time.perf_counter() - start))
+    return fractions
 
 
 def throughput(analyzer: FaceAnalyzer, photo: np.ndarray, callers: int, count: int = 96, runs: int = 5) -> list[float]:
@@ -210,7 +210,7 @@ def _run(code: str) -> tuple[float, str]:
 
 
 def growth(analyzer: FaceAnalyzer) -> dict[str, list[tuple[float, float]]]:
-    """Milliseconds against faces in a picture, megapixels and batch size."""
+    """Milliseconds against faces in an image, megapixels and batch size."""
     by_faces = [
         (float(count), statistics.median(milliseconds(lambda c=count: analyzer.analyze(group(c, 1280, 960)), 9)))
         for count in (1, 2, 5, 10, 50)
@@ -218,15 +218,15 @@ def growth(analyzer: FaceAnalyzer) -> dict[str, list[tuple[float, float]]]:
     by_pixels = []
     for megapixels in (0.3, 1, 2, 6, 12, 24):
         width = int((megapixels * 1e6 * 4 / 3) ** 0.5)
-        picture = group(6, width, width * 3 // 4)
-        by_pixels.append((megapixels, statistics.median(milliseconds(lambda p=picture: analyzer.analyze(p), 5))))
+        image = group(6, width, width * 3 // 4)
+        by_pixels.append((megapixels, statistics.median(milliseconds(lambda p=image: analyzer.analyze(p), 5))))
     crop = np.ascontiguousarray(face()[45:205, 145:305])
     by_batch = [
         (float(size), statistics.median(milliseconds(lambda s=size: analyzer.analyze_crops([crop] * s), 5)) / size)
         for size in (1, 2, 4, 8, 16, 32, 64, 128, 256)
     ]
     return {
-        "faces in a 1280x960 picture (ms)": by_faces,
+        "faces in a 1280x960 image (ms)": by_faces,
         "megapixels, 6 faces (ms)": by_pixels,
         "crops in one call (ms a crop)": by_batch,
     }

@@ -1,4 +1,4 @@
-"""`FaceAnalyzer`: the only place where reading, detecting, cropping and predicting meet."""
+"""`FaceAnalyzer`: where reading, detecting, cropping and predicting meet."""
 
 from __future__ import annotations
 
@@ -384,7 +384,7 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
     """Faces at boxes the caller gave, cut to the image."""
     height, width = pixels.shape[:2]
     faces = []
-    for place, given in enumerate(boxes):
+    for index, given in enumerate(boxes):
         try:
             box = given if isinstance(given, (Box, Face)) else Box(*map(float, given))
             face = box if isinstance(box, Face) else Face(box)
@@ -392,10 +392,10 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
             fits = inside.x2 > inside.x1 and inside.y2 > inside.y1
         except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"box {place} is {given!r}; expected a Box, a Face or four numbers x1, y1, x2, y2"
+                f"box {index} is {given!r}; expected a Box, a Face or four numbers x1, y1, x2, y2"
             ) from error
         if not fits:
-            raise ArgumentError(f"box {place} {given!r} holds no pixel of the {width}x{height} image")
+            raise ArgumentError(f"box {index} {given!r} holds no pixel of the {width}x{height} image")
         faces.append(face.replace(box=inside))
     return faces
 

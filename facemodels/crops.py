@@ -1,4 +1,4 @@
-"""From a box in an image to the square picture a model sees: the one crop of training and of serving.
+"""From a box in an image to the square crop a model sees: the one crop of training and of serving.
 
 A `Window` is a rotated rectangle of the image. Serving makes it from a detected box (`face_window`), training from a
 face that is cut already, jittered by its augmentation (`whole_window`); both go through `cut`, so both get the same
@@ -57,7 +57,7 @@ def face_window(
         margin: Room added on each side, as a fraction of the longer side of the box; may be negative.
         offset: How far the window's centre lies below the box's, as a fraction of the longer side.
         align: Whether to turn the window by the eye line, where `landmarks` are known.
-        landmarks: Points of the face; the first two are its eyes, the one on the left of the picture first.
+        landmarks: Points of the face; the first two are its eyes, the one on the left of the image first.
 
     Returns:
         A square window; it may reach over the border of the image, where `cut` repeats the edge.
@@ -119,7 +119,7 @@ def cut_all(images: Sequence[np.ndarray], windows: Sequence[Window], size: int) 
 
 
 def _to_window(window: Window, size: int) -> np.ndarray:
-    """The 2x3 matrix that takes a pixel of the output to its place in the image (pixel centres at integers)."""
+    """The 2x3 matrix that maps a pixel of the output to the image (pixel centres at integers)."""
     radians = math.radians(window.angle)
     sin, cos = math.sin(radians), math.cos(radians)
     sx = window.width / size * (-1 if window.mirror else 1)
@@ -133,7 +133,7 @@ def _to_window(window: Window, size: int) -> np.ndarray:
 
 
 def _averaged(image: np.ndarray, window: Window, shrink: float) -> tuple[np.ndarray, Window]:
-    """The part of the image around the window, averaged down by `shrink`, and the window's place in it."""
+    """The part of the image around the window, averaged down by `shrink`, and the window in its pixels."""
     height, width = image.shape[:2]
     reach = math.hypot(window.width * (1 + abs(window.shear)), window.height) / 2 + 2 * shrink
     x1, y1 = int(np.clip(window.cx - reach, 0, width - 1)), int(np.clip(window.cy - reach, 0, height - 1))

@@ -1,7 +1,7 @@
-"""Faces drawn on the picture they were found in: a box, a caption, and dots for the landmarks.
+"""Annotated images: a box, a caption and dots for the landmarks of each face.
 
 Everything is anti-aliased: OpenCV draws the shapes, Pillow's own font the text, and only the pixels under a caption are
-blended, so that the cost depends on the faces and hardly on the picture.
+blended, so that the cost depends on the number of faces and hardly on the size of the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from facemodels.types import Analysis, Box, Face
 
 Colour = tuple[int, int, int]
 
-# After Okabe and Ito: told apart with any kind of colour vision.
+# After Okabe and Ito: distinguishable with any kind of colour vision.
 COLOURS: dict[str, Colour] = {
     "angry": (213, 94, 0),
     "disgust": (0, 158, 115),
@@ -72,7 +72,7 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     # Captions come last, so that no box runs through them, and each keeps clear of the faces and of those before it.
     taken = np.array([frame.corners for frame in frames], np.int64).reshape(-1, 4)
     for index, (face, frame, colour) in enumerate(zip(drawn, frames, colours, strict=True)):
-        caption = _place(face, frame, np.delete(taken, index, axis=0), canvas, canvas.width / (len(drawn) + 1))
+        caption = _best_caption(face, frame, np.delete(taken, index, axis=0), canvas, canvas.width / (len(drawn) + 1))
         if caption is not None:
             taken = np.concatenate([taken, [caption.frame.corners]])
             _draw_caption(out, caption, colour)
@@ -170,15 +170,15 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
     return [lines for lines in dict.fromkeys(texts) if lines]
 
 
-def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: float) -> _Caption | None:
-    """The longest caption with a free place beside its face; else the one that covers least.
+def _best_caption(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, widest: float) -> _Caption | None:
+    """The longest caption that fits beside its face; else the one that covers least.
 
     Args:
         face: The face.
         own: Its frame.
         others: Corners of what should stay free: the other faces and the plates that stand already.
         canvas: The image.
-        share: How wide a plate may be that is wider than its face, in pixels, to leave room for the others.
+        widest: Width in pixels of the widest plate beside a narrower face, which leaves room for the others.
     """
     texts = _texts(face)
     longest = max(canvas.width, canvas.height)
@@ -191,10 +191,10 @@ def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: f
     best: tuple[int, _Caption] | None = None
     for step, (lines, points) in enumerate(steps):
         wide, high = _plate_size(lines, points)
-        too_wide = wide > max(1.3 * own.width, share) and step < len(steps) - 1
+        too_wide = wide > max(1.3 * own.width, widest) and step < len(steps) - 1
         if wide > canvas.width or high > canvas.height or too_wide:
             continue
-        frames = _places(own, wide, high, canvas)
+        frames = _candidates(own, wide, high, canvas)
         over_face = _covered(frames, np.array([own.corners]))
         if wide * high <= 0.2 * own.width * own.height:
             over_face[-1] = 0  # at the foot of a large face a small plate hides little
@@ -207,10 +207,10 @@ def _place(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, share: f
     return best[1] if best else None
 
 
-def _places(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Frame]:
+def _candidates(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Frame]:
     """Where a plate may stand, best first: above, below, right, left, at the foot of the face; always in the image."""
     gap = _line_width(own, canvas) + 1
-    places = [
+    positions = [
         (own.x, own.y - gap - high),
         (own.x, own.y + own.height + gap),
         (own.x + own.width + gap, own.y),
@@ -218,7 +218,8 @@ def _places(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Frame]:
         (own.x + gap, own.y + own.height - gap - high),
     ]
     return [
-        _Frame(min(max(x, 0), canvas.width - wide), min(max(y, 0), canvas.height - high), wide, high) for x, y in places
+        _Frame(min(max(x, 0), canvas.width - wide), min(max(y, 0), canvas.height - high), wide, high)
+        for x, y in positions
     ]
 
 
@@ -270,9 +271,9 @@ def _draw_caption(out: np.ndarray, caption: _Caption, colour: Colour) -> None:
     for row, text in enumerate(caption.lines):
         baseline = _padding(size) / 2 + (row + 0.78) * _line_height(size)
         draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
-    share = np.asarray(mask, np.float32)[:, :, None] / 255
+    alpha = np.asarray(mask, np.float32)[:, :, None] / 255
     under = out[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
-    under[:] = np.rint(under + (np.array(_ink(colour), np.float32) - under) * share)
+    under[:] = np.rint(under + (np.array(_ink(colour), np.float32) - under) * alpha)
 
 
 def _ink(colour: Colour) -> Colour:

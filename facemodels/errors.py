@@ -1,22 +1,22 @@
-"""Every error that facemodels raises on purpose; all are a `FaceModelsError`. Standard library only."""
+"""The exceptions that facemodels raises; all derive from `FaceModelsError`. Standard library only."""
 
 from __future__ import annotations
 
 
 class FaceModelsError(Exception):
-    """Base of all errors of this package: catch this one to catch them all."""
+    """Base class of all exceptions of this package."""
 
 
 class ImageError(FaceModelsError, ValueError):
-    """Something that should be an image is not one, or is one that is refused (too large, broken, empty)."""
+    """An input is not an image, or is an image that is refused (too large, damaged, empty)."""
 
 
 class VideoError(FaceModelsError, ValueError):
-    """Something that should be a clip is not one, cannot be read, or the file made from it cannot be written."""
+    """A file is not a video, cannot be read as one, or a file made from it cannot be written."""
 
 
 class UnknownModelError(FaceModelsError, LookupError):
-    """No model of this name and version is known."""
+    """No model with this name and version is known."""
 
 
 class WeightsError(FaceModelsError):
@@ -24,7 +24,7 @@ class WeightsError(FaceModelsError):
 
 
 class HubError(FaceModelsError, OSError):
-    """The hub could not be asked, or did not have what was asked for."""
+    """The hub could not be reached, or does not have what was requested."""
 
 
 class DetectorError(FaceModelsError):
@@ -32,8 +32,8 @@ class DetectorError(FaceModelsError):
 
 
 class ArgumentError(FaceModelsError, ValueError):
-    """An argument has the wrong type or value; the message says which, and what is accepted."""
+    """An argument has the wrong type or value; the message names it and says what is accepted."""
 
 
 class DataError(FaceModelsError):
-    """A folder of labelled pictures lacks a file, or a file does not hold what it should."""
+    """A folder of labelled images lacks a file, or a file does not contain what it should."""

@@ -1,7 +1,6 @@
-"""What a model looked at: cover a patch of a face, ask again, and see how much the answer changes.
+"""Occlusion maps: cover a patch of a face, predict again, and see how much the score changes.
 
-This is occlusion, a perturbation method: it needs nothing but answers, so it works for every model and backend. It says
-where this one answer came from, not why, and what lies under several patches together it cannot see.
+A perturbation method (Zeiler and Fergus 2014): it needs nothing but predictions, so it works for every model. It shows where one prediction came from, not why, and misses what only several patches together would change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from facemodels.types import Face
 
 
 class CropAnalyzer(Protocol):
-    """What is asked: a `FaceAnalyzer`, or anything with its `analyze_crops`."""
+    """A `FaceAnalyzer`, or anything with its `analyze_crops`."""
 
     def analyze_crops(self, crops: Iterable[np.ndarray]) -> list[Face]:
         """See `FaceAnalyzer.analyze_crops`."""
@@ -44,9 +43,10 @@ def view(image: np.ndarray, face: Face, spec: ModelSpec, size: int = 192) -> np.
 def occlusion_map(
     analyzer: CropAnalyzer, crop: np.ndarray, label: str, *, attribute: str = "emotion", patches: int = 7
 ) -> np.ndarray:
-    """How much each place of a face speaks for a label.
+    """How much each part of a face contributes to a label.
 
-    A grey patch (the crop's mean colour) moves over the crop in overlapping steps. A place's value is how much the
+    A grey patch (the crop's mean colour) moves over the crop in overlapping steps. The value of a
+    pixel is how much the
     label's log-odds, ``log(score / (1 - score))``, fall while it is covered, as the mean of the patches that cover it.
     (The score itself hardly moves when a model is sure: from 0.999999 to 0.9999 is a long way.)
 
@@ -68,24 +68,24 @@ def occlusion_map(
     if patches < 1 or min(height, width) <= patches:
         raise ArgumentError(f"{patches} patches a side do not fit a crop of {width} x {height} pixels")
     rows, columns = (np.linspace(0, side, patches + 2).round().astype(int) for side in (height, width))
-    places = [
+    windows = [
         (slice(rows[row], rows[row + 2]), slice(columns[column], columns[column + 2]))
         for row in range(patches)
         for column in range(patches)
     ]
     grey = crop.mean(axis=(0, 1)).round().astype(np.uint8)
     copies = [crop]
-    for place in places:
+    for window in windows:
         copy = crop.copy()
-        copy[place] = grey
+        copy[window] = grey
         copies.append(copy)
     scores = np.array([_score(face, attribute, label) for face in analyzer.analyze_crops(copies)])
     scores = scores.clip(1e-9, 1 - 1e-9)
     whole, *covered = np.log(scores / (1 - scores))
     fall, count = np.zeros((height, width)), np.zeros((height, width))
-    for place, odds in zip(places, covered, strict=True):
-        fall[place] += whole - odds
-        count[place] += 1
+    for window, odds in zip(windows, covered, strict=True):
+        fall[window] += whole - odds
+        count[window] += 1
     return fall / count
 
 

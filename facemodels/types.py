@@ -113,7 +113,7 @@ class Face:
         box: Where it is, in pixels of the original image.
         score: The detector's confidence, 0..1 (1 for boxes and crops that were given).
         landmarks: Points of the face in pixels (right eye, left eye, nose, mouth corners; the person's right is on the
-            left of the picture), or None when the detector gives none.
+            left of the image), or None when the detector gives none.
         emotion: Perceived emotion.
         age: Perceived age in years.
         gender: Perceived gender.

@@ -9,7 +9,7 @@ FEWEST = 5  # values; the spread of fewer says too little about their mean
 
 
 def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose most probable label is the true one."""
+    """Fraction of rows whose most probable label is the true one."""
     return float((probabilities.argmax(1) == truth).mean())
 
 
@@ -43,14 +43,14 @@ def calibration(
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == truth
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
         {
-            "confidence": float(confidence[place == b].mean()),
-            "accuracy": float(correct[place == b].mean()),
-            "count": int((place == b).sum()),
+            "confidence": float(confidence[index == b].mean()),
+            "accuracy": float(correct[index == b].mean()),
+            "count": int((index == b).sum()),
         }
-        for b in sorted(set(place.tolist()))
+        for b in sorted(set(index.tolist()))
     ]
 
 
@@ -60,11 +60,11 @@ def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 
     return float(sum(abs(row["accuracy"] - row["confidence"]) * row["count"] for row in rows) / len(truth))
 
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share measured on `count` examples (Wilson 1927)."""
+def wilson_interval(fraction: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a fraction measured on `count` examples (Wilson 1927)."""
     z = 1.96
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    middle = (fraction + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
     return float(middle - half), float(middle + half)
 
 
