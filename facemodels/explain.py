@@ -1,6 +1,7 @@
 """Occlusion maps: cover a patch of a face, predict again, and see how much the score changes.
 
-A perturbation method (Zeiler and Fergus 2014): it needs nothing but predictions, so it works for every model. It shows where one prediction came from, not why, and misses what only several patches together would change.
+A perturbation method (Zeiler and Fergus 2014): it needs nothing but predictions, so it works for every model. It shows
+where one prediction came from, not why, and misses what only several patches together would change.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def test_two_programs_take_turns_on_the_same_pictures(tmp_path: Path) -> None:
     Image.fromarray(group(6)).save(path)
     ours = Worker(Path(sys.executable), FACEMODELS.format(attributes=["emotion"]))
     theirs = Worker(
-        Path(sys.executable), "print('hello')\nread, look = str, list"
+        Path(sys.executable), "print('hello')\nread, analyze = str, list"
     )  # it talks, and finds a face a letter
     ((name, mine, other, faces, letters),) = compare(ours, theirs, [path], runs=2)
     assert (name, faces, letters) == ("six.png", 6, len(str(path)))
@@ -54,7 +54,7 @@ def test_two_programs_take_turns_on_the_same_pictures(tmp_path: Path) -> None:
 
 
 def test_a_program_that_ends_is_noticed(tmp_path: Path) -> None:
-    broken = Worker(Path(sys.executable), "read = look = open")
+    broken = Worker(Path(sys.executable), "read = analyze = open")
     with pytest.raises((RuntimeError, BrokenPipeError)):
         broken.time(tmp_path / "nothing.png")
     broken.close()
