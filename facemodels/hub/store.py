@@ -26,8 +26,9 @@ from facemodels.hub.registry import DEFAULT_MODELS, SPEC_FILE, ModelSpec, Weight
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-# What a backend opens. A detector's .onnx is the only other kind of file that is ever opened.
+# What a backend opens; nothing else is ever opened, of a detector only these.
 BACKEND_FILES = {"litert": ".tflite", "keras": ".keras"}
+DETECTOR_FILES = (".onnx", ".tflite", ".json")
 
 ANSWER_SECONDS = 3  # for the hub's answer to a question, unless HF_HUB_ETAG_TIMEOUT says otherwise
 PATIENCE_SECONDS = 20  # for a transfer, and one second more for every SLOWEST_BYTES
@@ -183,7 +184,7 @@ def locate(spec: ModelSpec, backend: str = "litert") -> str:
 
 
 def serving_file(spec: ModelSpec, backend: str = "litert") -> str:
-    """The name of the file that a backend opens (a detector has one file, whatever the backend).
+    """The name of the file that a backend opens (of a detector the first, whatever the backend).
 
     Raises:
         ArgumentError: If the backend is unknown.
@@ -191,11 +192,11 @@ def serving_file(spec: ModelSpec, backend: str = "litert") -> str:
     """
     if backend not in BACKEND_FILES:
         raise ArgumentError(f"unknown backend {backend!r}; known: {', '.join(BACKEND_FILES)}")
-    suffix = ".onnx" if spec.kind == "detector" else BACKEND_FILES[backend]
+    suffixes = DETECTOR_FILES if spec.kind == "detector" else (BACKEND_FILES[backend],)
     for name in spec.files:
-        if name.endswith(suffix):
+        if name.endswith(suffixes):
             return name
-    raise WeightsError(f"{spec.id} has no {suffix} file; it has: {', '.join(spec.files) or 'none'}")
+    raise WeightsError(f"{spec.id} has no {' or '.join(suffixes)} file; it has: {', '.join(spec.files) or 'none'}")
 
 
 def download(names: str | Sequence[str] | None = None, *, backend: str = "litert") -> dict[str, Path]:
@@ -310,7 +311,7 @@ def _expected(spec: ModelSpec, name: str) -> WeightsFile:
     """The bytes a file must have, for the kinds of files that are opened at all."""
     if name not in spec.files:
         raise WeightsError(f"{spec.id} has no file {name!r}; it has: {', '.join(spec.files) or 'none'}")
-    opened = (".onnx",) if spec.kind == "detector" else tuple(BACKEND_FILES.values())
+    opened = DETECTOR_FILES if spec.kind == "detector" else tuple(BACKEND_FILES.values())
     if not name.endswith(opened):
         raise WeightsError(f"{name!r} of {spec.id} is never opened: only {' and '.join(opened)} files are")
     return spec.files[name]
