@@ -7,7 +7,7 @@ blended, so that the cost depends on the number of faces and hardly on the size 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,19 +64,39 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     _check_image(image)
     drawn = _checked_faces(faces, image)
     out = np.array(image, order="C")
-    canvas = _Frame(0, 0, out.shape[1], out.shape[0])
-    frames = [_visible(face.box, canvas) for face in drawn]
-    colours = [_colour(face) for face in drawn]
-    for face, frame, colour in zip(drawn, frames, colours, strict=True):
-        _draw_face(out, face, frame, colour, _line_width(frame, canvas))
-    # Captions come last, so that no box runs through them, and each keeps clear of the faces and of those before it.
+    canvas = Frame(0, 0, out.shape[1], out.shape[0])
+    for face in drawn:
+        frame = _visible(face.box, canvas)
+        _draw_face(out, face, frame, _colour(face), _line_width(frame, canvas))
+    # Captions come last, so that no box runs through them.
+    for face, caption in zip(drawn, layout(drawn, canvas.width, canvas.height), strict=True):
+        if caption is not None:
+            _draw_caption(out, caption, _colour(face))
+    return out
+
+
+def layout(faces: Sequence[Face], width: int, height: int) -> list[Caption | None]:
+    """Where the captions of faces stand in an image.
+
+    Args:
+        faces: Faces with boxes in pixels of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        A caption per face, clear of the faces and of the captions before it as far as possible; None where there is
+        nothing to say or no room.
+    """
+    canvas = Frame(0, 0, width, height)
+    frames = [_visible(face.box, canvas) for face in faces]
     taken = np.array([frame.corners for frame in frames], np.int64).reshape(-1, 4)
-    for index, (face, frame, colour) in enumerate(zip(drawn, frames, colours, strict=True)):
-        caption = _best_caption(face, frame, np.delete(taken, index, axis=0), canvas, canvas.width / (len(drawn) + 1))
+    captions = []
+    for index, (face, frame) in enumerate(zip(faces, frames, strict=True)):
+        caption = _best_caption(face, frame, np.delete(taken, index, axis=0), canvas, width / (len(faces) + 1))
         if caption is not None:
             taken = np.concatenate([taken, [caption.frame.corners]])
-            _draw_caption(out, caption, colour)
-    return out
+        captions.append(caption)
+    return captions
 
 
 def _colour(face: Face) -> Colour:
@@ -109,7 +129,7 @@ def _checked_faces(faces: object, image: np.ndarray) -> list[Face]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     """A rectangle in whole pixels: its first column and row, and its size."""
 
     x: int
@@ -123,24 +143,24 @@ class _Frame:
         return self.x, self.y, self.x + self.width, self.y + self.height
 
 
-def _visible(box: Box, canvas: _Frame) -> _Frame:
+def _visible(box: Box, canvas: Frame) -> Frame:
     """A face's box in whole pixels, cut to the image and at least one pixel large."""
     x1, y1 = min(max(round(box.x1), 0), canvas.width - 1), min(max(round(box.y1), 0), canvas.height - 1)
     x2, y2 = min(max(round(box.x2), x1 + 1), canvas.width), min(max(round(box.y2), y1 + 1), canvas.height)
-    return _Frame(x1, y1, x2 - x1, y2 - y1)
+    return Frame(x1, y1, x2 - x1, y2 - y1)
 
 
-def _line_width(frame: _Frame, canvas: _Frame) -> int:
+def _line_width(frame: Frame, canvas: Frame) -> int:
     return max(1, round(min(max(canvas.width, canvas.height) / 450, frame.width / 30)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Caption:
+class Caption:
     """Lines of text of one size, and the plate they stand on."""
 
     lines: tuple[str, ...]
     size: int
-    frame: _Frame
+    frame: Frame
 
 
 def _texts(face: Face) -> list[tuple[str, ...]]:
@@ -170,7 +190,7 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
     return [lines for lines in dict.fromkeys(texts) if lines]
 
 
-def _best_caption(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, widest: float) -> _Caption | None:
+def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, widest: float) -> Caption | None:
     """The longest caption that fits beside its face; else the one that covers least.
 
     Args:
@@ -188,9 +208,9 @@ def _best_caption(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, w
     smallest = max(8, round(0.6 * legible))
     steps = [(lines, points) for lines in texts for points in dict.fromkeys((size, smaller))]
     steps += [(lines, points) for lines in texts[-1:] for points in range(smaller - 1, smallest - 1, -1)]
-    best: tuple[int, _Caption] | None = None
+    best: tuple[int, Caption] | None = None
     for step, (lines, points) in enumerate(steps):
-        wide, high = _plate_size(lines, points)
+        wide, high = plate_size(lines, points)
         too_wide = wide > max(1.3 * own.width, widest) and step < len(steps) - 1
         if wide > canvas.width or high > canvas.height or too_wide:
             continue
@@ -201,13 +221,13 @@ def _best_caption(face: Face, own: _Frame, others: np.ndarray, canvas: _Frame, w
         covered = over_face + _covered(frames, others)
         least = int(covered.argmin())  # the first of equals
         if best is None or covered[least] < best[0]:
-            best = int(covered[least]), _Caption(lines, points, frames[least])
+            best = int(covered[least]), Caption(lines, points, frames[least])
         if best[0] == 0:
             break
     return best[1] if best else None
 
 
-def _candidates(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Frame]:
+def _candidates(own: Frame, wide: int, high: int, canvas: Frame) -> list[Frame]:
     """Where a plate may stand, best first: above, below, right, left, at the foot of the face; always in the image."""
     gap = _line_width(own, canvas) + 1
     positions = [
@@ -218,12 +238,12 @@ def _candidates(own: _Frame, wide: int, high: int, canvas: _Frame) -> list[_Fram
         (own.x + gap, own.y + own.height - gap - high),
     ]
     return [
-        _Frame(min(max(x, 0), canvas.width - wide), min(max(y, 0), canvas.height - high), wide, high)
+        Frame(min(max(x, 0), canvas.width - wide), min(max(y, 0), canvas.height - high), wide, high)
         for x, y in positions
     ]
 
 
-def _covered(frames: list[_Frame], others: np.ndarray) -> np.ndarray:
+def _covered(frames: list[Frame], others: np.ndarray) -> np.ndarray:
     """How many pixels each frame shares with all the others together."""
     corners = np.array([frame.corners for frame in frames])[:, None]
     shared = np.minimum(corners[..., 2:], others[:, 2:]) - np.maximum(corners[..., :2], others[:, :2])
@@ -245,12 +265,12 @@ def _padding(size: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _plate_size(lines: tuple[str, ...], size: int) -> tuple[int, int]:
+def plate_size(lines: tuple[str, ...], size: int) -> tuple[int, int]:
     text = max(math.ceil(_font(size).getlength(text)) for text in lines)
     return text + 2 * _padding(size), len(lines) * _line_height(size) + _padding(size)
 
 
-def _draw_face(out: np.ndarray, face: Face, frame: _Frame, colour: Colour, line: int) -> None:
+def _draw_face(out: np.ndarray, face: Face, frame: Frame, colour: Colour, line: int) -> None:
     """The box and the landmarks, dark-edged so that they stand out on any background."""
     corners = _rounded(frame, min(0.08 * min(frame.width, frame.height), 10 * line))
     if frame.width >= 40:  # on smaller ones the edge would hide the face
@@ -260,7 +280,7 @@ def _draw_face(out: np.ndarray, face: Face, frame: _Frame, colour: Colour, line:
         _dot(out, x, y, min(max(0.8, frame.width / 80), 3 * line), colour)
 
 
-def _draw_caption(out: np.ndarray, caption: _Caption, colour: Colour) -> None:
+def _draw_caption(out: np.ndarray, caption: Caption, colour: Colour) -> None:
     """A filled plate, dark-edged like the box, and the text on it."""
     frame, size = caption.frame, caption.size
     corners = _rounded(frame, min(0.25 * size, frame.height / 2))
@@ -273,10 +293,10 @@ def _draw_caption(out: np.ndarray, caption: _Caption, colour: Colour) -> None:
         draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
     alpha = np.asarray(mask, np.float32)[:, :, None] / 255
     under = out[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
-    under[:] = np.rint(under + (np.array(_ink(colour), np.float32) - under) * alpha)
+    under[:] = np.rint(under + (np.array(ink_for(colour), np.float32) - under) * alpha)
 
 
-def _ink(colour: Colour) -> Colour:
+def ink_for(colour: Colour) -> Colour:
     """Dark or light text, whichever has more contrast on a colour (relative luminance as in WCAG 2)."""
     luminance = float(np.dot((np.array(colour) / 255) ** 2.2, (0.2126, 0.7152, 0.0722)))
     return DARK if (luminance + 0.05) / 0.058 > 1.05 / (luminance + 0.05) else LIGHT
@@ -289,7 +309,7 @@ def _dot(out: np.ndarray, x: float, y: float, radius: float, colour: Colour) -> 
     cv2.circle(out, centre, round(radius * one), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _rounded(frame: _Frame, radius: float) -> np.ndarray:
+def _rounded(frame: Frame, radius: float) -> np.ndarray:
     """The corners of a rounded rectangle for OpenCV, through the middle of the frame's outer pixels."""
     left, top, right, bottom = frame.x, frame.y, frame.x + frame.width - 1, frame.y + frame.height - 1
     radius = max(0.0, min(radius, (right - left) / 2, (bottom - top) / 2))

@@ -21,7 +21,7 @@ from facemodels.cli import main
 from facemodels.cli.console import FAILED, OK, WRONG
 from facemodels.errors import ArgumentError, DataError, FaceModelsError, UnknownModelError
 from facemodels.evaluation import metrics
-from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, _comparable, evaluate
+from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, comparable, evaluate
 from facemodels.evaluation.labels import read_labels
 from facemodels.evaluation.report import check_folder, markdown, write
 
@@ -146,15 +146,22 @@ def test_models_side_by_side(folder: Path, release: Path) -> None:
         evaluate(folder, ["no-such-model"], crops=True)
 
 
+def test_a_head_asked_for_by_name_is_named(folder: Path) -> None:
+    head = f"{EMOTION}#emotion_fer2013"
+    found = evaluate(folder, [EMOTION, head], crops=True)
+    eight, seven = (result["model"] for result in results(found, "emotion"))
+    assert seven == f"{eight}#emotion_fer2013" and {row["model"] for row in found.answers} == {eight, seven}
+
+
 def test_labels_of_a_kind_that_a_model_does_not_know() -> None:
     seven = [Classification.of({"white": 0.3, "east_asian": 0.35, "southeast_asian": 0.35})]
-    truth, answers, labels = _comparable("ethnicity", ["asian"], {"m": seven}, [("white", "east_asian")])
+    truth, answers, labels = comparable("ethnicity", ["asian"], {"m": seven}, [("white", "east_asian")])
     assert (truth, labels) == (["asian"], ("white", "black", "asian", "indian", "other"))
     assert answers["m"][0].scores["asian"] == pytest.approx(0.7)
     # Five groups meet seven: everything is told in five.
-    truth, answers, _ = _comparable("ethnicity", ["latino", "black"], {"m": seven * 2}, [("white", "other")])
+    truth, answers, _ = comparable("ethnicity", ["latino", "black"], {"m": seven * 2}, [("white", "other")])
     assert truth == ["other", "black"]
-    truth, answers, labels = _comparable("ethnicity", ["latino"], {"m": seven}, [("white", "east_asian")])
+    truth, answers, labels = comparable("ethnicity", ["latino"], {"m": seven}, [("white", "east_asian")])
     assert (truth, len(labels), answers["m"]) == (["latino"], 7, seven)
 
 

@@ -162,10 +162,10 @@ def evaluate(
 
 
 def _names(references: Sequence[str | Path], specs: Sequence[ModelSpec]) -> list[str]:
-    """What to call each model: ``name@version``, with where it came from where two would be called the same."""
-    ids = [spec.id for spec in specs]
+    """What to call each model: ``name@version#head``, with where it came from where two would be called the same."""
+    ids = [spec.answering for spec in specs]
     names = [
-        spec.id if ids.count(spec.id) == 1 else f"{spec.id} ({reference})"
+        spec.answering if ids.count(spec.answering) == 1 else f"{spec.answering} ({reference})"
         for reference, spec in zip(references, specs, strict=True)
     ]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -186,7 +186,7 @@ def _measure(
     numeric = isinstance(ATTRIBUTES[attribute].kind, Numeric)
     labels: tuple[str, ...] = ()
     if not numeric:
-        truth, answers, labels = _comparable(attribute, truth, answers, [head.labels for head in heads.values()])
+        truth, answers, labels = comparable(attribute, truth, answers, [head.labels for head in heads.values()])
     groups = _groups(pictures, attribute)
     results, rights = [], {}
     for name in heads:
@@ -215,7 +215,7 @@ def _measure(
     return measured, list(_rows(attribute, pictures, truth, answers))
 
 
-def _comparable(
+def comparable(
     attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[tuple[str, ...]]
 ) -> tuple[list[str], dict[str, list[Classification]], tuple[str, ...]]:
     """Truth and answers in one set of labels: in those of a view where labels or a model know just its groups."""

@@ -127,8 +127,9 @@ class ModelSpec:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attributes it answers, each once."""
-        return tuple(dict.fromkeys(head.attribute for head in self.heads))
+        """The attributes it answers, each once: that of the head asked for by name, or all."""
+        heads = (head for head in self.heads if not self.output or head.output == self.output)
+        return tuple(dict.fromkeys(head.attribute for head in heads))
 
     def heads_for(self, attribute: str) -> tuple[Head, ...]:
         """The heads that answer an attribute, the one that does so unasked first."""
