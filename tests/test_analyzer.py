@@ -30,6 +30,7 @@ from facemodels import (
     ImageError,
     UnknownModelError,
     get_spec,
+    list_models,
 )
 from facemodels.hub.registry import DEFAULT_MODELS
 
@@ -340,3 +341,34 @@ def test_a_spawned_process_answers_the_same(photo: Path) -> None:
     analyzer = FaceAnalyzer(threads=1)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(analyzer.analyze, photo).result() == analyzer.analyze(photo)
+
+
+COMBINATIONS = """
+import itertools
+import numpy as np
+from facemodels import FaceAnalyzer, list_models
+
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
+
+def analyze(analyzer):
+    analyzer.analyze(np.zeros((240, 320, 3), np.uint8), boxes=[(100, 60, 200, 180)])
+
+analyzer = FaceAnalyzer()
+analyze(analyzer)
+before = resident()
+offered = [
+    [f"{spec.id}#{head.output}" for spec in list_models(attribute) for head in spec.heads_for(attribute)]
+    for attribute in analyzer.attributes
+]
+for models in itertools.product(*offered):
+    analyze(analyzer.using(models=dict(zip(analyzer.attributes, models))))
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_every_combination_of_models_fits_in_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", COMBINATIONS], capture_output=True, text=True, timeout=100, check=True)
+    files = sum(spec.files["model.tflite"].size for spec in list_models() if "model.tflite" in spec.files)
+    assert int(done.stdout) < files + 60e6
