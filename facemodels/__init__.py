@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facemodels.video.timeline import Timeline
     from facemodels.video.tracking import FaceTracker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Analysis",
