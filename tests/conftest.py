@@ -59,8 +59,12 @@ def write_clip(
     codec: str = "libx264",
     colours: str = "yuv420p",
     times: Sequence[float] | None = None,
+    last: float | None = None,
     sound: str | None = None,
+    sound_seconds: float | None = None,
     turned: int = 0,
+    matrix: Sequence[int] | None = None,
+    format: str | None = None,
 ) -> Path:
     """Write pictures, all of one size, as a clip.
 
@@ -71,13 +75,18 @@ def write_clip(
         codec: FFmpeg's name of the encoder.
         colours: FFmpeg's name of the pixel format.
         times: When each picture is shown, in seconds, instead of `rate`.
-        sound: Encoder for as many seconds of a tone, or none.
+        last: How long the last picture stands, in seconds, instead of as long as the others.
+        sound: Encoder for a tone, or none.
+        sound_seconds: Length of the tone, instead of that of the pictures.
         turned: Counter-clockwise degrees by which a player shall turn it.
+        matrix: The display matrix that a player shall apply, nine numbers.
+        format: FFmpeg's name of the container, where the suffix does not tell.
     """
     av = pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[dev]'")
     ticks = Fraction(1, 1000)
-    with av.open(str(path), "w") as container:
-        video, audio, last = None, None, 0.0
+    with av.open(str(path), "w", format=format) as container:
+        video, audio, end = None, None, 0.0
+        held: list[av.Packet] = []  # the last packet, until it is known to be the last
         for place, picture in enumerate(pictures):
             if video is None:
                 video = container.add_stream(codec, rate=rate)
@@ -87,18 +96,25 @@ def write_clip(
                     video.options = {"deadline": "realtime", "cpu-used": "8"}
                 if times is not None:
                     video.codec_context.time_base = ticks
+                if last is not None:
+                    video.codec_context.max_b_frames = 0  # the last packet is the last picture
                 if turned:
                     video.set_display_rotation(turned)
+                if matrix is not None:
+                    video.set_display_matrix(matrix)
                 if sound:
                     audio = container.add_stream(sound, rate=48_000, layout="stereo")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            last = place / rate
+            end = place / rate
             if times is not None:
-                last = times[place]
-                frame.pts, frame.time_base = round(last / ticks), ticks
-            container.mux(video.encode(frame))
+                end = times[place]
+                frame.pts, frame.time_base = round(end / ticks), ticks
+            for packet in video.encode(frame):
+                container.mux(held)
+                held = [packet]
         if audio is not None:
-            tone = 0.2 * np.sin(np.arange(int(48_000 * (last + 1 / rate))) * 2 * np.pi * 440 / 48_000)
+            seconds = sound_seconds or end + 1 / rate
+            tone = 0.2 * np.sin(np.arange(int(48_000 * seconds)) * 2 * np.pi * 440 / 48_000)
             wave = av.AudioFrame.from_ndarray(np.stack([tone, tone]).astype(np.float32), format="fltp", layout="stereo")
             wave.sample_rate, wave.pts, wave.time_base = 48_000, 0, Fraction(1, 48_000)
             context = audio.codec_context
@@ -107,7 +123,10 @@ def write_clip(
                 container.mux(audio.encode(piece))
             container.mux(audio.encode(None))
         if video is not None:
-            container.mux(video.encode(None))
+            *others, final = [*held, *video.encode(None)]
+            if last is not None:
+                final.duration = round(last / final.time_base)
+            container.mux([*others, final])
     return path
 
 

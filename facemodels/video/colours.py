@@ -5,7 +5,7 @@ image. A table holds the conversion of a grid of colours, and FFmpeg's `haldclut
 
 1. the signal becomes linear light by its transfer function (ITU-R BT.2100 for HLG and PQ; HLG with the system gamma of
    a display of 1,000 cd/m²); 1 is the white of paper, 203 cd/m² (ITU-R BT.2408);
-2. light brighter than 0.8 rolls off smoothly, so that 1,000 cd/m² become the brightest white;
+2. light brighter than 0.7 rolls off smoothly, so that 1,000 cd/m² become the brightest white;
 3. the primaries become those of BT.709, and colours outside it the nearest inside;
 4. the light becomes the signal of an ordinary display (gamma 2.4, ITU-R BT.1886).
 """
@@ -34,7 +34,7 @@ _INCONVERTIBLE = {8, 11, 12, 13, 14, 15, 16, 17}  # matrices that FFmpeg's scale
 
 _PAPER = 203.0  # cd/m² of white paper in HDR video
 _PEAK = 1000.0  # cd/m² that become the brightest white
-_KNEE = 0.8
+_KNEE = 0.7
 _LEVEL = 6  # of the table: 36 steps a channel
 
 

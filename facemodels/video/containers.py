@@ -95,6 +95,8 @@ def is_cut_short(path: Path) -> bool | None:
         "matroska": _matroska_cut_short,
         "avi": _avi_cut_short,
         "gif": _gif_cut_short,
+        "asf": _asf_cut_short,
+        "ogg": _ogg_cut_short,
     }
     check = checks.get(container_kind(path))
     if check is None:
@@ -186,10 +188,28 @@ def _gif_cut_short(file: BinaryIO, end: int) -> bool | None:
             file.seek(table(image[-1]) + 1, os.SEEK_CUR)
         elif mark == b"\x21":
             file.seek(1, os.SEEK_CUR)
-        else:  # the end; or what follows it
-            return False
+        else:
+            return mark != b"\x3b"  # the end
         while (length := file.read(1)) not in (b"", b"\0"):
             file.seek(length[0], os.SEEK_CUR)
         if length == b"":
             return True
     return file.tell() > end
+
+
+def _asf_cut_short(file: BinaryIO, end: int) -> bool | None:
+    head = file.read(_HEAD)
+    found = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")  # file properties
+    if found < 0:
+        return None
+    return True if int.from_bytes(head[found + 40 : found + 48], "little") > end else None
+
+
+def _ogg_cut_short(file: BinaryIO, end: int) -> bool | None:
+    file.seek(max(0, end - (1 << 17)))  # more than a page
+    tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 4:  # the last page is marked as such
+        return True
+    segments = page[26]
+    return 27 + segments + sum(page[27 : 27 + segments]) > len(page)
