@@ -15,10 +15,11 @@ import numpy as np
 from facemodels.attributes import ATTRIBUTES
 from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detection import FaceDetector, make_detector
+from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
 from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
-from facemodels.images import read_image
+from facemodels.images import SizedImage, read_reduced, read_whole
 from facemodels.models import AttributeModel
 from facemodels.types import Analysis, Box, Face
 
@@ -175,7 +176,8 @@ class FaceAnalyzer:
             ImageError: If `image` is not an image.
             ArgumentError: If there is no detector.
         """
-        return self._find(read_image(image))
+        read = read_reduced(image)
+        return [face.scaled(*read.scale) for face in self._find(read)]
 
     def analyze(
         self,
@@ -205,10 +207,12 @@ class FaceAnalyzer:
             0
         """
         run = self._plan(attributes)
-        pixels = read_image(image)
-        faces = self._find(pixels) if boxes is None else _given_faces(boxes, pixels)
-        perceived = run.perceive([run.cut(pixels, faces)], faces)
-        return Analysis(tuple(perceived), pixels.shape[1], pixels.shape[0], run.names)
+        # Given boxes may hold faces that are too small to be found.
+        read = read_reduced(image) if boxes is None else read_whole(image)
+        faces = self._find(read) if boxes is None else _given_faces(boxes, read.pixels)
+        perceived = run.perceive([run.cut(read.pixels, faces)], faces)
+        height, width = read.pixels.shape[:2]
+        return Analysis(tuple(perceived), width, height, run.names).scaled(read.width, read.height)
 
     def analyze_batch(self, images: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Analysis]:
         """Analyze several images; their crops share the models' batches.
@@ -228,17 +232,18 @@ class FaceAnalyzer:
         analyses, crops, faces = [], [], []
         for image in images:
             try:
-                pixels = read_image(image)
-                found = self._find(pixels)
+                read = read_reduced(image)
+                found = self._find(read)
             except ArgumentError:
                 raise
             except FaceModelsError as error:
                 analyses.append(Analysis((), 0, 0, run.names, str(error)))
                 continue
             # Only the crops are kept: a thousand photos would not fit in memory.
-            crops.append(run.cut(pixels, found))
+            crops.append(run.cut(read.pixels, found))
+            found = [face.scaled(*read.scale) for face in found]
             faces.extend(found)
-            analyses.append(Analysis(tuple(found), pixels.shape[1], pixels.shape[0], run.names))
+            analyses.append(Analysis(tuple(found), read.width, read.height, run.names))
         perceived = iter(run.perceive(crops, faces))
         return [replace(analysis, faces=tuple(next(perceived) for _ in analysis)) for analysis in analyses]
 
@@ -261,20 +266,24 @@ class FaceAnalyzer:
         cuts, faces = [], []
         for index, crop in enumerate(crops):
             try:
-                pixels = read_image(crop)
+                read = read_reduced(crop)
             except FaceModelsError as error:
                 raise type(error)(f"crop {index}: {error}") from error
-            face = Face(Box(0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))
-            cuts.append(run.cut(pixels, [face], whole=True))
+            face = Face(Box(0.0, 0.0, float(read.width), float(read.height)))
+            cuts.append(run.cut(read.pixels, [face], whole=True))
             faces.append(face)
         return run.perceive(cuts, faces)
 
-    def _find(self, pixels: np.ndarray) -> list[Face]:
+    def _find(self, image: SizedImage) -> list[Face]:
+        """The faces, in pixels of what was decoded."""
         if self._detector is None:
             raise ArgumentError(
                 "this analyzer has no detector: give boxes, use analyze_crops, or make it with detector='auto'"
             )
-        return self._detector.detect(pixels, self.min_score)[: self.max_faces]
+        shrunk = {}
+        if isinstance(self._detector, MultiPassDetector) and image.scale[0] > 1:
+            shrunk["shrunk"] = image.scale[0]
+        return self._detector.detect(image.pixels, self.min_score, **shrunk)[: self.max_faces]
 
     def _plan(self, attributes: Iterable[str] | None) -> _Run:
         """What has to run for these attributes.

@@ -8,7 +8,26 @@ class FaceModelsError(Exception):
 
 
 class ImageError(FaceModelsError, ValueError):
-    """An input is not an image, or is an image that is refused (too large, damaged, empty)."""
+    """An input is not an image, or is an image that is refused (too large, damaged, empty).
+
+    Args:
+        reason: What is wrong, for people.
+        name: What the source is called; the message begins with it.
+        hint: What helps those who write programs; the message ends with it.
+        code: A word for the reason, for translations: ``heic``, ``damaged`` and so on, see `images`.
+        values: What the reason's sentence holds, for translations.
+
+    Example:
+        >>> error = ImageError("this file is empty", name="'a.jpg'", code="empty")
+        >>> str(error), error.reason
+        ("'a.jpg': this file is empty", 'this file is empty')
+    """
+
+    def __init__(self, reason: str, *, name: str = "", hint: str = "", code: str = "", **values: object) -> None:
+        super().__init__((f"{name}: " if name else "") + reason + (f". {hint}" if hint else ""))
+        self.reason = reason
+        self.code = code
+        self.values = values
 
 
 class VideoError(FaceModelsError, ValueError):

@@ -1,91 +1,45 @@
-"""Whatever holds a picture, to RGB pixels: the one way in for images.
+"""Decode an image from a path, bytes, file object, PIL image or array into RGB uint8: the one way in for images.
 
-Only Pillow's own decoders for the formats below are used, whatever else a program has registered with Pillow, and none
-of Pillow's global switches is touched; so it is safe to call from many threads.
+Safe to call from many threads. The words of `ImageError.code`: ``missing``, ``directory``, ``url``, ``unreadable``,
+``empty``, ``damaged`` (with `format`), ``pixels`` (with `width`, `height`, and `limit` in megapixels), ``bytes`` (with
+`limit` in MB), ``array``, ``type``, and what a file is instead of an image: ``svg``, ``html``, ``pdf``, ``heic``,
+``raw``, ``video``, ``jxl``, ``psd``, ``postscript``, ``archive``, ``numpy``, ``zeros``, ``text``, ``unknown``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    MpoImagePlugin,  # noqa: F401  # of the JPEG files that hold several pictures
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile, Jpeg2KImagePlugin, JpegImagePlugin
 
 from facemodels.errors import ImageError
+from facemodels.image_formats import format_of, formats, has_all_scans, kind_of, tiff_photo
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 200_000_000  # the largest phone cameras give 200 megapixels
 MAX_BYTES = 100 * 2**20  # of an encoded file
+REDUCE_FROM = 50_000_000  # pixels of an image that `read_reduced` decodes at half its size or less
 
-# Format: how its files begin, and what opens them. Opening reads the header only.
-_DECODERS: dict[str, tuple[bytes, Callable[[BinaryIO], ImageFile.ImageFile]]] = {
-    "JPEG": (rb"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
-    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    "WebP": (rb"RIFF....WEBP", WebPImagePlugin.WebPImageFile),
-    "GIF": (rb"GIF8[79]a", GifImagePlugin.GifImageFile),
-    "BMP": (rb"BM", BmpImagePlugin.BmpImageFile),
-    "TIFF": (rb"II[*+]\0|MM\0[*+]", TiffImagePlugin.TiffImageFile),
-    "PPM": (rb"P[1-6f]\s", PpmImagePlugin.PpmImageFile),
-    "AVIF": (rb"....ftyp(avi[fs]|(mif1|msf1).{4,64}avi[fs])", AvifImagePlugin.AvifImageFile),
-    "JPEG 2000": (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
-}
-
-# What Pillow calls these formats.
-_PILLOW_NAMES = frozenset(("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"))
-
-# How videos begin: MP4 and MOV, Matroska and WebM, AVI, MPEG, MPEG transport (of camcorders, too), Ogg, WMV, Flash.
-_VIDEO = (
-    rb"....(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|OggS|FLV\x01"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x47.{187}\x47.{187}\x47|.{4}\x47.{191}\x47.{191}\x47"
-)
-
-# What people hand over by mistake: how it begins, what it is.
-_OTHERS: dict[bytes, str] = {
-    rb"\s*((<\?xml|<!--|<!DOCTYPE svg).{0,1500}?)?<svg": "an SVG drawing, which has no pixels: export it as PNG",
-    rb"\s*(<!doctype html|<html|<head|<body)": "an HTML page (was a download answered with an error page?)",
-    rb"\s*%PDF": "a PDF document: export its page as PNG or JPEG",
-    rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)": "a HEIC photo: convert it to JPEG",
-    _VIDEO: "a video: extract its frames first",
-    rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL picture: convert it to JPEG or PNG",
-    rb"8BPS": "a Photoshop document: export it as PNG or JPEG",
-    rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript document: export it as PNG or JPEG",
-    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive: unpack it first",
-    rb"\x93NUMPY": "a saved numpy array: pass numpy.load(...) of it",
-    rb"\0+$": "nothing but zero bytes",
-}
-
+_FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000"
 _ACCEPTED = (
-    f"Accepted: a path, bytes or a binary file object ({', '.join(_DECODERS)}), a PIL image, "
+    f"Accepted: a path, bytes or a binary file object ({_FORMATS}; HEIC with pillow-heif), a PIL image, "
     "or a numpy array (H, W), (H, W, 3) or (H, W, 4) in RGB(A) order"
 )
 
 # What Pillow raises over a damaged EXIF block (Warning: where the program turns warnings into errors).
 _EXIF_ERRORS = (AssertionError, LookupError, OSError, SyntaxError, TypeError, ValueError, Warning, struct.error)
 
-# EXIF orientation to what brings the picture upright.
+# EXIF orientation to what brings an image upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -95,13 +49,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ROWS_TO_COLUMNS = (5, 6, 7, 8)
+_ROWS_FROM_THE_END = (3, 4, 6, 7)
 
 
 def read_image(source: ImageSource) -> np.ndarray:
-    """Read a picture, upright and in RGB, from whatever holds it.
+    """Decode an image into upright RGB pixels.
 
-    A path, the bytes, an open file and a PIL image of one picture give equal pixels. EXIF orientation is applied (for
-    PIL images too), transparency is laid on white, grey becomes RGB, and of an animation the first frame is taken.
+    A path, the bytes, an open file and the PIL image that `PIL.Image.open` gives have equal pixels. EXIF orientation is
+    applied, transparency is laid on white, grey becomes RGB, of an animation the first frame is taken, and of a camera
+    raw file the finished photo that it may hold in full size. A PIL image that was made from another one (rotated, say)
+    is taken as it looks: its EXIF block may be that of the other.
 
     Args:
         source: A path, encoded bytes, a binary file object (read from where it stands, left open), a PIL image, or a
@@ -117,41 +75,66 @@ def read_image(source: ImageSource) -> np.ndarray:
         A new ``(H, W, 3)`` uint8 array, RGB. The source is not modified.
 
     Raises:
-        ImageError: If it is no picture, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES`
+        ImageError: If it is no image, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES`
             encoded bytes. The message says what came and what is accepted.
 
     Example:
         >>> read_image(np.zeros((40, 30), np.float32)).shape
         (40, 30, 3)
     """
+    return _read(source).pixels
+
+
+class SizedImage(NamedTuple):
+    """An image that may have been decoded at a smaller size.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 RGB.
+        width: Of the original, in pixels.
+        height: Likewise.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """How many times wider and higher the original is."""
+        return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
+
+
+def read_whole(source: ImageSource | SizedImage) -> SizedImage:
+    """As `read_image`; a `SizedImage` is taken as it is.
+
+    Raises:
+        ImageError: See `read_image`.
+    """
+    return source if isinstance(source, SizedImage) else _read(source)
+
+
+def read_reduced(source: ImageSource | SizedImage) -> SizedImage:
+    """As `read_whole`, but an encoded image of `REDUCE_FROM` pixels and more is decoded at half its size or less, where
+    the format can do that (JPEG, JPEG 2000): enough to find and judge faces, in a quarter of the time and the memory.
+
+    Raises:
+        ImageError: See `read_image`.
+    """
+    return source if isinstance(source, SizedImage) else _read(source, reduce_from=REDUCE_FROM)
+
+
+def _read(source: ImageSource, reduce_from: int | None = None) -> SizedImage:
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _sized(_from_array(source))
     if isinstance(source, Image.Image):
-        with _as_image_error(f"PIL image of mode {source.mode!r}: it cannot be read"):
+        with _as_image_error(f"PIL image of mode {source.mode!r}", "it cannot be read", "unreadable"):
             return _from_pil(source, "PIL image")
     data, name = _encoded(source)
-    return _decode(data, name)
+    return _decode(data, name, reduce_from)
 
 
-@cache
-def image_suffixes() -> frozenset[str]:
-    """The suffixes of files that can be read here, lower case: those of the decoders that are present.
-
-    Example:
-        >>> ".jpg" in image_suffixes()
-        True
-    """
-    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in _PILLOW_NAMES)
-
-
-def is_image(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of an image that can be read here."""
-    return any(re.match(start, head, re.DOTALL) for start, _ in _DECODERS.values())
-
-
-def is_video(head: bytes) -> bool:
-    """Whether the first bytes of a file, 600 or more, are those of a video."""
-    return _kind_of(head) == _OTHERS[_VIDEO]
+def _sized(pixels: np.ndarray) -> SizedImage:
+    return SizedImage(pixels, pixels.shape[1], pixels.shape[0])
 
 
 def _encoded(source: object) -> tuple[bytes, str]:
@@ -165,25 +148,31 @@ def _encoded(source: object) -> tuple[bytes, str]:
         path = os.fspath(source)
         name = _shown(path)
         if isinstance(path, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:", path):
-            raise ImageError(f"{name}: a URL is not fetched; download (or decode) it first and pass the bytes")
+            raise ImageError(
+                "a URL is not fetched; download (or decode) it first and pass the bytes", name=name, code="url"
+            )
         try:
             with Path(os.fsdecode(path)).open("rb") as file:
                 return _read_all(file, name), name
         except FileNotFoundError as error:
-            raise ImageError(f"{name}: there is no such file") from error
+            raise ImageError("there is no such file", name=name, code="missing") from error
         except IsADirectoryError as error:
-            raise ImageError(f"{name}: this is a directory; pass the pictures in it one by one") from error
+            raise ImageError(
+                "this is a directory; pass the images in it one by one", name=name, code="directory"
+            ) from error
         except ImageError:
             raise
         except (OSError, ValueError) as error:
-            raise ImageError(f"{name}: it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            reason = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+            raise ImageError(reason, name=name, code="unreadable") from error
     if callable(getattr(source, "read", None)):
         name = f"file object {_shown(getattr(source, 'name', type(source).__name__))}"
-        with _as_image_error(f"{name}: it cannot be read"):
+        with _as_image_error(name, "it cannot be read", "unreadable"):
             return _read_all(source, name), name
     like_array = isinstance(source, (list, tuple)) or hasattr(source, "__array__")
     hint = " (pass numpy.asarray(...) of it)" if like_array else ""
-    raise ImageError(f"{type(source).__name__} {_shown(source)}: this is not an image{hint}. {_ACCEPTED}")
+    name = f"{type(source).__name__} {_shown(source)}"
+    raise ImageError(f"this is not an image{hint}", name=name, hint=_ACCEPTED, code="type")
 
 
 def _read_all(file: object, name: str) -> bytes:
@@ -192,7 +181,8 @@ def _read_all(file: object, name: str) -> bytes:
     room = MAX_BYTES + 1
     while room > 0 and (part := file.read(room)):  # type: ignore[attr-defined]
         if not isinstance(part, (bytes, bytearray, memoryview)):
-            raise ImageError(f"{name}: it gives {type(part).__name__}, not bytes; open it in binary mode, 'rb'")
+            reason = f"it gives {type(part).__name__}, not bytes; open it in binary mode, 'rb'"
+            raise ImageError(reason, name=name, code="type")
         parts.append(bytes(part))
         room -= len(part)
     if room <= 0:
@@ -200,108 +190,180 @@ def _read_all(file: object, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
-    """The pixels of an encoded picture."""
+def _decode(data: bytes, name: str, reduce_from: int | None = None, orientation: int | None = None) -> SizedImage:
+    """The pixels of an encoded image; `orientation` is for one that says nothing of its own."""
     if not data:
-        raise ImageError(f"{name}: this is empty, there were 0 bytes to read. {_ACCEPTED}")
-    for kind, (start, open_header) in _DECODERS.items():
-        if re.match(start, data, re.DOTALL):
-            problem = f"{name}: this is a damaged or incomplete {kind} file"
-            with _as_image_error(problem), open_header(io.BytesIO(data)) as image:
-                return _from_pil(image, name)
-    raise ImageError(f"{name}: this is not an image but {_kind_of(data)}. {_ACCEPTED}")
+        raise ImageError("this file is empty, there were 0 bytes to read", name=name, code="empty")
+    kind = format_of(data)
+    if kind is None:
+        code, reason = kind_of(data)
+        begins = {"text": data[:200].decode("utf-8-sig", "replace"), "unknown": data[:12]}
+        what = "text" if code == "text" else "data"
+        seen = f"It is {what} that begins {_shown(begins[code], 40)}. " if code in begins else ""
+        hint = f"{seen}Readable: {', '.join(formats())}"
+        raise ImageError(reason, name=name, hint=hint, code=code)
+    if kind == "TIFF":
+        try:
+            photo = tiff_photo(data)
+        except LookupError as error:
+            raise ImageError("this is a camera raw photo: export it as JPEG", name=name, code="raw") from error
+        if photo is not None and photo.data[:4] != data[:4]:
+            return _decode(photo.data, name, reduce_from, photo.orientation)
+        if photo is not None:
+            data, orientation = photo.data, photo.orientation
+    with _as_image_error(name, f"this is a damaged or incomplete {kind} file", "damaged", format=kind):
+        try:
+            with formats()[kind].open(io.BytesIO(data)) as image:
+                return _from_pil(image, name, reduce_from, orientation)
+        except OSError:
+            if kind == "JPEG 2000" and reduce_from is not None:
+                reduce_from = None  # not every file holds smaller sizes
+            elif kind == "JPEG" and (ended := _with_end(data)) is not None:
+                data = ended
+            else:
+                raise
+        with formats()[kind].open(io.BytesIO(data)) as image:
+            return _from_pil(image, name, reduce_from, orientation)
 
 
-def _kind_of(data: bytes) -> str:
-    """What bytes that are no picture seem to be."""
-    head = data[:2048].removeprefix(b"\xef\xbb\xbf")
-    for start, kind in _OTHERS.items():
-        if re.match(start, head, re.DOTALL | re.IGNORECASE):
-            return kind
-    text = head.decode("utf-8", "replace")
-    if not re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]", text[:-1]):  # the last character may be cut
-        return f"text that begins {_shown(text, 40)}"
-    return f"data that begins {_shown(head[:12])}"
+def _fillers() -> Iterator[bytes]:
+    """Data to stand in for missing data: none, and several that decode to other pixels each, also after any of the
+    restart markers that some files have between their rows.
+    """
+    yield b""
+    for value in (0x33, 0x55, 0x92, 0xAA, 0xCC, 0xFE):
+        bits = bytes([value]) * 256
+        yield bits + b"".join(b"\xff" + bytes([marker]) + bits for marker in range(0xD0, 0xD8))
 
 
-def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+def _with_end(data: bytes) -> bytes | None:
+    """A JPEG file that lacks its end marker, with one; None if pixels are missing, too.
+
+    If all pixels are there, more data before the end change nothing; else they become the missing pixels.
+    """
+    data = data.rstrip(b"\xff")
+    if not has_all_scans(data):
+        return None
+    hashes = set()
+    for filler in _fillers():
+        with JpegImagePlugin.jpeg_factory(io.BytesIO(data + filler + b"\xff\xd9")) as image:
+            hashes.add(hashlib.sha256(image.tobytes()).digest())
+    return data + b"\xff\xd9" if len(hashes) == 1 else None
+
+
+def _from_pil(
+    image: Image.Image, name: str, reduce_from: int | None = None, orientation: int | None = None
+) -> SizedImage:
     """The pixels of a PIL image, which may be decoded only now."""
-    _check_size(image.width, image.height, name)
+    width, height = image.size
+    _check_size(width, height, name)
+    if reduce_from is not None and width * height >= reduce_from:
+        _reduce(image, reduce_from)
     image.load()
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
+    turn = _orientation(image) if orientation is None else orientation
+    pixels = _pixels(image, turn)
+    return SizedImage(pixels, *((height, width) if turn in _ROWS_TO_COLUMNS else (width, height)))
+
+
+def _reduce(image: Image.Image, below: int) -> None:
+    """Have an image decoded at a half, a quarter or an eighth of its sides, where its format can."""
+    steps = next((steps for steps in (1, 2) if (image.width * image.height) >> (2 * steps) < below), 3)
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.draft(None, (image.width >> steps, image.height >> steps))
+    elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        image.reduce = steps
+
+
+def _pixels(image: Image.Image, orientation: int) -> np.ndarray:
+    """Upright RGB pixels of a decoded image, strip by strip: besides the image only the result is held in memory."""
+    turn = _TURNS.get(orientation)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_array(np.asarray(image))
-    if image.has_transparency_data:
-        if image.mode == "La":
-            image = image.convert("LA")
-        rgba = image.convert("RGBA")
-        image = Image.new("RGB", rgba.size, "white")
-        image.paste(rgba, mask=rgba)
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    # In strips that fit the processor's cache: several times faster than numpy.asarray of the whole.
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    rows = max(1, 2**18 // image.width)
-    for top in range(0, image.height, rows):
-        bottom = min(top + rows, image.height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+        return _from_array(np.asarray(image if turn is None else image.transpose(turn)))
+    width, height = image.size
+    pixels = np.empty((width, height, 3) if orientation in _ROWS_TO_COLUMNS else (height, width, 3), np.uint8)
+    # Strips that fit the processor's cache: several times faster than numpy.asarray of the whole.
+    rows = max(1, 2**18 // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = _to_rgb(image.crop((0, top, width, bottom)))
+        if turn is not None:
+            strip = strip.transpose(turn)
+        first, last = (height - bottom, height - top) if orientation in _ROWS_FROM_THE_END else (top, bottom)
+        part = pixels[:, first:last] if orientation in _ROWS_TO_COLUMNS else pixels[first:last]
+        part[:] = np.asarray(strip)
     return pixels
 
 
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Transparency laid on white, everything else converted."""
+    if image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation; 1, upright, where it has none or its EXIF block is damaged, as every picture viewer does."""
+    """EXIF orientation; 1, upright, where it has none or its EXIF block is damaged, as every image viewer does."""
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = image.getexif()
+        value = exif.get(ExifTags.Base.Orientation, 1)
+        if isinstance(image, ImageFile.ImageFile) or value == 1:
+            return value if isinstance(value, int) else 1
+        # Made from another image, whose EXIF block came along: it counts where the sides prove that nothing was turned.
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        stored = (int(details[ExifTags.Base.ExifImageWidth]), int(details[ExifTags.Base.ExifImageHeight]))
     except _EXIF_ERRORS:
         return 1
-    return value if isinstance(value, int) else 1
+    is_as_stored = image.width != image.height and (stored[0] > stored[1]) == (image.width > image.height)
+    return value if value in _ROWS_TO_COLUMNS and is_as_stored else 1
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
     """The pixels of an array of any accepted shape and type."""
-    shape = " x ".join(map(str, array.shape))
+    name = f"array of shape ({' x '.join(map(str, array.shape))})"
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         hint = ""
         if array.ndim == 4:
             hint = " It looks like several images: pass them one by one."
         elif array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = " It looks like channels first: pass array.transpose(1, 2, 0)."
-        raise ImageError(f"array of shape ({shape}): this is not an image.{hint} {_ACCEPTED}")
+        raise ImageError(f"this is not an image.{hint}".rstrip("."), name=name, hint=_ACCEPTED, code="array")
     if 0 in array.shape:
-        raise ImageError(f"array of shape ({shape}): this is empty, it has no pixels")
+        raise ImageError("this is empty, it has no pixels", name=name, code="empty")
     _check_size(array.shape[1], array.shape[0], "array")
     pixels = _to_uint8(np.asarray(array))
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return np.array(pixels, order="C")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    return _from_pil(Image.fromarray(pixels), "array")
+    return _pixels(Image.fromarray(pixels), 1)
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:
     """Array values as 0..255."""
-    kind = array.dtype.kind
+    kind, name = array.dtype.kind, f"array of {array.dtype}"
     if array.dtype == np.uint8:
         return array
     if kind == "b":
         return array * np.uint8(255)
     if kind not in "iuf":
-        raise ImageError(f"array of {array.dtype}: this is not an image, its values must be numbers. {_ACCEPTED}")
+        raise ImageError("this is not an image, its values must be numbers", name=name, hint=_ACCEPTED, code="array")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError(f"array of {array.dtype}: it holds NaN or infinite values; numpy.nan_to_num replaces them")
+        raise ImageError("it holds NaN or infinite values; numpy.nan_to_num replaces them", name=name, code="array")
     if kind == "f":
         # An overshoot that rounds away (interpolation leaves such) is no sign of another range.
         scale = 255.0 if high * 255.0 < 255.5 else 1.0
         fits = low * scale >= -0.5 and high * scale < 255.5
     else:
-        scale = 1 / 257 if array.dtype == np.uint16 or high > 255 else 1.0
+        is_16_bit = kind == "u" and array.dtype.itemsize == 2  # in either byte order
+        scale = 1 / 257 if is_16_bit or high > 255 else 1.0
         fits = low >= 0 and high <= 65535
     if not fits:
         ranges = "0..1 or 0..255" if kind == "f" else "0..255 or 0..65535"
-        raise ImageError(f"array of {array.dtype}: it holds values from {low} to {high}; accepted are {ranges}")
+        raise ImageError(f"it holds values from {low} to {high}; accepted are {ranges}", name=name, code="array")
     if scale == 1.0 and kind != "f":
         return array.astype(np.uint8)
     return np.rint(array * np.float32(scale)).clip(0, 255).astype(np.uint8)
@@ -310,14 +372,16 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
 def _check_size(width: int, height: int, name: str) -> None:
     """Refuse what has too many pixels, before it is decoded."""
     if width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 10**6} megapixels"
-        raise ImageError(f"{name}: {width:,} x {height:,} pixels are more than {limit}; shrink it first")
+        limit = MAX_PIXELS // 10**6
+        reason = f"{width:,} x {height:,} pixels are more than {limit} megapixels; shrink it first"
+        raise ImageError(reason, name=name, code="pixels", width=width, height=height, limit=limit)
     if width < 1 or height < 1:
-        raise ImageError(f"{name}: this is empty, {width} x {height} pixels")
+        raise ImageError(f"this is empty, {width} x {height} pixels", name=name, code="empty")
 
 
 def _too_many_bytes(name: str) -> ImageError:
-    return ImageError(f"{name}: more than {MAX_BYTES // 2**20} MB are not read; save it smaller first")
+    limit = MAX_BYTES // 2**20
+    return ImageError(f"more than {limit} MB are not read; save it smaller first", name=name, code="bytes", limit=limit)
 
 
 def _shown(value: object, most: int = 120) -> str:
@@ -327,11 +391,13 @@ def _shown(value: object, most: int = 120) -> str:
 
 
 @contextmanager
-def _as_image_error(message: str) -> Iterator[None]:
+def _as_image_error(name: str, reason: str, code: str, **values: object) -> Iterator[None]:
     """Turn whatever a decoder raises (it may be nearly anything) into an `ImageError` that says what happened."""
     try:
         yield
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"{message}: {error or type(error).__name__}") from error
+        # What a decoder says helps those who write programs.
+        hint = f"The decoder says: {error or type(error).__name__}"
+        raise ImageError(reason, name=name, hint=hint, code=code, **values) from error

@@ -38,7 +38,9 @@ class KerasBackend:
         try:
             import keras
         except ImportError as error:
-            raise WeightsError('backend="keras" needs Keras and TensorFlow: pip install "facemodels[keras]"') from error
+            raise WeightsError(
+                "backend=\"keras\" needs Keras and TensorFlow: pip install 'keras>=3.15,<4' 'tensorflow>=2.21,<2.23'"
+            ) from error
         # safe_mode refuses anything but data and built-in layers; compile=False leaves the optimizer out.
         self._model = keras.saving.load_model(path, compile=False, safe_mode=True)
         self._lock = threading.Lock()

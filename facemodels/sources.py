@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facemodels.files import OutputFolder
-from facemodels.images import image_suffixes, is_image, is_video
+from facemodels.image_formats import format_of, image_suffixes, is_video
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -109,6 +109,12 @@ class Sources:
         """What the folders hold besides, ``12 .heic, 3 .txt``; empty if nothing."""
         return ", ".join(f"{count:,} {suffix}" for suffix, count in self.left_out.most_common())
 
+    def left_out_hint(self) -> str:
+        """What to install so that fewer files are left out; empty if nothing."""
+        needs = {"pillow-heif": (".heic", ".heif", ".hif"), "av": VIDEO_SUFFIXES}
+        missing = [name for name, suffixes in needs.items() if self.left_out.keys() & set(suffixes)]
+        return f"to read these as well: pip install {' '.join(missing)}" if missing else ""
+
     def _expand(self, argument: str) -> Iterator[Source]:
         if argument == "-":
             yield Source(argument, False)
@@ -185,7 +191,7 @@ class Sources:
             return suffix in VIDEO_SUFFIXES
         if head.startswith(b"GIF8"):
             return self._animations
-        return not is_image(head) and (is_video(head) or suffix in VIDEO_SUFFIXES)
+        return format_of(head) is None and (is_video(head) or suffix in VIDEO_SUFFIXES)
 
 
 def _ordered(entries: Iterator) -> Iterator:  # type: ignore[type-arg]

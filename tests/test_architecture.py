@@ -21,6 +21,7 @@ LAYERS = (
     {"attributes", "errors"},
     {"types", "files"},
     {"results"},
+    {"image_formats"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
     {"hub", "drawing", "explain", "evaluation.labels", "sources"},
     {"models", "detection", "video"},

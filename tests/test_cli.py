@@ -6,18 +6,22 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import GROUND, write_clip
 from PIL import Image
 
-from facemodels import Analysis, Box, Face
+from facemodels import Analysis, Box, Face, FaceAnalyzer
 from facemodels.cli import main
-from facemodels.cli.console import FAILED, OK, WRONG
+from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG
 from facemodels.cli.run import COMMANDS
 from facemodels.errors import FaceModelsError
 from facemodels.files import OutputFolder, written_whole
@@ -67,7 +71,7 @@ def test_csv_has_a_row_per_face(folder: Path, capsys: pytest.CaptureFixture[str]
     assert code == FAILED
     assert tuple(rows[0]) == table_columns()
     assert rows[0]["gender"] in ("female", "male") and float(rows[0]["age"]) > 10 and rows[0]["error"] == ""
-    assert rows[1]["face"] == "" and "broken.jpg" in rows[1]["error"]
+    assert rows[1]["face"] == "" and rows[1]["error"] == "this is a damaged or incomplete JPEG file"
 
 
 def test_text_and_annotated_copies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +208,271 @@ def test_standard_input(photo: Path) -> None:
     (item,) = json.loads(done.stdout)
     assert item["source"] == "-" and set(item["faces"][0]["gender"]["scores"]) == {"female", "male"}
     assert done.stderr == b""  # no progress bar where there is no terminal
+
+
+# ---------------------------------------------------------------- folders
+
+
+def gathered(*arguments: Path | str, **options: Any) -> tuple[list[str], Sources]:
+    """Names of the files that arguments lead to, and the sources."""
+    sources = Sources([str(argument) for argument in arguments], **options)
+    return [Path(source.path).name for source in sources], sources
+
+
+def test_a_folder_gives_what_can_be_read_and_counts_the_rest(tmp_path: Path) -> None:
+    names = [
+        "a.JPG",
+        "b.jfif",
+        "c.jpe",
+        "d.avif",
+        "e.jp2",
+        "f.mpo",
+        "g.ppm",
+        "h.tif",
+        "i.gif",
+        "j.mp4",
+        "k.MTS",
+        "l.m2ts",
+    ]
+    hidden = [".a.jpg", "._a.jpg", "Thumbs.db", "__MACOSX/a.jpg", ".git/a.jpg", "@eaDir/a.jpg", "Trash/b.jpg"]
+    others = ["x.txt", "y.txt", "z.xmp", "README"]
+    for name in [*names, *hidden, *others, "deep/er/n.png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found, sources = gathered(tmp_path)
+    assert found == [*names, "n.png"]
+    assert sources.left_out_text() == "2 .txt, 1 without a suffix, 1 .xmp"
+    assert [source.path[-4:] for source in sources if source.is_video] == [".mp4", ".MTS", "m2ts"]
+    assert gathered(tmp_path / "__MACOSX")[0] == ["a.jpg"]  # who names it wants it
+
+
+def test_what_was_left_out_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "b.doc").touch()
+    code, _, err = run(capsys, "analyze", str(folder / "deep"), "--attributes", "gender")
+    assert (code, err) == (OK, "")
+    (folder / "broken.jpg").unlink()
+    code, _, err = run(capsys, "analyze", str(folder), "--attributes", "gender")
+    assert code == OK and err == "facemodels: left out: 1 .doc, 1 .txt\n"
+
+
+def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one" / "a.jpg").touch()
+    (tmp_path / "one" / "up").symlink_to(tmp_path)
+    (tmp_path / "one" / "two").symlink_to(tmp_path / "two")
+    (tmp_path / "two" / "one").symlink_to(tmp_path / "one")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
+    found, sources = gathered(tmp_path)
+    assert found == ["a.jpg"] and sources.left_out == {"no files": 1}
+
+
+def test_patterns_and_overlapping_arguments_give_each_file_once(folder: Path) -> None:
+    assert gathered(folder, folder / "a.jpg", f"{folder}/*.jpg", folder / "deep")[0].count("a.jpg") == 2
+    found, sources = gathered(f"{folder}/nothing-*.jpg", folder / "blank.png")
+    assert found == ["blank.png"] and sources.problems == [f"no file fits the pattern {folder}/nothing-*.jpg"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="needs a folder that cannot be read")
+def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    assert "closed: the folder cannot be read: Permission denied" in gathered(tmp_path)[1].problems[0]
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_start_at_once_and_take_no_memory(tmp_path: Path) -> None:
+    for number in range(100_000):
+        os.close(os.open(tmp_path / f"{number}.jpg", os.O_CREAT))
+    sources = Sources([str(tmp_path)])
+    tracemalloc.start()
+    first = next(iter(sources))
+    assert first.path.endswith(".jpg")
+    count = sum(1 for _ in sources)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 100_000 and peak < 10e6
+
+
+def test_a_file_that_is_named_is_told_by_its_content(tmp_path: Path, face_video: Path, photo: Path) -> None:
+    shutil.copy(face_video, tmp_path / "video")
+    shutil.copy(photo, tmp_path / "photo.mp4")
+    assert [source.is_video for source in Sources([str(tmp_path / name) for name in ("video", "photo.mp4")])] == [
+        True,
+        False,
+    ]
+    assert [source.is_video for source in Sources([str(path) for path in tmp_path.iterdir()], animations=True)]
+    gif = tmp_path / "a.gif"
+    gif.write_bytes(b"GIF89a" + bytes(100))
+    for argument in (gif, tmp_path):
+        for animations in (False, True):
+            assert {s.is_video for s in Sources([str(argument)], animations=animations) if s.path == str(gif)} == {
+                animations
+            }
+
+
+@pytest.fixture
+def face_video(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few frames of a face that the bundled detector finds."""
+    still = Image.new("RGB", (320, 240), GROUND)
+    still.paste(Image.fromarray(astronaut[20:220, 150:310]), (60, 20))
+    return write_clip(tmp_path_factory.mktemp("videos") / "face.mp4", [np.asarray(still)] * 4, rate=10)
+
+
+def test_photos_and_videos_of_one_folder(
+    face_video: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (face_video, photo):
+        shutil.copy(path, tmp_path)
+    drawn = tmp_path / "drawn"
+    call = ("analyze", str(tmp_path), "--attributes", "gender")
+    code, out, err = run(capsys, *call, "--annotate", str(drawn), "--timeline", str(drawn))
+    assert (code, err) == (OK, "") and ": 1 face\n" in out and ": 1 person in" in out
+    assert sorted(path.name for path in drawn.iterdir()) == ["astronaut.jpg", "face.mp4", "face.svg"]
+    shutil.rmtree(drawn)
+    image, video = json.loads(run(capsys, *call, "--json")[1])
+    assert len(image["faces"]) == 1 and len(video["frames"]) == 4 and video["error"] is None
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *call, "--csv")[1])))
+    assert tuple(rows[0]) == table_columns(images=True, videos=True)
+    assert [(row["face"], row["frame"]) for row in rows] == [("1", ""), *(("", str(number)) for number in range(4))]
+    lines = [json.loads(line) for line in run(capsys, *call, "--jsonl")[1].splitlines()]
+    assert lines[0]["faces"] == image["faces"] and [line["frame"] for line in lines[1:5]] == [0, 1, 2, 3]
+    assert (lines[5]["width"], lines[5]["error"]) == (320, None) and len(lines) == 6
+
+
+# ---------------------------------------------------------------- output
+
+
+FORMS = ["text", "csv", "json", "jsonl"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp936", "ascii"])
+@pytest.mark.parametrize("form", FORMS)
+def test_redirected_output_is_utf8(form: str, encoding: str, tmp_path: Path, photo: Path) -> None:
+    source = tmp_path / "Zoë 日本.jpg"
+    shutil.copy(photo, source)
+    command = [sys.executable, "-m", "facemodels", "analyze", str(source), "--attributes", "age"]
+    command += [] if form == "text" else [f"--{form}"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False, env=environment)
+    assert done.returncode == OK, done.stderr
+    assert str(source) in done.stdout.decode()
+    assert form != "text" or "±" in done.stdout.decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+@pytest.mark.parametrize("form", FORMS)
+def test_names_that_are_no_text_do_not_end_the_run(form: str, tmp_path: Path, photo: Path) -> None:
+    shutil.copy(photo, os.fsencode(tmp_path) + b"/\xff\xe9.jpg")
+    (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"no photo")
+    command = [sys.executable, "-m", "facemodels", "analyze", str(tmp_path), "--attributes", "age"]
+    command += ["--annotate", str(tmp_path / "drawn"), *([] if form == "text" else [f"--{form}"])]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == FAILED and b"this is text, not an image" in done.stderr, done.stderr
+    out = done.stdout.decode()
+    assert "\\udcff" in out
+    if form == "json":
+        assert [os.fsencode(item["source"])[-6:] for item in json.loads(out)] == [b"/\xff.jpg", b"\xff\xe9.jpg"]
+    assert [os.fsencode(path)[-6:] for path in (tmp_path / "drawn").iterdir()] == [b"\xff\xe9.jpg"]
+
+
+class Interrupted(FaceAnalyzer):
+    """An analyzer that is interrupted at the third image."""
+
+    calls = 0
+    error: type[BaseException] = KeyboardInterrupt
+
+    def analyze(self, image: Any, **options: Any) -> Analysis:
+        self.calls += 1
+        if self.calls == 3:
+            raise self.error
+        return Analysis((), 4, 4)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FaceModelsError, ZeroDivisionError])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_what_is_interrupted_is_complete_as_far_as_it_goes(
+    form: str,
+    error: type[BaseException],
+    over: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Interrupted, "error", error)
+    monkeypatch.setattr("facemodels.analyzer.FaceAnalyzer", Interrupted)
+    arguments = ["analyze", str(over[0]), f"--{form}"]
+    if error is ZeroDivisionError:  # of our own making
+        with pytest.raises(error):
+            main(arguments)
+    else:
+        assert main(arguments) == (INTERRUPTED if error is KeyboardInterrupt else FAILED)
+    out, err = capsys.readouterr()
+    if form == "json":
+        assert len(json.loads(out)) == 2
+    if form == "jsonl":
+        assert len([json.loads(line) for line in out.splitlines()]) == 2
+    assert "interrupted" in err or error is not KeyboardInterrupt
+
+
+def test_a_video_that_is_interrupted_is_complete_as_far_as_it_goes(
+    face_video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("facemodels.analyzer.FaceAnalyzer", Interrupted)
+    assert main(["analyze", str(face_video), "--json", "--fps", "all"]) == INTERRUPTED
+    (video,) = json.loads(capsys.readouterr().out)
+    assert video["error"] == "interrupted" and len(video["frames"]) < 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ends processes as Unix does")
+def test_a_run_that_the_system_ends_leaves_whole_lines(photo: Path, tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"{number}.jpg").symlink_to(photo)
+    command = [
+        sys.executable,
+        "-m",
+        "facemodels",
+        "analyze",
+        str(tmp_path),
+        "--annotate",
+        str(tmp_path / "drawn"),
+        "--jsonl",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        first = process.stdout.readline()
+        process.terminate()
+        rest, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED and err == "facemodels: interrupted\n"
+    assert all(json.loads(line)["faces"] for line in [first, *rest.splitlines()])
+    assert all(path.suffix == ".jpg" and not path.name.startswith(".") for path in (tmp_path / "drawn").iterdir())
+
+
+@pytest.mark.parametrize(("form", "empty"), [("json", "[]\n"), ("jsonl", ""), ("text", "")])
+def test_an_empty_answer(form: str, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for argument in (str(tmp_path), str(tmp_path / "*.jpg")):
+        code, out, err = run(capsys, "analyze", argument, *([] if form == "text" else [f"--{form}"]))
+        assert (code, out) == (FAILED, empty) and err.count("\n") == 1
+
+
+def test_no_name_twice_and_no_words_of_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {
+        "a.jpg": b"\xff\xd8\xff\xe0",
+        "b.jpg": b"",
+        "c.jpg": b"words",
+        "d.jpg": b"\0\0\0\x18ftypcrx ",
+        "e.mp4": b"x",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    code, out, err = run(
+        capsys, "analyze", *(str(tmp_path / name) for name in (*files, "gone.jpg", "gone.mp4")), "--csv"
+    )
+    assert code == FAILED
+    lines = err.splitlines()
+    for line, name in zip(lines, (*files, "gone.jpg", "gone.mp4"), strict=True):
+        assert line.startswith(f"facemodels: {tmp_path / name}: ") and line.count(name) == 1
+        assert not re.search("numpy|array|PIL|object", line)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [f"facemodels: {row['source']}: {row['error']}" for row in rows] == lines
 
 
 def test_sources(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -245,6 +246,22 @@ def test_a_bad_csv_is_named_with_its_line(table: Path, line: int, new: str, mess
         read_labels(table, ["light"])
 
 
+def test_every_bad_line_of_a_csv_is_named_at_once(table: Path) -> None:
+    rows = [*ROWS]
+    rows[1] = "a.png,glad,131,female,white,day,x"
+    rows[2] = "gone.png,happy"
+    rows[3] = "gone.png,sad,,man,,night,z"
+    table.write_text("\n".join(rows))
+    with pytest.raises(DataError) as caught:
+        read_labels(table, ["light"])
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "5 problems:"
+    assert sorted(re.findall(r"csv:(\d)", str(caught.value))) == ["2", "2", "3", "4", "4"]
+    table.write_text("\n".join([ROWS[0], *[f"gone{number}.png,sad,,,,," for number in range(100)]]))
+    with pytest.raises(DataError, match="and 80 more$"):
+        read_labels(table)
+
+
 def test_csv_files_that_hold_nothing_or_are_not_there(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
         read_labels(tmp_path / "gone.csv")
@@ -406,7 +423,7 @@ def test_a_full_disk_leaves_the_earlier_report(
 
 def test_pictures_need_their_extra(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ArgumentError, match=r"pip install \"facemodels\[evaluate\]\""):
+    with pytest.raises(ArgumentError, match=r"pip install 'matplotlib>=3.10,<4' 'scikit-learn"):
         check_folder(tmp_path / "out")
     assert "## Gender" in markdown(evaluate(table, crops=True).report)  # the tables need nothing
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
+import re
 import struct
 import threading
 import time
@@ -16,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
-from facemodels import images
+from facemodels import image_formats, images
 from facemodels.errors import FaceModelsError, ImageError
 from facemodels.images import MAX_BYTES, read_image
 
@@ -277,6 +279,7 @@ def test_strided_arrays(picture: np.ndarray) -> None:
         (np.array([[False, True]]), [0, 255]),
         (np.array([[0, 65535, 128, 129]], np.uint16), [0, 255, 0, 1]),
         (np.array([[0, 65535]], ">u2"), [0, 255]),
+        (np.array([[0, 200]], ">u2"), [0, 1]),  # in either byte order
         (np.array([[0, 200]], np.uint16), [0, 1]),  # a dark 16-bit picture, whatever its largest value
         (np.array([[0, 17, 255]], np.int64), [0, 17, 255]),
         (np.array([[0, 127]], np.int8), [0, 127]),
@@ -549,3 +552,256 @@ def test_pillows_switches_stay_as_they_are_and_threads_agree(picture: np.ndarray
         thread.join()
     assert not wrong
     assert switches == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+# ---------------------------------------------------------------- files of cameras and phones
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"quality": 95, "subsampling": 0}, {"restart_marker_rows": 1}, {"L": True}]
+)
+def test_a_jpeg_without_its_end_marker_is_read(options: dict[str, Any], picture: np.ndarray) -> None:
+    image = Image.fromarray(picture).convert("L" if options.pop("L", False) else "RGB")
+    data = encoded(image, "JPEG", **options)
+    assert data.endswith(b"\xff\xd9")
+    for tail in (b"", b"\xff", b"\0" * 100):
+        np.testing.assert_array_equal(read_image(data[:-2] + tail), read_image(data))
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}, {"progressive": True}])
+def test_a_jpeg_without_all_its_pixels_is_refused(options: dict[str, Any]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    data = encoded(noise, "JPEG", **options)
+    ends = [len(data) - cut for cut in (12, 40, 200, 1000)]
+    ends += [match.start() for match in re.finditer(b"\xff[\xd0-\xd7\xda]", data)][1:]  # where a part is whole
+    for end in ends:
+        with pytest.raises(ImageError, match="damaged or incomplete JPEG"):
+            read_image(data[:end])
+
+
+def tiff(*directories: dict[int, Any], order: str = "<", below_first: bool = False) -> bytes:
+    """A TIFF file: tag to number, numbers or bytes (of strips and embedded JPEG files).
+
+    Args:
+        directories: The first is what most programs show.
+        order: ``<`` or ``>``.
+        below_first: Whether the others are sub-directories of the first, and not its successors.
+    """
+    body = bytearray(b"II*\0" if order == "<" else b"MM\0*") + bytearray(4)
+    offsets: list[int] = []
+    for number, directory in reversed(list(enumerate(directories))):
+        entries: dict[int, tuple[int, ...]] = {}
+        for tag, value in directory.items():
+            if isinstance(value, bytes):
+                entries[tag], entries[279 if tag == 273 else 514] = (len(body),), (len(value),)
+                body += value + bytes(len(value) % 2)
+            else:
+                entries[tag] = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        if below_first and number == 0 and offsets:
+            entries[330] = tuple(offsets)
+        packed = b""
+        for tag, values in sorted(entries.items()):
+            data = struct.pack(f"{order}{len(values)}I", *values)
+            if len(data) > 4:
+                at, data = len(body), data
+                body += data
+                data = struct.pack(f"{order}I", at)
+            packed += struct.pack(f"{order}HHI", tag, 4, len(values)) + data
+        follows = 0 if below_first or not offsets else offsets[0]
+        offsets.insert(0, len(body))
+        body += struct.pack(f"{order}H", len(entries)) + packed + struct.pack(f"{order}I", follows)
+    body[4:8] = struct.pack(f"{order}I", offsets[0])
+    return bytes(body)
+
+
+def rgb_directory(pixels: np.ndarray, **tags: Any) -> dict[int, Any]:
+    height, width = pixels.shape[:2]
+    named = {int(tag.removeprefix("t")): value for tag, value in tags.items()}
+    return {
+        256: width,
+        257: height,
+        258: (8, 8, 8),
+        259: 1,
+        262: 2,
+        273: pixels.tobytes(),
+        277: 3,
+        278: height,
+        **named,
+    }
+
+
+def sensor_directory(width: int, height: int) -> dict[int, Any]:
+    return {256: width, 257: height, 258: 16, 259: 1, 262: 32803, 273: bytes(2 * width * height), 277: 1, 278: height}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("below_first", [True, False])
+def test_of_a_camera_raw_file_the_finished_photo_or_nothing(order: str, below_first: bool, picture: np.ndarray) -> None:
+    thumbnail = np.full((20, 30, 3), 9, np.uint8)
+    first = rgb_directory(thumbnail, t254=1, t50706=0x01040000)
+    sensor = sensor_directory(90, 60)
+    raw = tiff(first, sensor, order=order, below_first=below_first)
+    with pytest.raises(ImageError, match="a camera raw photo: export it as JPEG") as caught:
+        read_image(raw)
+    assert caught.value.code == "raw"
+    for small in (b"\xff\xd8\xff" + bytes(9), encoded(thumbnail, "JPEG")):
+        with pytest.raises(ImageError, match="camera raw"):
+            read_image(tiff(first, sensor, {513: small}, order=order, below_first=below_first))
+    with_photo = tiff(first, sensor, rgb_directory(picture), order=order, below_first=below_first)
+    np.testing.assert_array_equal(read_image(with_photo), picture)
+    # As Nikon and Canon do: a JPEG file in full size, which the file around it says how to turn.
+    stored = encoded(np.ascontiguousarray(STORED[6](picture)), "JPEG", quality=95, subsampling=0)
+    jpeg = tiff({**first, 274: 6}, sensor, {513: stored}, order=order, below_first=below_first)
+    assert np.abs(read_image(jpeg).astype(int) - picture).mean() < 2
+
+
+def test_canons_raw_files_and_those_without_thumbnails(picture: np.ndarray) -> None:
+    photo = encoded(picture, "JPEG", quality=95, subsampling=0)
+    data = tiff({256: 90, 257: 60, 259: 6, 273: photo}, rgb_directory(np.zeros((10, 10, 3), np.uint8)))
+    data = data[:8] + b"CR\2\0" + data[12:] if data[8:12] == b"\0\0\0\0" else data
+    assert np.abs(read_image(data).astype(int) - picture).mean() < 2
+    with pytest.raises(ImageError, match="camera raw"):
+        read_image(tiff(sensor_directory(40, 30)))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x18ftypcrx \0\0",
+        b"FUJIFILMCCD-RAW 0201",
+        b"IIRO\x08\0\0\0",
+        b"IIU\0\x18\0\0\0",
+        b"MMOR",
+        b"FOVb",
+        b"\0MRM",
+    ],
+)
+def test_other_camera_raw_files_are_named(start: bytes) -> None:
+    with pytest.raises(ImageError, match="a camera raw photo: export it as JPEG"):
+        read_image(start + bytes(200))
+
+
+def test_a_tiff_file_shows_its_image_and_not_its_thumbnail(picture: np.ndarray) -> None:
+    thumbnail = rgb_directory(np.zeros((20, 30, 3), np.uint8), t254=1)
+    np.testing.assert_array_equal(read_image(tiff(thumbnail, rgb_directory(picture))), picture)
+    pages = tiff(rgb_directory(picture), rgb_directory(np.zeros((200, 300, 3), np.uint8)))
+    np.testing.assert_array_equal(read_image(pages), picture)  # of several pages the first
+    assert read_image(tiff(thumbnail)).shape == (20, 30, 3)  # there is nothing else
+
+
+def test_tiff_files_that_lead_in_circles(picture: np.ndarray) -> None:
+    data = bytearray(tiff(rgb_directory(picture, t254=1)))
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * count, start)
+    np.testing.assert_array_equal(read_image(bytes(data)), picture)
+
+
+@pytest.mark.parametrize("suffix", ["HEIC", "heif"])
+def test_heic(suffix: str, picture: np.ndarray, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif")
+    path = tmp_path / f"a.{suffix}"
+    heif.from_pillow(Image.fromarray(picture)).save(path, quality=95, chroma=444)
+    assert path.suffix.lower() in image_formats.image_suffixes()
+    pixels = read_image(path)
+    assert pixels.shape == picture.shape and np.abs(pixels.astype(int) - picture).mean() < 4
+    stored = heif.from_pillow(Image.fromarray(np.ascontiguousarray(STORED[6](picture))))
+    stored.save(path, quality=95, chroma=444, exif=oriented(6).tobytes())
+    assert np.abs(read_image(path).astype(int) - picture).mean() < 4
+    with pytest.raises(ImageError):
+        read_image(path.read_bytes()[:300])
+
+
+def test_without_pillow_heif_a_heic_photo_is_refused_kindly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, picture: np.ndarray
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for cached in (image_formats.formats, image_formats.image_suffixes):
+        cached.cache_clear()
+    try:
+        with pytest.raises(ImageError) as caught:
+            read_image(b"\0\0\0\x18ftypheic\0\0\0\0")
+        assert caught.value.reason == "HEIC photos can't be read here: save it as JPEG and try again"
+        assert ".heic" not in image_formats.image_suffixes()
+    finally:
+        for cached in (image_formats.formats, image_formats.image_suffixes):
+            cached.cache_clear()
+
+
+def test_the_suffixes_are_those_of_the_decoders() -> None:
+    expected = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
+    assert expected | {".avif", ".jp2"} <= image_formats.image_suffixes()
+
+
+# ---------------------------------------------------------------- PIL images that were made from others
+
+
+def test_a_pil_image_that_was_turned_is_taken_as_it_looks(picture: np.ndarray) -> None:
+    data = encoded(np.ascontiguousarray(STORED[6](picture)), exif=oriented(6))
+    with Image.open(io.BytesIO(data)) as opened:
+        np.testing.assert_array_equal(read_image(opened), picture)
+        turned = opened.rotate(-90, expand=True)
+        assert turned.getexif()[0x0112] == 6  # of the image it was made from
+        np.testing.assert_array_equal(read_image(turned), picture)
+        np.testing.assert_array_equal(read_image(opened.transpose(Image.Transpose.ROTATE_270)), picture)
+        np.testing.assert_array_equal(read_image(ImageOps.exif_transpose(opened)), picture)
+
+
+def test_a_pil_image_that_was_only_converted_is_still_turned(picture: np.ndarray) -> None:
+    exif = oriented(6)
+    exif[0x8769] = {0xA002: 60, 0xA003: 90}  # what cameras say of the sides
+    data = encoded(np.ascontiguousarray(STORED[6](picture)), exif=exif)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.size == (60, 90)
+        np.testing.assert_array_equal(read_image(opened.convert("RGB")), picture)
+        np.testing.assert_array_equal(read_image(opened.rotate(-90, expand=True)), picture)
+
+
+# ---------------------------------------------------------------- large images
+
+
+@pytest.mark.parametrize("format", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize(("limit", "size"), [(5400, (30, 45)), (5401, (60, 90)), (1000, (15, 23))])
+def test_large_images_are_decoded_at_a_reduced_size(
+    format: str, limit: int, size: tuple[int, int], picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "REDUCE_FROM", limit)
+    data = encoded(picture, format)
+    image = images.read_reduced(data)
+    assert (image.width, image.height) == (90, 60)
+    assert image.pixels.shape == (*size, 3)
+    assert abs(image.pixels.mean() - picture.mean()) < 3
+    assert read_image(data).shape == (60, 90, 3)  # nobody asked for less
+    turned = images.read_reduced(encoded(picture, "JPEG", exif=oriented(6)))
+    assert (turned.width, turned.height) == (60, 90) and turned.pixels.shape[0] > turned.pixels.shape[1]
+
+
+def test_what_cannot_be_reduced_is_read_whole(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "REDUCE_FROM", 100)
+    for source in (encoded(picture), picture, Image.fromarray(picture)):
+        assert images.read_reduced(source).pixels.shape == (60, 90, 3)
+
+
+def test_a_transparent_image_is_converted_strip_by_strip() -> None:
+    data = encoded(np.random.default_rng(0).integers(0, 256, (1500, 2000, 4), dtype=np.uint8), compress_level=1)
+    tracemalloc.start()
+    read_image(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * 1500 * 2000 * 3 + len(data)
+
+
+def test_errors_speak_to_people(tmp_path: Path, picture: np.ndarray) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded(picture, "JPEG")[:400])
+    for source, code in (
+        (tmp_path / "a.jpg", "damaged"),
+        (b"", "empty"),
+        (b"words", "text"),
+        ("nothing.jpg", "missing"),
+    ):
+        with pytest.raises(ImageError) as caught:
+            read_image(source)
+        error = caught.value
+        assert error.code == code and not re.search(r"numpy|array|PIL|path|a\.jpg|nothing", error.reason)
+        again = pickle.loads(pickle.dumps(error))
+        assert (str(again), again.reason, again.code) == (str(error), error.reason, error.code)

@@ -98,6 +98,8 @@ def _run(options: argparse.Namespace) -> int:
         complain(problem)
     if left_out := sources.left_out_text():
         complain(f"left out: {left_out}")
+    if hint := sources.left_out_hint():
+        complain(hint)
     return FAILED if failed or sources.problems else OK
 
 
@@ -142,17 +144,18 @@ def _write(
 
 def _write_image(path: str, analyzer: FaceAnalyzer, sink: Sink, output: OutputFolder | None) -> str | None:
     """Analyze an image and write what was found; returns why that was not possible."""
-    from facemodels.images import read_image
+    from facemodels.images import read_reduced, read_whole
 
     target = None if output is None else output.claim(path, ".jpg")
+    read = read_reduced if target is None else read_whole  # the annotated copy has the size of the original
     try:
-        pixels = read_image(sys.stdin.buffer.read() if path == "-" else path)
-        analysis = analyzer.analyze(pixels)
+        image = read(sys.stdin.buffer.read() if path == "-" else path)
+        analysis = analyzer.analyze(image)
     except ImageError as error:
-        analysis = Analysis((), 0, 0, analyzer.models, str(error))
+        analysis = Analysis((), 0, 0, analyzer.models, error.reason)
     else:
         if output is not None and target is not None:
-            _write_annotated(pixels, analysis, target, overwrite=output.overwrite)
+            _write_annotated(image.pixels, analysis, target, overwrite=output.overwrite)
     sink.write_image(path, analysis)
     return analysis.error
 

@@ -84,22 +84,22 @@ class MultiPassDetector(ABC):
             ``(N, 15)``: x, y, width, height, five landmarks, score 0..1.
         """
 
-    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
-        """See `FaceDetector.detect`."""
+    def detect(self, image: np.ndarray, min_score: float = 0.6, *, shrunk: float = 1.0) -> list[Face]:
+        """See `FaceDetector.detect`; `shrunk` says how many times smaller `image` is than its original."""
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             return []
-        rows = np.concatenate([level.to_original(self.find(level.image)) for level in passes(image)])
+        rows = np.concatenate([level.to_original(self.find(level.image)) for level in passes(image, shrunk)])
         return largest_first(merge(faces_from_rows(rows[rows[:, -1] >= min_score], width, height)))
 
 
-def passes(image: np.ndarray) -> Iterator[Pass]:
-    """The passes of an image, coarse to fine."""
+def passes(image: np.ndarray, shrunk: float = 1.0) -> Iterator[Pass]:
+    """The passes of an image, coarse to fine; those of one that was shrunk see the faces of its original."""
     height, width = image.shape[:2]
     longest = max(height, width)
     # By how much longer each pass is than one of an image of LONGEST_ASPECT with as many pixels.
     stretch = max(1.0, math.sqrt(longest / min(height, width) / LONGEST_ASPECT))
-    fine_scale = min(max(1.0, longest / (FINE_PASS * stretch)), MOST_SHRUNK)
+    fine_scale = max(1.0, min(longest / (FINE_PASS * stretch), MOST_SHRUNK / shrunk))
     # Each is made from the one before, since shrinking takes time in proportion to what it starts from.
     fine = resized(image, image, fine_scale) if longest > FINE_FROM else image
 

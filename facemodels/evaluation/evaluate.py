@@ -22,6 +22,7 @@ from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
 from facemodels.evaluation import metrics
 from facemodels.evaluation.labels import LabelledPicture, read_labels
+from facemodels.evaluation.tables import all_problems
 from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
 from facemodels.images import read_image
@@ -73,7 +74,7 @@ def evaluate(
         detector: As of `FaceAnalyzer`.
         min_score: Least confidence of a face, 0..1.
         backend: ``litert`` or ``keras``.
-        skip_unreadable: Count pictures that cannot be read instead of stopping at the first.
+        skip_unreadable: Count images that cannot be read; without it they are an error, which names them all.
         progress: Wraps the list of pictures, to show how far it is.
 
     Returns:
@@ -117,10 +118,10 @@ def evaluate(
             pixels = read_image(picture.path)
         except ImageError as error:
             message = f"{picture.where}: {error}" if picture.where else str(error)
-            if not skip_unreadable:
-                raise DataError(f"{message}. Mend or remove it, or count such pictures: --skip-unreadable") from error
             unreadable.append(message)
             continue
+        if unreadable and not skip_unreadable:
+            continue  # only to name all of those that cannot be read
         found = [] if finder is None else finder.detect(pixels, min_score)[:1]
         if finder is None:
             faces.append((picture, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
@@ -129,6 +130,8 @@ def evaluate(
             faces.append((picture, answers))
         else:
             without_face.append(str(picture.path))
+    if unreadable and not skip_unreadable:
+        raise DataError(f"{all_problems(unreadable)}. Mend or remove them, or count such pictures: --skip-unreadable")
     if not faces:
         hint = "are they cut to one face already? Then say so: --crops" if without_face else "none could be read"
         raise DataError(f"{source}: no face in any of {len(pictures)} pictures; {hint}")

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from facemodels.attributes import ATTRIBUTES, normalize_label
 from facemodels.errors import ArgumentError, DataError
-from facemodels.evaluation.tables import read_table
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from facemodels.evaluation.tables import all_problems, read_table
+from facemodels.image_formats import image_suffixes
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def _from_folder(folder: Path) -> list[LabelledPicture]:
             label = _label(attribute, category.name, str(category))
             files = sorted(path for path in category.rglob("*") if _is_picture(path, category))
             if not files:
-                raise DataError(f"{category}: holds no picture ({', '.join(IMAGE_SUFFIXES)}); fill or remove it")
+                raise DataError(f"{category}: holds no picture; fill or remove it")
             pictures += [LabelledPicture(file, {attribute: label}) for file in files]
     return pictures
 
@@ -96,7 +95,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _is_picture(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
+    return path.suffix.lower() in image_suffixes() and path.is_file() and not hidden
 
 
 def _attribute_of(folder: Path, categories: Sequence[Path]) -> str:
@@ -118,19 +117,27 @@ def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledPicture],
     pictures: list[LabelledPicture] = []
     seen: dict[Path, str] = {}
     unused: list[str] = []
-    for where, row in read_table(file, ("path", *groups)):
+    problems: list[str] = []
+    for where, row in read_table(file, ("path", *groups), problems=problems):
         columns = [name for name in ATTRIBUTES if name in row]
         if not columns:
             raise DataError(f"{file}:1: no column of labels ({', '.join(ATTRIBUTES)}); it has: {', '.join(row)}")
         unused = [name for name in row if name not in ("path", *columns, *groups)]
         path = file.parent / row["path"]
         if not row["path"] or not path.is_file():
-            raise DataError(f"{where}: no such picture: {path}")
-        if path in seen:
-            raise DataError(f"{where}: {row['path']} already stands in {seen[path]}")
-        seen[path] = where
-        labels = {name: _label(name, row[name], where) for name in columns if row[name]}
+            problems.append(f"{where}: no such picture: {path}")
+        elif path in seen:
+            problems.append(f"{where}: {row['path']} already stands in {seen[path]}")
+        seen.setdefault(path, where)
+        labels: dict[str, str] = {}
+        for name in columns:
+            try:
+                labels |= {name: _label(name, row[name], where)} if row[name] else {}
+            except DataError as error:
+                problems.append(str(error))
         pictures.append(LabelledPicture(path, labels, {name: row[name] for name in groups}, where))
+    if problems:
+        raise all_problems(problems)
     if not any(picture.labels for picture in pictures):
         raise DataError(f"{file}: labels no picture")
     return pictures, unused

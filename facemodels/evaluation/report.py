@@ -285,7 +285,9 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> P
         import matplotlib  # noqa: F401
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise ArgumentError(f'--out {path}: pictures need {error.name}: pip install "facemodels[evaluate]"') from error
+        raise ArgumentError(
+            f"--out {path}: figures need {error.name}: pip install 'matplotlib>=3.10,<4' 'scikit-learn>=1.6,<2'"
+        ) from error
     return path
 
 

@@ -11,9 +11,15 @@ from pathlib import Path
 
 from facemodels.errors import DataError
 
+_MOST_PROBLEMS = 20  # shown one by one
+
 
 def read_table(
-    file: Path, required: Sequence[str], known: Collection[str] = (), names: Sequence[str] = ()
+    file: Path,
+    required: Sequence[str],
+    known: Collection[str] = (),
+    names: Sequence[str] = (),
+    problems: list[str] | None = None,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a csv file, each with its ``file:line``.
 
@@ -22,6 +28,7 @@ def read_table(
         required: Columns it must have.
         known: If given, the columns that it may have besides.
         names: Its columns, for a file that may come without a header.
+        problems: Where to put what is wrong with a row, instead of raising; such rows are left out.
 
     Raises:
         DataError: If it is missing, is no text, or lacks a column or a cell; the message names the file and the line.
@@ -45,9 +52,24 @@ def read_table(
                 line = reader.line_num
                 where = f"{file}:{line}"
                 if len(cells) != len(header):
-                    raise DataError(f"{where}: {len(cells)} cells where the header has {len(header)}; is it cut off?")
+                    problem = f"{where}: {len(cells)} cells where the header has {len(header)}; is it cut off?"
+                    if problems is None:
+                        raise DataError(problem)
+                    problems.append(problem)
+                    continue
                 yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read as a csv file after line {line}: {error}") from error
+
+
+def all_problems(problems: Sequence[str]) -> DataError:
+    """One error for everything that is wrong with a file; each problem begins with its ``file:line``."""
+    if len(problems) == 1:
+        return DataError(problems[0])
+    shown = [
+        *problems[:_MOST_PROBLEMS],
+        *([f"and {len(problems) - _MOST_PROBLEMS:,} more"] * (len(problems) > _MOST_PROBLEMS)),
+    ]
+    return DataError("\n  ".join([f"{len(problems):,} problems:", *shown]))
