@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -12,7 +13,7 @@ from facemodels import Analysis, ArgumentError, Box, Classification, Estimate, F
 from facemodels.page import part
 from facemodels.page.clip import clip_empty_html, clip_html, progress_html
 from facemodels.page.words import languages, words_in
-from facemodels.video.plot import LINE_COLOURS, clock
+from facemodels.video.plot import LINE_COLOURS, LINE_DASHES, OTHER_LINE, clock
 
 SAY = words_in("en")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -90,7 +91,6 @@ def test_of_a_crowd_those_seen_longest_are_kept() -> None:
     assert [person.track_id for person in people][:2] == [1, 2] and len(people) == 3
     assert people[0].count == 300 and people[1].count == 99
     assert timeline.others == 2 + 300 - 3
-    assert len(timeline._people) <= 4 * 3 + 1
     assert f"and {timeline.others} more" in timeline.to_svg()
 
 
@@ -127,6 +127,72 @@ def test_the_drawing_is_a_plot_per_person() -> None:
     assert "#1, mostly happy, 0:00 to 0:09" in text and "sad" in text
     colours = {path.get("stroke") for path in plots[0].findall(f"{SVG}path")}
     assert {LINE_COLOURS["happy"], LINE_COLOURS["sad"]} < colours
+
+
+def contrast(colour: str, ground: str) -> float:
+    """Of two colours, as WCAG 2 counts it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted((luminance(colour), luminance(ground)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#1f2937", "#27272a"], ids=["white", "dark", "dark zinc"])
+def test_lines_stand_out_on_light_and_dark(ground: str) -> None:
+    for label, colour in {**LINE_COLOURS, "other": OTHER_LINE}.items():
+        assert contrast(colour, ground) >= 3, f"{label}: {contrast(colour, ground):.2f}"
+
+
+def test_no_line_is_told_by_its_colour_alone() -> None:
+    assert set(LINE_DASHES) == set(LINE_COLOURS) and len(set(LINE_DASHES.values())) == len(LINE_DASHES)
+
+
+def test_the_axes_are_labelled() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, seen(1))
+    timeline.finish(65.0)
+    plot = ElementTree.fromstring(timeline.to_svg()).find(f"{SVG}g")
+    assert plot is not None
+    texts = ["".join(text.itertext()) for text in plot.iter(f"{SVG}text")]
+    assert {"score", "time (min:s)", "0:00", "1:05", "0 %", "100 %", "happy", "sad"} <= set(texts)
+
+
+def test_totals_count_time_and_not_frames() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, seen(1, happy=0.9))
+    timeline.add(3.0, seen(1, 2, happy=0.2))
+    timeline.add(4.0, seen(2, happy=0.8))
+    timeline.finish(10.0)
+    one, two = timeline.people
+    assert timeline.seconds == 10 and (one.seconds, two.seconds) == (4, 7)
+    assert one.fractions == {"happy": pytest.approx(3 / 4), "sad": pytest.approx(1 / 4)}
+    assert list(two.fractions) == ["happy", "sad"] and two.fractions["happy"] == pytest.approx(6 / 7)
+
+
+def test_totals_of_a_video_that_goes_on() -> None:
+    timeline = Timeline()
+    timeline.add(0.0, seen(1, happy=0.9))
+    assert timeline.people[0].fractions == {"happy": 1.0}
+    timeline.add(1.0, seen(1, happy=0.2))
+    assert timeline.people[0].fractions == {"happy": 0.5, "sad": 0.5} and timeline.people[0].seconds == 2
+
+
+def test_a_timeline_is_ready_for_json() -> None:
+    timeline = Timeline(most_people=1)
+    timeline.add(0.0, seen(1, 2))
+    timeline.add(0.5, seen(1))
+    timeline.finish(1.0)
+    answer = json.loads(json.dumps(timeline.to_dict()))
+    assert set(answer) == {"seconds", "people", "others"} and (answer["seconds"], answer["others"]) == (1.0, 1)
+    (person,) = answer["people"]
+    assert (person["track_id"], person["first"], person["last"], person["seconds"]) == (1, 0.0, 0.5, 1.0)
+    assert person["emotion"]["label"] == "happy" and person["age"]["value"] == 31 and person["ethnicity"] is None
+    assert person["fractions"] == {"happy": 1.0} and person["count"] == 2
+    assert person["steps"][1] == {"time": 0.5, "scores": {"happy": 0.75, "sad": 0.25}}
 
 
 def test_the_page_and_the_drawing_use_the_same_colours() -> None:

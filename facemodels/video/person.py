@@ -15,7 +15,7 @@ SEEN = 0.1  # an emotion that never had this score is not drawn
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One face over a clip.
+    """One face over a video.
 
     Attributes:
         track_id: The id that the tracker gave.
@@ -24,6 +24,9 @@ class Person:
         count: In how many analyzed frames it was seen.
         values: Attribute to the mean of what was perceived; each is also an attribute of the same name
             (``person.emotion``), None where it was not asked for.
+        seconds: For how long it was in view: each analyzed frame counts until the next one.
+        fractions: Emotion to the fraction of those seconds for which it was the most probable one, the largest first;
+            they sum to 1, and emotions that never were are left out. Empty where emotion was not asked for.
         steps: Seconds and mean emotion scores of each step of time, None in place of the scores where it was away.
         picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where pictures were not given.
     """
@@ -32,7 +35,9 @@ class Person:
     first: float
     last: float
     count: int
+    seconds: float
     values: Mapping[str, Value]
+    fractions: Mapping[str, float]
     steps: tuple[tuple[float, Mapping[str, float] | None], ...]
     picture: np.ndarray | None = field(default=None, compare=False, repr=False)
 
@@ -40,6 +45,23 @@ class Person:
         if name in ATTRIBUTES:
             return self.values.get(name)
         raise AttributeError(f"'Person' object has no attribute {name!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an attribute that was not asked for is null."""
+        attributes = {name: self.values[name].to_dict() if name in self.values else None for name in ATTRIBUTES}
+        steps = [
+            {"time": round(time, 4), "scores": None if scores is None else dict(scores)} for time, scores in self.steps
+        ]
+        return {
+            "track_id": self.track_id,
+            "first": round(self.first, 4),
+            "last": round(self.last, 4),
+            "seconds": round(self.seconds, 4),
+            "count": self.count,
+            **attributes,
+            "fractions": dict(self.fractions),
+            "steps": steps,
+        }
 
     def lines(self) -> dict[str, str]:
         """Each emotion seen, to its line as an SVG path: seconds to the right, ``1 - score`` downwards."""

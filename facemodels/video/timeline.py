@@ -1,16 +1,17 @@
-"""Who was seen in a clip, when, and with which emotions: kept in little space however long the clip."""
+"""Who was seen in a video, when, and with which emotions: kept in little space however long the video."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
-from facemodels.types import Analysis, Face
+from facemodels.types import Analysis, Classification, Face
 from facemodels.video.person import Person
 from facemodels.video.plot import timeline_svg
 
@@ -19,7 +20,7 @@ _PICTURE = 144  # side of a person's picture, in pixels
 
 
 class Timeline:
-    """Gathers what is seen in the frames of a clip, one person per `track_id`.
+    """Gathers what is seen in the frames of a video, one person per `track_id`.
 
     Args:
         most_people: Keep at most this many people, those seen longest; the others are only counted.
@@ -46,8 +47,11 @@ class Timeline:
         self._starts: list[float] = []  # when each step begins
         self._width = 1  # analyzed frames in a step
         self._filled = 0  # of the last step
+        self._added = 0.0  # when the last frame was
+        self._interval = 0.0  # between the last two
+        self._in_view: dict[int, str] = {}  # who is in the last frame, with which emotion
         self.seconds = 0.0
-        """When the last frame was added."""
+        """When the last frame was added, or after `finish`, when the video ends."""
 
     def add(self, time: float, analysis: Analysis, pixels: np.ndarray | None = None) -> None:
         """Take the next analyzed frame.
@@ -63,13 +67,19 @@ class Timeline:
             self._starts.append(time)
             self._filled = 0
         self._filled += 1
-        self.seconds = max(self.seconds, time)
+        if time > self._added:
+            self._interval = time - self._added
+            self._count_time(self._interval)
+        self._in_view = {}
+        self._added = self.seconds = max(self.seconds, time)
         for face in analysis:
             if face.track_id is None:
                 continue
             if face.track_id not in self._people:
                 self._people[face.track_id] = _Gathered(time)
             self._people[face.track_id].add(time, face, len(self._starts) - 1, pixels)
+            emotion = face.values.get(HEADLINE)
+            self._in_view[face.track_id] = emotion.label if isinstance(emotion, Classification) else ""
         if len(self._people) > 4 * self._most:
             # Those who were seen least, of those who are not in view.
             away = sorted((one.count, id_) for id_, one in self._people.items() if one.last < time)
@@ -83,7 +93,14 @@ class Timeline:
         Args:
             time: When its last frame gives way, in seconds.
         """
+        self._count_time(max(0.0, time - self._added))
+        self._in_view = {}
         self.seconds = max(self.seconds, time)
+
+    def _count_time(self, seconds: float) -> None:
+        """Who was in the last frame was there until now."""
+        for id_, emotion in self._in_view.items():
+            self._people[id_].count_time(emotion, seconds)
 
     def _halve(self) -> None:
         """Two steps become one."""
@@ -99,12 +116,19 @@ class Timeline:
     def people(self) -> list[Person]:
         """The people seen longest, by `track_id`."""
         kept = sorted(self._people, key=lambda id_: (-self._people[id_].count, id_))[: self._most]
-        return [self._people[id_].person(id_, self._starts) for id_ in sorted(kept)]
+        # Until the next frame comes, the last one is taken to stand as long as the one before.
+        pending = {id_: (emotion, self._interval or 1e-9) for id_, emotion in self._in_view.items()}
+        return [self._people[id_].person(id_, self._starts, pending.get(id_)) for id_ in sorted(kept)]
 
     @property
     def others(self) -> int:
         """How many more were seen than `people` holds."""
         return self._forgotten + max(0, len(self._people) - self._most)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: the length in seconds, the people, and how many others there were."""
+        people = [person.to_dict() for person in self.people]
+        return {"seconds": round(self.seconds, 4), "people": people, "others": self.others}
 
     def to_svg(self, title: str = "") -> str:
         """A drawing of its own, a plot per person, readable in any browser or editor."""
@@ -139,6 +163,7 @@ class _Gathered:
         self.first = self.last = first
         self.count = 0
         self.steps: dict[int, _Sum] = {}
+        self._seconds: dict[str, float] = {}
         self._sums: dict[str, _Sum] = {}
         self._picture: np.ndarray | None = None
         self._largest = 0.0
@@ -155,7 +180,21 @@ class _Gathered:
             self._largest = face.box.area
             self._picture = cut(pixels, face_window(face.box, margin=0.3), _PICTURE)
 
-    def person(self, track_id: int, starts: list[float]) -> Person:
+    def count_time(self, emotion: str, seconds: float) -> None:
+        self._seconds[emotion] = self._seconds.get(emotion, 0.0) + seconds
+
+    def person(self, track_id: int, starts: list[float], pending: tuple[str, float] | None) -> Person:
+        seconds = dict(self._seconds)
+        if pending is not None:
+            seconds[pending[0]] = seconds.get(pending[0], 0.0) + pending[1]
+        total = sum(seconds.values())
+        fractions = {
+            emotion: part / total
+            for emotion, part in sorted(seconds.items(), key=lambda item: -item[1])
+            if emotion and part
+        }
         values = {name: ATTRIBUTES[name].kind.assemble(parts.mean()) for name, parts in self._sums.items()}
         steps = ((time, self.steps[index].mean() if index in self.steps else None) for index, time in enumerate(starts))
-        return Person(track_id, self.first, self.last, self.count, values, tuple(steps), self._picture)
+        return Person(
+            track_id, self.first, self.last, self.count, total, values, fractions, tuple(steps), self._picture
+        )
