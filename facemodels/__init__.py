@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facemodels.analyzer import FaceAnalyzer
+    from facemodels.batch.run import analyze_many
     from facemodels.drawing import annotate
     from facemodels.errors import (
         ArgumentError,
@@ -58,6 +59,7 @@ __all__ = [
     "VideoInfo",
     "WeightsError",
     "__version__",
+    "analyze_many",
     "analyze_video",
     "annotate",
     "download",
@@ -88,6 +90,7 @@ _HOMES = {
     "VideoFrame": "video.frames",
     "VideoInfo": "video.reading",
     "WeightsError": "errors",
+    "analyze_many": "batch.run",
     "analyze_video": "video.analyze",
     "annotate": "drawing",
     "download": "hub.store",

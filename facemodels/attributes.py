@@ -159,6 +159,19 @@ class Kind(ABC, Generic[V]):
         """What stands in those columns, numbers unrounded."""
 
     @abstractmethod
+    def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
+        """Its columns in a typed table, with the type of each: ``string``, ``float``, or ``float[8]`` for as many.
+
+        Args:
+            attribute: The attribute.
+            labels: Those of the head that answers.
+        """
+
+    @abstractmethod
+    def typed_cells(self, attribute: str, value: V, labels: Sequence[str]) -> dict[str, Any]:
+        """What stands in `typed_columns`; several numbers are in the order of `labels`."""
+
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """JSON Schema of `to_dict`, or null."""
 
@@ -224,6 +237,13 @@ class Categorical(Kind[Classification]):
 
     def cells(self, attribute: str, value: Classification) -> dict[str, Any]:
         return {attribute: value.label, f"{attribute}_score": value.score}
+
+    def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
+        return {attribute: "string", f"{attribute}_score": "float", f"{attribute}_scores": f"float[{len(labels)}]"}
+
+    def typed_cells(self, attribute: str, value: Classification, labels: Sequence[str]) -> dict[str, Any]:
+        scores = [value.scores[label] for label in labels]
+        return {**self.cells(attribute, value), f"{attribute}_scores": scores}
 
     def schema(self) -> dict[str, Any]:
         probability = {"type": "number", "minimum": 0, "maximum": 1}
@@ -293,6 +313,12 @@ class Numeric(Kind[Estimate]):
 
     def cells(self, attribute: str, value: Estimate) -> dict[str, Any]:
         return {attribute: value.value, f"{attribute}_error": value.error}
+
+    def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(self.columns(attribute), "float")
+
+    def typed_cells(self, attribute: str, value: Estimate, labels: Sequence[str]) -> dict[str, Any]:
+        return self.cells(attribute, value)
 
     def schema(self) -> dict[str, Any]:
         return {

@@ -9,10 +9,12 @@ import csv
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, TextIO
+from typing import IO, Any, ClassVar, Protocol, TextIO
 
-from facemodels.attributes import face_texts
+from facemodels.attributes import ATTRIBUTES, face_texts
+from facemodels.errors import FaceModelsError
 from facemodels.types import ROW_COLUMNS, Analysis, Face
 
 FRAME_COLUMNS = ("frame", "time", "analyzed", "track_id")
@@ -65,6 +67,18 @@ class CsvTable:
 class Frame(Protocol):
     """A frame of a video with its faces: a `VideoFrame`."""
 
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def time(self) -> float: ...
+
+    @property
+    def analysis(self) -> Analysis: ...
+
+    @property
+    def analyzed(self) -> bool: ...
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         ...
@@ -92,8 +106,9 @@ class VideoAnswer(Protocol):
 
 
 class Sink(ABC):
-    """Writes the answers for one source after the other to a text stream. A context manager: leaving it completes the
-    output, however it is left.
+    """Writes the answers for one source after the other to a stream, of text unless a sink says otherwise.
+
+    A context manager: leaving it completes the output, however it is left.
 
     Args:
         stream: Where to write.
@@ -104,7 +119,7 @@ class Sink(ABC):
     name: ClassVar[str]
     help: ClassVar[str]  # of the option on the command line
 
-    def __init__(self, stream: TextIO, *, images: bool = True, videos: bool = False) -> None:
+    def __init__(self, stream: IO[Any], *, images: bool = True, videos: bool = False) -> None:
         self.stream = stream
 
     def __enter__(self) -> Sink:
@@ -117,8 +132,14 @@ class Sink(ABC):
             self.close()
 
     @abstractmethod
-    def write_image(self, source: str, analysis: Analysis) -> None:
-        """Write what was found in an image, or why it could not be analyzed."""
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
+        """Write what was found in an image, or why it could not be analyzed.
+
+        Args:
+            source: The image.
+            analysis: What was found.
+            taken: When the photo was taken; only a format that has a column for it says so.
+        """
 
     @abstractmethod
     def write_video(self, source: str, video: VideoAnswer) -> None:
@@ -135,7 +156,7 @@ class TextSink(Sink):
     name = "text"
     help = "print lines for people (the default)"
 
-    def write_image(self, source: str, analysis: Analysis) -> None:
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         if analysis.error is not None:
             return
         count = len(analysis)
@@ -161,7 +182,7 @@ class CsvSink(Sink):
         super().__init__(stream)
         self._table = CsvTable(stream, table_columns(images=images, videos=videos))
 
-    def write_image(self, source: str, analysis: Analysis) -> None:
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         if analysis.error is not None:
             self._table.write({"source": source, "error": analysis.error})
         for number, face in enumerate(analysis, start=1):
@@ -190,7 +211,7 @@ class JsonSink(Sink):
         before, self._before = self._before, ",\n"
         return before
 
-    def write_image(self, source: str, analysis: Analysis) -> None:
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         text = json.dumps({"source": source, **analysis.to_dict()}, ensure_ascii=False, indent=2)
         self.stream.write(self._next() + text)
 
@@ -221,7 +242,7 @@ class JsonLinesSink(Sink):
     def _write(self, source: str, item: Mapping[str, Any]) -> None:
         self.stream.write(json.dumps({"source": source, **item}, ensure_ascii=False) + "\n")
 
-    def write_image(self, source: str, analysis: Analysis) -> None:
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         self._write(source, analysis.to_dict())
         self.stream.flush()
 
@@ -230,6 +251,105 @@ class JsonLinesSink(Sink):
             self._write(source, frame.to_dict())
         self._write(source, {**video.facts(), "error": video.error})
         self.stream.flush()
+
+
+class ParquetSink(Sink):
+    """A Parquet file: a typed row per face (of a video, per face and analyzed frame).
+
+    The columns are those of the attributes asked for, with the scores of all labels as a list of fixed size, whose
+    order stands in the column's metadata under ``labels``; and the name and version of the model behind each. What
+    failed has no row.
+
+    Args:
+        stream: A binary stream.
+        labels: Attribute to the labels of the head that answers it, for every attribute that is answered.
+
+    Raises:
+        FaceModelsError: If pyarrow is not installed.
+    """
+
+    name = "parquet"
+    help = "write a Parquet file with a row per face (of a video, per face and analyzed frame)"
+
+    _GROUP: ClassVar[int] = 10_000  # rows that are held before they are written
+
+    def __init__(self, stream: IO[Any], labels: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(stream)
+        self._arrow, parquet = load_arrow()
+        self._labels = labels
+        self._rows: list[dict[str, Any]] = []
+        self._writer = parquet.ParquetWriter(stream, self._schema(), compression="zstd")
+
+    def _schema(self) -> Any:
+        arrow = self._arrow
+        types = {
+            **{"string": arrow.string(), "int": arrow.int64(), "float": arrow.float32()},
+            **{"double": arrow.float64(), "date": arrow.timestamp("ms")},
+        }
+        columns = {
+            **{"source": "string", "width": "int", "height": "int", "taken": "date"},
+            **{"face": "int", "frame": "int", "time": "double", "track_id": "int"},
+            **dict.fromkeys(("x1", "y1", "x2", "y2", "score"), "float"),
+        }
+        fields = [arrow.field(name, types[kind]) for name, kind in columns.items()]
+        for name, labels in self._labels.items():
+            for column, kind in ATTRIBUTES[name].kind.typed_columns(name, labels).items():
+                item, _, size = kind.removesuffix("]").partition("[")
+                metadata = {"labels": json.dumps(list(labels))} if size else None
+                whole = arrow.list_(types[item], int(size)) if size else types[item]
+                fields.append(arrow.field(column, whole, metadata=metadata))
+            fields.append(arrow.field(f"{name}_model", arrow.dictionary(arrow.int32(), arrow.string())))
+        fields.append(arrow.field("landmarks", arrow.list_(types["float"])))
+        return arrow.schema(fields)
+
+    def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
+        self._write(analysis, {"source": source, "taken": taken})
+
+    def write_video(self, source: str, video: VideoAnswer) -> None:
+        for frame in video:
+            if frame.analyzed:
+                self._write(frame.analysis, {"source": source, "frame": frame.index, "time": frame.time})
+
+    def _write(self, analysis: Analysis, of_all: dict[str, Any]) -> None:
+        # A file name that is no text becomes one, as elsewhere in output.
+        of_all["source"] = of_all["source"].encode("utf-8", "backslashreplace").decode()
+        of_all |= {"width": analysis.width, "height": analysis.height}
+        of_all |= {f"{name}_model": model for name, model in analysis.models.items()}
+        for number, face in enumerate(analysis, start=1):
+            row = {**of_all, "face": number, "track_id": face.track_id, "score": face.score, **face.box.to_dict()}
+            for name, value in face.values.items():
+                row |= ATTRIBUTES[name].kind.typed_cells(name, value, self._labels[name])
+            if face.landmarks is not None:
+                row["landmarks"] = [number for point in face.landmarks for number in point]
+            self._rows.append(row)
+        if len(self._rows) >= self._GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._writer.schema))
+            self._rows.clear()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+        super().close()
+
+
+def load_arrow() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet, loaded when they are needed.
+
+    Raises:
+        FaceModelsError: If pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise FaceModelsError(
+            f'Parquet and Arrow files need pyarrow, which is missing ({error}): pip install ".[batch]" in the checkout'
+        ) from error
+    return pyarrow, pyarrow.parquet
 
 
 SINKS: Mapping[str, type[Sink]] = {sink.name: sink for sink in (TextSink, CsvSink, JsonSink, JsonLinesSink)}

@@ -56,6 +56,7 @@ class Sources:
     Args:
         arguments: Files, folders (subfolders too), glob patterns, or ``-``.
         animations: Whether GIF files are videos; else they are photos.
+        also: Suffixes of further files that are to be taken from folders, lower case.
         outputs: Folders to be written into; folders and patterns leave them out.
 
     Attributes:
@@ -67,12 +68,18 @@ class Sources:
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, animations: bool = False, outputs: Collection[OutputFolder] = ()
+        self,
+        arguments: Sequence[str],
+        *,
+        animations: bool = False,
+        also: Collection[str] = (),
+        outputs: Collection[OutputFolder] = (),
     ) -> None:
         self.problems: list[str] = []
         self.left_out: Counter[str] = Counter()
         self._arguments = arguments
         self._animations = animations
+        self._also = also
         self._outputs = outputs
         for argument in arguments:
             for output in outputs:
@@ -138,7 +145,7 @@ class Sources:
             suffix = Path(path).suffix.lower()
             if suffix == ".gif":
                 yield Source(path, self._animations)
-            elif suffix in image_suffixes():
+            elif suffix in image_suffixes() or suffix in self._also:
                 yield Source(path, False)
             elif suffix in VIDEO_SUFFIXES and _can_read_videos():
                 yield Source(path, True)

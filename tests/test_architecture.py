@@ -28,6 +28,7 @@ LAYERS = (
     {"hub.golden"},
     {"analyzer", "hub.publish"},
     {"evaluation"},
+    {"batch"},
     {"cli"},
     {"page", "__main__"},
 )

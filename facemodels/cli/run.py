@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from facemodels import __version__
 from facemodels.cli.analyze import COMMAND as ANALYZE
+from facemodels.cli.batch import COMMAND as BATCH
 from facemodels.cli.card import COMMAND as CARD
 from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG, complain, use_utf8
 from facemodels.cli.download import COMMAND as DOWNLOAD
@@ -24,7 +25,7 @@ from facemodels.cli.models import COMMAND as MODELS
 from facemodels.cli.publish import COMMAND as PUBLISH
 from facemodels.errors import ArgumentError, FaceModelsError
 
-COMMANDS = (ANALYZE, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
+COMMANDS = (ANALYZE, BATCH, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,175 @@
+"""`facemodels batch`: any number of images and videos into a folder of tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facemodels.attributes import ATTRIBUTES
+from facemodels.cli.command import Command
+from facemodels.cli.console import FAILED, OK, complain, is_terminal
+from facemodels.cli.options import add_model_options, check_detector, parse_models
+
+if TYPE_CHECKING:
+    from facemodels.batch.run import BatchProgress
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="folder, photo, video, glob pattern, list (.txt, .csv), tar, Parquet or Arrow file, or a URL of these",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tables")
+    parser.add_argument("--format", default="parquet", choices=("parquet", "csv", "jsonl"), help="default: %(default)s")
+    parser.add_argument("--engine", default="local", choices=("local", "ray"), help="default: %(default)s")
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N|MIN:MAX", help="processes or actors (default: one per processor)"
+    )
+    parser.add_argument("--address", help="of a running Ray cluster (default: one is started here)")
+    parser.add_argument(
+        "--fps", type=_fps, default=5.0, metavar="N|all", help="frames per second of videos (default: 5)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="of a photo, or a frame (default: %(default)g)",
+    )
+    parser.add_argument("--image-column", metavar="NAME", help="column of images in Parquet and Arrow files")
+    parser.add_argument("--retry-errors", action="store_true", help="do inputs again that were errors in earlier runs")
+    parser.add_argument(
+        "--progress", default="bar", choices=("bar", "json", "none"), help="on standard error (default: %(default)s)"
+    )
+    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=MODEL",
+        help="use this model for an attribute (repeatable)",
+    )
+    add_model_options(parser)
+    parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+
+
+def _workers(text: str) -> int | tuple[int, int]:
+    try:
+        least, colon, most = text.partition(":")
+        return (int(least), int(most)) if colon else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"it must be a number, or MIN:MAX; got {text!r}") from error
+
+
+def _fps(text: str) -> float:
+    try:
+        number = math.inf if text == "all" else float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    from facemodels.analyzer import FaceAnalyzer
+    from facemodels.batch.run import analyze_many
+
+    analyzer = FaceAnalyzer(
+        [name.strip() for name in options.attributes.split(",") if name.strip()],
+        models=parse_models(options.model),
+        detector=check_detector(options.detector),
+        backend=options.backend,
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+        threads=1,
+    )
+    with _progress(options.progress) as tell:
+        summary = analyze_many(
+            options.inputs,
+            options.out,
+            analyzer,
+            engine=options.engine,
+            workers=options.workers,
+            address=options.address,
+            output=options.format,
+            fps=None if math.isinf(options.fps) else options.fps,
+            time_limit=options.time_limit,
+            image_column=options.image_column,
+            retry_errors=options.retry_errors,
+            progress=tell,
+        )
+    for problem in summary["problems"]:
+        complain(problem)
+    if summary["left_out"]:
+        complain("left out: " + ", ".join(f"{count:,} {suffix}" for suffix, count in summary["left_out"].items()))
+    counts, run = summary["counts"], summary["run"]
+    sys.stdout.write(
+        f"{counts['faces']:,} faces in {counts['inputs']:,} inputs, {counts['errors']:,} errors: {options.out}\n"
+        f"this run: {run['inputs']:,} inputs in {run['seconds']:.1f} s, {run['inputs_per_second']:.1f} a second\n"
+    )
+    return FAILED if counts["errors"] or summary["problems"] else OK
+
+
+def _progress(form: str) -> AbstractContextManager[Callable[[BatchProgress], None] | None]:
+    """What is told how far the batch is."""
+    if form == "json":
+        return nullcontext(_write_json)
+    return _Bar() if form == "bar" and is_terminal() else nullcontext(None)
+
+
+def _write_json(progress: BatchProgress) -> None:
+    facts = {**asdict(progress), "seconds": round(progress.seconds, 3), "rate": round(progress.rate, 3)}
+    sys.stderr.write(json.dumps(facts) + "\n")
+    sys.stderr.flush()
+
+
+class _Bar:
+    """A progress bar."""
+
+    def __enter__(self) -> Callable[[BatchProgress], None]:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit=" inputs", file=sys.stderr)
+        self._has_begun = False
+        return self._tell
+
+    def __exit__(self, *arguments: Any) -> None:
+        self._bar.close()
+
+    def _tell(self, progress: BatchProgress) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._bar.initial = self._bar.n = progress.earlier  # for the rate
+        self._bar.total = progress.total
+        self._bar.set_postfix(faces=progress.faces, errors=progress.errors, refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+
+
+COMMAND = Command(
+    name="batch",
+    help="analyze any number of photos and videos into tables",
+    description="""\
+Analyze any number of photos and videos into a folder of tables: faces/ (a row per face; of a video, per face and
+analyzed frame), errors/ (a row per input that could not be analyzed, and why) and summary.json.
+
+Each input is done once. The same command goes on where an interrupted or killed run ended. Exit codes: 0 all went well,
+1 an input could not be analyzed (the others are done), 2 the command was wrong.""",
+    examples="""\
+examples:
+  %(prog)s photos/ --out faces/
+  %(prog)s "shards/*.tar" data.parquet list.txt --out faces/ --attributes emotion,age
+  %(prog)s s3://bucket/photos/ --out faces/ --engine ray --address auto --workers 4:64
+  %(prog)s photos/ --out faces/ --progress json 2> progress.jsonl""",
+    add_arguments=_add_arguments,
+    run=_run,
+)

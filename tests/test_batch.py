@@ -1,0 +1,549 @@
+"""Batches: every input once, whatever happens; tables that say what the analyzer says."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facemodels import ArgumentError, Box, Face, FaceAnalyzer, FaceModelsError, analyze_many
+from facemodels.batch import output, run
+from facemodels.batch.inputs import Inputs, Item, UnreachableError
+from facemodels.batch.output import Seen
+from facemodels.batch.worker import Chunk, Result, Worker
+from facemodels.cli import main
+from facemodels.files import OutputFolder
+
+pq = pytest.importorskip("pyarrow.parquet", reason="tables need pyarrow: pip install -e '.[dev]'")
+pa = pytest.importorskip("pyarrow")
+
+PLAIN, CRASH, HANG, EMPTY = 100, 101, 102, 103  # widths of images, for `Detector`
+
+
+class Detector:
+    """Finds one face in every image, unless its width says otherwise. Other processes import it from here."""
+
+    name = "test"
+
+    def detect(self, pixels: np.ndarray, min_score: float) -> list[Face]:
+        width = pixels.shape[1]
+        if width == CRASH:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if width == HANG:
+            time.sleep(600)
+        return [] if width == EMPTY else [Face(Box(10, 10, 60, 60), 0.9)]
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> FaceAnalyzer:
+    return FaceAnalyzer(["emotion", "age"], detector=Detector(), threads=1)
+
+
+class InProcess:
+    """The engine that has everything done right here."""
+
+    name = "local"
+    restarts = 0
+
+    def __init__(self, analyzer: FaceAnalyzer, *, fps: float | None, workers: int, time_limit: float) -> None:
+        self._worker = Worker(analyzer, fps)
+
+    def __enter__(self) -> InProcess:
+        return self
+
+    def __exit__(self, *arguments: Any) -> None:
+        pass
+
+    def run(self, chunks: Iterable[Chunk]) -> Iterator[list[Result]]:
+        for chunk in chunks:
+            yield self._worker.analyze(chunk, self._worker.read(chunk))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LocalEngine", InProcess)
+
+
+def image(width: int = PLAIN, *, exif: Image.Exif | None = None) -> bytes:
+    """A JPEG of noise."""
+    pixels = np.random.default_rng(width).integers(0, 255, (80, width, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "jpeg", **({} if exif is None else {"exif": exif}))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve photos in two folders, one without a face, and one that is none."""
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    for number in range(11):
+        (folder / ("trip" if number % 2 else "") / f"{number:02}.jpg").write_bytes(image())
+    (folder / "empty.jpg").write_bytes(image(EMPTY))
+    (folder / "broken.jpg").write_bytes(b"hello")
+    return folder
+
+
+def faces(out: Path) -> list[dict[str, Any]]:
+    return pq.read_table(out / "faces").to_pylist()
+
+
+def errors(out: Path) -> dict[str, str]:
+    found = [row for path in sorted((out / "errors").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    assert len({row["source"] for row in found}) == len(found)
+    return {row["source"]: row["error"] for row in found}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*.jpg"))
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_tables_say_what_the_analyzer_says(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = analyze_many(photos, out, analyzer, block_size=5)
+    rows = faces(out)
+    assert sorted(row["source"] for row in rows) == [n for n in names(photos) if n[-9:-4] not in ("empty", "roken")]
+    (expected,) = analyzer.analyze(photos / "00.jpg")
+    row = next(row for row in rows if row["source"].endswith("00.jpg"))
+    assert expected.emotion is not None and expected.age is not None
+    assert row["emotion"] == expected.emotion.label and row["age"] == pytest.approx(expected.age.value)
+    assert row["emotion_scores"] == pytest.approx(list(expected.emotion.scores.values()))
+    assert row["emotion_model"] == analyzer.models["emotion"] and row["width"] == PLAIN and row["x2"] == 60
+    assert "text that begins" in errors(out)[str(photos / "broken.jpg")] and len(errors(out)) == 1
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert summary["counts"] == {"inputs": 13, "videos": 0, "faces": 11, "errors": 1}
+    assert summary["complete"] and summary["run"]["inputs"] == 13
+    manifests = [json.loads(path.read_text()) for path in (out / "blocks").iterdir()]
+    assert sum(len(manifest["inputs"]) for manifest in manifests) == 12
+    assert {manifest["inputs"].get(str(photos / "empty.jpg")) for manifest in manifests} == {0, None}
+
+
+def test_columns_are_typed(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    analyze_many(photos, tmp_path / "out", analyzer)
+    schema = pq.read_schema(next((tmp_path / "out" / "faces").iterdir()))
+    assert schema.field("emotion_scores").type == pa.list_(pa.float32(), 8)
+    assert json.loads(schema.field("emotion_scores").metadata[b"labels"])[:2] == ["angry", "disgust"]
+    assert schema.field("age").type == pa.float32() and schema.field("taken").type == pa.timestamp("ms")
+    assert "gender" not in schema.names
+
+
+def test_the_date_of_a_photo(here: None, analyzer: FaceAnalyzer, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0132] = "2024:05:31 12:00:00"
+    (tmp_path / "dated.jpg").write_bytes(image(exif=exif))
+    exif[0x0132] = "yesterday"
+    (tmp_path / "damaged.jpg").write_bytes(image(exif=exif))
+    analyze_many([tmp_path / "dated.jpg", tmp_path / "damaged.jpg"], tmp_path / "out", analyzer)
+    taken = {Path(row["source"]).stem: row["taken"] for row in faces(tmp_path / "out")}
+    assert taken["dated"].isoformat() == "2024-05-31T12:00:00" and taken["damaged"] is None
+
+
+def test_csv_and_json_lines(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    for form in ("csv", "jsonl"):
+        analyze_many(photos, tmp_path / form, analyzer, output=form, block_size=5)
+    found = []
+    for path in (tmp_path / "csv" / "faces").iterdir():
+        with path.open(newline="", encoding="utf-8") as stream:
+            found += [row["source"] for row in csv.DictReader(stream)]
+    assert len(found) == 11 and not [name for name in found if "broken" in name]
+    lines = [line for path in (tmp_path / "jsonl" / "faces").iterdir() for line in path.read_text().splitlines()]
+    assert sum(len(json.loads(line)["faces"]) for line in lines) == 11
+    assert "broken.jpg" in next((tmp_path / "csv" / "errors").iterdir()).read_text()
+    assert "broken.jpg" in json.loads(next((tmp_path / "jsonl" / "errors").iterdir()).read_text())["source"]
+
+
+def test_a_video_has_a_row_per_face_and_analyzed_frame(here: None, clip: Path, tmp_path: Path) -> None:
+    analyzer = FaceAnalyzer(["age"], threads=1)
+    summary = analyze_many([clip, tmp_path / "clip.mp4"], tmp_path / "out", analyzer, fps=5)
+    rows = faces(tmp_path / "out")
+    assert 8 <= len(rows) <= 12 and {row["track_id"] for row in rows} == {1}
+    assert [row["frame"] for row in rows] == sorted(row["frame"] for row in rows) and rows[1]["time"] > 0
+    assert summary["counts"]["videos"] == 2 and "no such file" in errors(tmp_path / "out")[str(tmp_path / "clip.mp4")]
+
+
+def test_a_file_name_that_is_no_text(here: None, analyzer: FaceAnalyzer, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / name).write_bytes(image())
+    analyze_many(tmp_path / "photos", tmp_path / "out", analyzer)
+    assert faces(tmp_path / "out")[0]["source"].endswith("caf\\udce9.jpg")
+    assert analyze_many(tmp_path / "photos", tmp_path / "out", analyzer)["run"]["inputs"] == 0
+
+
+# --- once ------------------------------------------------------------------------------------------------------------
+
+
+def test_seen_holds_each_name_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seen, "_PENDING", 10)
+    seen = Seen()
+    assert all(seen.add(f"{number}.jpg") for number in range(100))
+    assert not any(seen.add(f"{number}.jpg") for number in range(100)) and seen.add("100.jpg")
+
+
+def test_a_run_goes_on_where_the_last_one_ended(
+    here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(run, "_CHUNK_ITEMS", 2)
+    add = output.OutputTables.add
+
+    def fail(tables: output.OutputTables, result: Result) -> None:
+        if result.source.endswith("08.jpg"):
+            raise RuntimeError("power cut")
+        add(tables, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output.OutputTables, "add", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            analyze_many(photos, out, analyzer, block_size=3)
+    assert not json.loads((out / "summary.json").read_text())["complete"]
+    (out / "faces" / "part-99999999.parquet").write_bytes(b"not committed")
+    (photos / "new.jpg").write_bytes(image())
+    done = json.loads((out / "summary.json").read_text())["counts"]["inputs"]
+    assert 0 < done < 13
+    summary = analyze_many([photos, photos, photos / "00.jpg"], out, analyzer, block_size=3)
+    assert summary["run"]["earlier"] == done and summary["counts"]["inputs"] == 14 == done + summary["run"]["inputs"]
+    assert Counter(row["source"] for row in faces(out)).most_common(1)[0][1] == 1 and len(faces(out)) == 12
+
+
+def test_other_settings_are_refused(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    analyze_many(photos, tmp_path / "out", analyzer)
+    with pytest.raises(ArgumentError, match="min_score 0.6, not 0.7"):
+        analyze_many(photos, tmp_path / "out", analyzer.using(min_score=0.7))
+    with pytest.raises(ArgumentError, match='format "parquet", not "csv"'):
+        analyze_many(photos, tmp_path / "out", analyzer, output="csv")
+    with pytest.raises(ArgumentError, match="models"):
+        analyze_many(photos, tmp_path / "out", analyzer.using(models={"age": "age-efficientnet"}))
+
+
+def test_two_runs_into_one_folder(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    def again(progress: object) -> None:
+        with pytest.raises(ArgumentError, match="another run is writing"):
+            analyze_many(photos, tmp_path / "out", analyzer)
+
+    analyze_many(photos, tmp_path / "out", analyzer, progress=again)
+
+
+def test_errors_are_retried_when_asked(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    analyze_many(photos, out, analyzer)
+    (photos / "broken.jpg").write_bytes(image())
+    assert analyze_many(photos, out, analyzer)["run"]["inputs"] == 0
+    summary = analyze_many(photos, out, analyzer, retry_errors=True)
+    assert summary["run"]["inputs"] == 1 and summary["counts"] == {"inputs": 13, "videos": 0, "faces": 12, "errors": 0}
+    assert not errors(out)
+
+
+def test_nothing_grows_into_the_folder_of_another(here: None, analyzer: FaceAnalyzer, photos: Path) -> None:
+    with pytest.raises(ArgumentError, match="holds other files, 00.jpg"):
+        analyze_many(photos / "00.jpg", photos, analyzer)
+    with pytest.raises(ArgumentError, match="this is the folder to analyze"):
+        analyze_many(photos, photos, analyzer)
+
+
+# --- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def items(*arguments: str | Path, out: Path, image_column: str | None = None) -> list[Item]:
+    inputs = Inputs(
+        [str(argument) for argument in arguments], image_column=image_column, output=OutputFolder("out", out)
+    )
+    return list(inputs.items(Seen().add))
+
+
+def tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["shard.tar", "shard.tar.gz", "shard.tgz"])
+def test_shards(name: str, tmp_path: Path) -> None:
+    members = {"000.jpg": image(), "000.json": b"{}", "001.jpg": image(EMPTY)}
+    path = tar(tmp_path / name, members, "w" if name.endswith("tar") else "w:gz")
+    found = items(path, out=tmp_path / "out")
+    assert [item.source for item in found] == [f"{path}#000.jpg", f"{path}#001.jpg"]
+    assert [item.read() for item in found] == [members["000.jpg"], members["001.jpg"]]
+
+
+def test_a_shard_that_is_cut_short(tmp_path: Path) -> None:
+    path = tar(tmp_path / "shard.tar", {f"{number}.jpg": image() for number in range(5)})
+    whole = path.read_bytes()
+    for end in (len(whole) // 2, 512 * 3 + 100):
+        path.write_bytes(whole[:end])
+        *good, last = items(path, out=tmp_path / "out")
+        assert good and last.source == str(path) and "cut short" in str(last.problem)
+        with pytest.raises(FaceModelsError, match="cut short"):
+            last.read()
+
+
+def test_tables_of_images(tmp_path: Path) -> None:
+    data = [image(), image(EMPTY), None]
+    table = pa.table({"id": [1, 2, 3], "image": pa.array([{"bytes": d, "path": "x"} if d else None for d in data])})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    with pa.ipc.new_file(tmp_path / "b.arrow", pa.schema([("photo", pa.binary())])) as writer:
+        writer.write_table(pa.table({"photo": pa.array(data, pa.binary())}))
+    for path in (tmp_path / "a.parquet", tmp_path / "b.arrow"):
+        found = items(path, out=tmp_path / "out")
+        assert [item.source for item in found] == [f"{path}#{row}" for row in range(3)]
+        assert [item.data for item in found[:2]] == data[:2] and found[2].problem == "the cell holds no bytes"
+    (missing,) = items(tmp_path / "a.parquet", out=tmp_path / "out", image_column="photo")
+    assert "there is no column 'photo'" in str(missing.problem) and "id (int64)" in str(missing.problem)
+    (tmp_path / "c.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:200])
+    assert "damaged" in str(items(tmp_path / "c.parquet", out=tmp_path / "out")[0].problem)
+
+
+def test_done_rows_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"image": [image()] * 4}), tmp_path / "a.parquet", row_group_size=2)
+    inputs = Inputs(tmp_path / "a.parquet", image_column=None, output=OutputFolder("out", tmp_path / "out"))
+    read: list[int] = []
+    batches = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda self, **options: read.extend(options["row_groups"]) or batches(self, **options),
+    )
+    assert [item.source[-1] for item in inputs.items(lambda source: source.endswith("3"))] == ["3"] and read == [1]
+
+
+def test_lists(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("photos/00.jpg\n\nphotos/none.jpg\n" + str(photos / "02.jpg") + "\n")
+    (tmp_path / "list.csv").write_text("id,path\n1,photos/04.jpg\n2,memory://a/b.jpg\n")
+    found = items(tmp_path / "list.txt", tmp_path / "list.csv", out=tmp_path / "out")
+    assert [item.source for item in found[:4]] == [
+        str(photos / name) for name in ("00.jpg", "none.jpg", "02.jpg", "04.jpg")
+    ]
+    assert found[4].source == "memory://a/b.jpg" and found[4].problem == "there is no such file"
+    with pytest.raises(FaceModelsError, match="no such file"):
+        found[1].read()
+    (tmp_path / "list.csv").write_text("id,file\n1,photos/04.jpg\n")
+    with pytest.raises(FaceModelsError, match="lacks the column path"):
+        items(tmp_path / "list.csv", out=tmp_path / "out")
+
+
+def test_folders_patterns_and_stores(photos: Path, tmp_path: Path) -> None:
+    import fsspec
+
+    tar(photos / "trip" / "shard.tar", {"a.jpg": image()})
+    assert len(items(photos, out=tmp_path / "out")) == 14
+    assert len(items(photos / "*.jpg", out=tmp_path / "out")) == 8
+    store = fsspec.filesystem("memory")
+    store.pipe({"/bucket/1.jpg": image(), "/bucket/deep/2.jpg": image(EMPTY), "/bucket/notes.doc": b""})
+    store.pipe("/bucket/shard.tar", (photos / "trip" / "shard.tar").read_bytes())
+    try:
+        found = items("memory://bucket", out=tmp_path / "out")
+        assert {item.source for item in found} == {
+            *("memory:///bucket/1.jpg", "memory:///bucket/deep/2.jpg", "memory:///bucket/shard.tar#a.jpg")
+        }
+        assert all(item.data for item in found)  # no other process sees this store
+        assert len(items("memory://bucket/*.jpg", out=tmp_path / "out")) == 1
+        assert len(items(f"file://{photos}", out=tmp_path / "out")) == 14
+    finally:
+        store.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("nothing://bucket/", "nothing"),
+        ("photos/none/*.jpg", "no file fits"),
+        ("empty", "holds no photo or video"),
+        ("memory://none", "no photo or video|no such file"),
+    ],
+)
+def test_inputs_that_are_none(argument: str, message: str, here: None, analyzer: FaceAnalyzer, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    argument = argument if "://" in argument else str(tmp_path / argument)
+    if argument.startswith("memory"):
+        summary = analyze_many(argument, tmp_path / "out", analyzer)
+        assert summary["counts"]["errors"] == 1 and "no such file" in errors(tmp_path / "out")[argument]
+        return
+    with pytest.raises(FaceModelsError, match=message):
+        analyze_many(argument, tmp_path / "out", analyzer)
+
+
+def test_a_store_that_does_not_answer(here: None, analyzer: FaceAnalyzer, tmp_path: Path) -> None:
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Gone(MemoryFileSystem):
+        protocol = "gone"
+        answers = False
+
+        def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+            if not self.answers:
+                raise ConnectionError("no route to host")
+            return io.BytesIO(image())
+
+        def ls(self, path: str, *arguments: Any, **options: Any) -> Any:
+            raise ConnectionError("no route to host")
+
+    fsspec.register_implementation("gone", Gone, clobber=True)
+    with pytest.raises(UnreachableError, match="no route to host"):
+        analyze_many("gone://bucket/*.jpg", tmp_path / "out", analyzer)
+    (tmp_path / "good.jpg").write_bytes(image())
+    (tmp_path / "list.txt").write_text("good.jpg\n" + "".join(f"gone://bucket/{n}.jpg\n" for n in range(30)))
+    with pytest.raises(FaceModelsError, match="20 inputs in a row could not be reached"):
+        analyze_many(tmp_path / "list.txt", tmp_path / "out", analyzer)
+    assert len(faces(tmp_path / "out")) == 1 and not errors(tmp_path / "out")
+    Gone.answers = True
+    assert analyze_many(tmp_path / "list.txt", tmp_path / "out", analyzer)["run"]["faces"] == 30
+
+
+def test_a_full_disk_keeps_what_was_done(
+    here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, calls = os.fsync, Counter[str]()
+
+    def full(file: int) -> None:
+        calls["fsync"] += 1
+        if calls["fsync"] > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(FaceModelsError, match="No space left on device"):
+            analyze_many(photos, tmp_path / "out", analyzer, block_size=2)
+    assert 0 < len(faces(tmp_path / "out")) < 11
+    assert analyze_many(photos, tmp_path / "out", analyzer, block_size=2)["counts"]["inputs"] == 13
+    assert Counter(row["source"] for row in faces(tmp_path / "out")).total() == 11 == len(faces(tmp_path / "out"))
+
+
+def test_wrong_arguments(analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    class Local:
+        def detect(self, pixels: np.ndarray, min_score: float) -> list[Face]:
+            return []
+
+    (tmp_path / "file").touch()
+    for options, message in (
+        ({"engine": "spark"}, "engine must be one of"),
+        ({"output": "xml"}, "output must be one of"),
+        ({"workers": 0}, "workers must be"),
+        ({"workers": (3, 2)}, "workers must be"),
+        ({"time_limit": 0}, "time_limit must be"),
+        ({"address": "auto"}, "address"),
+        ({"out": tmp_path / "file"}, "it is a file"),
+        ({"out": "s3://bucket/out"}, "not to a URL"),
+        ({"inputs": []}, "nothing to analyze"),
+        ({"analyzer": FaceAnalyzer(["age"], detector=Local())}, "cannot be sent"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            analyze_many(**{"inputs": photos, "out": tmp_path / "out", "analyzer": analyzer, **options})
+    with pytest.raises(FaceModelsError, match="cannot write"):
+        analyze_many(photos, tmp_path / "file" / "out", analyzer)
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def test_an_input_that_ends_or_hangs_its_worker_costs_only_itself(
+    analyzer: FaceAnalyzer, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "05-crash.jpg").write_bytes(image(CRASH))
+    (photos / "trip" / "06-hang.jpg").write_bytes(image(HANG))
+    out = tmp_path / "out"
+    summary = analyze_many(photos, out, analyzer, workers=2, time_limit=5)
+    assert summary["counts"] == {"inputs": 15, "videos": 0, "faces": 11, "errors": 3}
+    assert "SIGKILL" in errors(out)[str(photos / "05-crash.jpg")]
+    assert "longer than 5 seconds" in errors(out)[str(photos / "trip" / "06-hang.jpg")]
+    assert sorted(row["source"] for row in faces(out)) == [
+        name for name in names(photos) if not name.endswith(("crash.jpg", "hang.jpg", "empty.jpg", "broken.jpg"))
+    ]
+    assert 2 <= summary["run"]["restarts"] <= 4 and summary["run"]["workers"] == 2
+
+
+RUN = """
+import sys
+from facemodels import FaceAnalyzer, analyze_many
+from test_batch import Detector
+{guard}
+    analyzer = FaceAnalyzer(["age"], detector=Detector(), threads=1)
+    analyze_many(sys.argv[1], sys.argv[2], analyzer, workers=1, block_size=8)
+"""
+
+
+def start(tmp_path: Path, photos: Path, out: Path, guard: str = 'if __name__ == "__main__":') -> subprocess.Popen[str]:
+    script = tmp_path / "script.py"
+    script.write_text(RUN.format(guard=guard))
+    path = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parent.parent)))
+    command = [sys.executable, str(script), str(photos), str(out)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_ended_loses_nothing(number: signal.Signals, analyzer: FaceAnalyzer, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for index in range(250):
+        (photos / f"{index:03}.jpg").write_bytes(image())
+    with start(tmp_path, photos, out) as process:
+        while len(list((out / "blocks").glob("*.json"))) < 2:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.wait(30)
+    done = sum(len(json.loads(path.read_text())["inputs"]) for path in (out / "blocks").glob("*.json"))
+    assert 16 <= done < 250
+    if number == signal.SIGINT:
+        assert json.loads((out / "summary.json").read_text())["complete"] is False
+    with start(tmp_path, photos, out) as process:
+        assert process.wait(120) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["run"]["earlier"] == done and summary["counts"]["inputs"] == 250
+    assert Counter(row["source"] for row in faces(out)) == Counter(names(photos))
+
+
+def test_a_script_without_a_guard_is_told(photos: Path, tmp_path: Path) -> None:
+    with start(tmp_path, photos, tmp_path / "out", guard="if True:") as process:
+        assert process.wait(60) == 1 and process.stderr is not None
+        assert 'call analyze_many below `if __name__ == "__main__":`' in process.stderr.read()
+
+
+def test_on_the_command_line(photo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "astronaut.jpg").write_bytes(photo.read_bytes())
+    command = [
+        "batch",
+        str(tmp_path / "photos"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+        "--progress",
+        "json",
+    ]
+    assert main(command) == 0
+    printed = capfd.readouterr()
+    last = json.loads(printed.err.splitlines()[-1])
+    assert last["done"] == last["total"] == last["faces"] == 1 and last["rate"] > 0
+    assert "1 faces in 1 inputs, 0 errors" in printed.out
+    (face,) = FaceAnalyzer(threads=1).analyze(photo)
+    (row,) = faces(tmp_path / "out")
+    assert face.emotion is not None and (row["emotion"], row["landmarks"][0]) == (
+        face.emotion.label,
+        pytest.approx(face.landmarks[0][0] if face.landmarks else None),
+    )
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"hello")
+    assert main(command) == 1
