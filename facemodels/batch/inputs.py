@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.tables import read_table
 from facemodels.files import OutputFolder
-from facemodels.images import MAX_BYTES, image_suffixes
+from facemodels.image_formats import image_suffixes
+from facemodels.images import MAX_BYTES
 from facemodels.results import load_arrow
 from facemodels.sources import VIDEO_SUFFIXES, Sources
 
