@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
+from facemodels.forking import Lock
 from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
 from facemodels.images import SizedImage, read_reduced, read_whole
@@ -315,7 +315,7 @@ class _Shared:
     """Models and detectors that several analyzers use; each is loaded once, whoever asks first."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._models: dict[tuple[str, Path | None, str, int | None], AttributeModel] = {}
         self._detectors: dict[str, FaceDetector] = {}
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
 from facemodels.errors import WeightsError
+from facemodels.forking import Lock, after_fork
 
 Runner = Callable[..., dict[str, np.ndarray]]
 
@@ -25,25 +25,39 @@ class Interpreters:
     """A pool of interpreters of one model, made on first use and shared between threads.
 
     An interpreter serves one call at a time, and a new shape of its input costs it several calls' time; so there is one
-    for each shape in use, and there are never more at work than processors.
+    for each shape in use, and there are never more at work than processors. All are made from the same bytes, which
+    none of them copies. A forked child starts with an empty pool of its own.
 
     Args:
-        model: The verified file, or its content; its signature has one input, ``image``.
+        content: The verified content of a file; its signature has one input, ``image``.
         threads: Threads of one interpreter; None takes one per processor, at most four.
+        name: Of the model, for messages.
 
     Example:
-        >>> Interpreters(Path("model.tflite")).run(np.zeros((1, 48, 48, 3), np.float32))      # doctest: +SKIP
+        >>> Interpreters(Path("model.tflite").read_bytes()).run(np.zeros((1, 48, 48, 3), np.float32))  # doctest: +SKIP
         {'emotion': array([[0.02, …
     """
 
-    def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
-        processors = os.cpu_count() or 1
-        self._model = model
-        self._threads = threads or min(4, processors)
-        self._places = threading.Semaphore(processors)
-        self._most = KEPT_VALUES * processors
+    def __init__(self, content: bytes, threads: int | None = None, name: str = "the model") -> None:
+        self._processors = os.cpu_count() or 1
+        self._content = content
+        self._threads = threads or min(4, self._processors)
+        self._name = name
+        self._most = KEPT_VALUES * self._processors
+        self._empty()
+        after_fork(self, Interpreters._renew)
+
+    def _empty(self) -> None:
+        """Start anew: no interpreter idle, none at work."""
+        self._places = threading.Semaphore(self._processors)
         self._lock = threading.Lock()
         self._idle: list[tuple[tuple[int, ...], Runner]] = []  # the one used last stands last
+
+    def _renew(self) -> None:
+        """In a forked child: start anew."""
+        # To destroy an interpreter is to end its threads, which are not in this process; so these are never destroyed.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._idle))
+        self._empty()
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run the model.
@@ -59,8 +73,11 @@ class Interpreters:
         """
         with self._places:
             runner = self._taken(image.shape) or self._made(image.shape)
-            # The outputs are views into the interpreter's memory, which the next call overwrites.
-            outputs = {name: np.array(output) for name, output in runner(image=image).items()}
+            try:
+                # The outputs are views into the interpreter's memory, which the next call overwrites.
+                outputs = {name: np.array(output) for name, output in runner(image=image).items()}
+            except Exception as error:
+                raise WeightsError(f"{self._name} cannot be run by LiteRT: {error}") from error
             self._put_back(image.shape, runner)
         return outputs
 
@@ -80,45 +97,67 @@ class Interpreters:
     def _made(self, shape: tuple[int, ...]) -> Runner:
         from ai_edge_litert.interpreter import Interpreter
 
-        source: dict[str, str | bytes]
-        if isinstance(self._model, bytes):
-            name, source = "the model in memory", {"model_content": self._model}
-        else:
-            name, source = str(self._model), {"model_path": str(self._model)}
         try:
-            with _quiet():
-                interpreter = Interpreter(**source, num_threads=self._threads)
+            with _NOTICE.kept_from_stderr():
+                interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
                 (image,) = interpreter.get_input_details()
                 interpreter.resize_tensor_input(image["index"], shape)
                 interpreter.allocate_tensors()
             return interpreter.get_signature_runner("serving_default")
-        except (RuntimeError, ValueError) as error:
-            raise WeightsError(f"{name} cannot be run by LiteRT: {error}") from error
+        except Exception as error:
+            raise WeightsError(f"{self._name} cannot be run by LiteRT: {error}") from error
 
 
-# Standard error belongs to the whole process, so one thread at a time may hold it.
-_STDERR = threading.Lock()
-_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
+class _Notice:
+    """The line that LiteRT writes to standard error once per process, and for which it has no switch."""
 
+    TEXT = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep LiteRT's one notice, for which it has no switch, from standard error; whatever else is written there passes.
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._past = False
 
-    It is written in C++, so only the file descriptor itself can be turned aside. Ugly, but a library must not talk.
-    """
-    with _STDERR, tempfile.TemporaryFile() as aside:
-        try:
-            stderr = os.dup(2)
-        except OSError:  # no standard error at all: nothing to keep quiet
+    @contextmanager
+    def kept_from_stderr(self) -> Iterator[None]:
+        """Make the process's first interpreter in here; for every later one nothing is done.
+
+        The line is written in C++, so only the file descriptor itself can be turned aside, into a pipe. A thread
+        forwards everything else, as long as anybody holds the pipe: so a process that is started meanwhile, and
+        inherits it as its standard error, can go on writing there.
+        """
+        if self._past:
             yield
             return
-        try:
-            os.dup2(aside.fileno(), 2)
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            aside.seek(0)
-            if said := aside.read().replace(_NOTICE, b""):
-                os.write(2, said)
+        with self._lock:
+            try:
+                stderr = os.dup(2)
+            except OSError:  # no standard error at all: nothing to keep quiet
+                yield
+                return
+            reading, writing = os.pipe()
+            forwarding = threading.Thread(target=self._forward, args=(reading, stderr), daemon=True)
+            forwarding.start()
+            os.dup2(writing, 2)
+            os.close(writing)
+            try:
+                yield
+                self._past = True
+            finally:
+                os.dup2(stderr, 2)
+                forwarding.join(0.5)  # so that what was written in here comes before what is written next
+
+    def _forward(self, reading: int, stderr: int) -> None:
+        held = b""
+        while part := os.read(reading, 65_536):
+            held = (held + part).replace(self.TEXT, b"")
+            # What may be the beginning of the line waits for the rest.
+            lengths = range(min(len(held), len(self.TEXT) - 1), 0, -1)
+            waiting = next((length for length in lengths if self.TEXT.startswith(held[-length:])), 0)
+            os.write(stderr, held[: len(held) - waiting])
+            held = held[len(held) - waiting :]
+        os.write(stderr, held)
+        os.close(reading)
+        os.close(stderr)
+
+
+_NOTICE = _Notice()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from facemodels import sandbox
 from facemodels.attributes import ATTRIBUTES, Value
-from facemodels.errors import ArgumentError, WeightsError
-from facemodels.hub import store
-from facemodels.hub.registry import Head, ModelSpec
+from facemodels.errors import WeightsError
+from facemodels.forking import Lock
+from facemodels.hub import registry, store
+from facemodels.hub.keras_file import keras_problems
+from facemodels.hub.registry import GOLDEN_FILE, Head, ModelSpec
 from facemodels.litert import Interpreters
 
 # Crops go in batches of these sizes: every other size would cost an interpreter of its own, about 0.1 s and its memory.
 BATCH_SIZES = (1, 4, 16)
+
+# What the first run of somebody else's model may take, by backend: TensorFlow alone takes seconds to be imported.
+TRIAL_SECONDS = {"litert": 60, "keras": 180}
+TRIAL_MEMORY = 4 * 2**30
 
 
 class Backend(Protocol):
@@ -31,38 +39,68 @@ class KerasBackend:
     """The `.keras` file on Keras 3, whatever backend that runs on. For comparison and for further training.
 
     Args:
-        path: The verified file.
+        content: The verified content of the file.
+        name: Of the model, for messages.
+
+    Raises:
+        WeightsError: If Keras is not there, or cannot load the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, content: bytes, name: str = "the model") -> None:
         try:
             import keras
-        except ImportError as error:
-            raise WeightsError(
-                "backend=\"keras\" needs Keras and TensorFlow: pip install 'keras>=3.15,<4' 'tensorflow>=2.21,<2.23'"
-            ) from error
-        # safe_mode refuses anything but data and built-in layers; compile=False leaves the optimizer out.
-        self._model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        self._lock = threading.Lock()
+        except (ImportError, ValueError) as error:
+            raise WeightsError(_keras_advice(error)) from error
+        self._lock = Lock()
+        self._name = name
+        # Keras opens paths only; nobody else can write to this copy.
+        with tempfile.TemporaryDirectory(prefix="facemodels-") as folder:
+            copy = Path(folder) / "model.keras"
+            copy.write_bytes(content)
+            try:
+                # safe_mode refuses anything but data and built-in layers; compile=False leaves the optimizer out.
+                self._model = keras.saving.load_model(copy, compile=False, safe_mode=True)
+            except Exception as error:
+                raise WeightsError(f"{name} cannot be loaded by Keras: {error}") from error
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
-        with self._lock:
-            outputs = self._model.predict_on_batch(batch)
-        return {name: np.asarray(output, np.float32) for name, output in outputs.items()}
+        try:
+            with self._lock:
+                outputs = self._model.predict_on_batch(batch)
+            return {name: np.asarray(output, np.float32) for name, output in outputs.items()}
+        except Exception as error:
+            raise WeightsError(f"{self._name} cannot be run by Keras: {error}") from error
+
+
+def _keras_advice(error: Exception) -> str:
+    """What to do where Keras cannot be imported."""
+    if variable := os.environ.get("KERAS_BACKEND"):
+        return (
+            f"Keras cannot be imported with KERAS_BACKEND={variable} ({error}): "
+            "install that, or set KERAS_BACKEND=tensorflow"
+        )
+    return (
+        f"backend=\"keras\" needs Keras and TensorFlow ({error}): "
+        "pip install 'keras>=3.15,<4' 'tensorflow>=2.21,<2.23'"
+    )
 
 
 class AttributeModel:
     """A model of one or more attributes, ready to answer.
 
+    A file that is not one of those bundled with the package is first run in a child process, since neither LiteRT nor
+    Keras survives every file.
+
     Args:
         spec: What to load.
         backend: ``litert`` or ``keras``.
         threads: Threads of LiteRT.
+        trusted: The caller made the file: it is loaded at once.
 
     Raises:
         ArgumentError: If the backend is unknown.
-        WeightsError: If a file is damaged or does not fit its spec.
+        WeightsError: If a file is damaged or does not fit its spec, or ends the child process.
         HubError: If a file is not here and the hub cannot give it.
 
     Example:
@@ -71,15 +109,31 @@ class AttributeModel:
         'neutral'
     """
 
-    def __init__(self, spec: ModelSpec, *, backend: str = "litert", threads: int | None = None) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, backend: str = "litert", threads: int | None = None, trusted: bool = False
+    ) -> None:
+        name = store.serving_file(spec, backend)
+        content = store.read(spec, name)
+        if not trusted and not registry.is_bundled(spec.files[name]):
+            _try_out(spec, name, content, backend)
+        self._load(spec, content, backend, threads)
+
+    @classmethod
+    def of_content(
+        cls, spec: ModelSpec, content: bytes, backend: str = "litert", threads: int | None = None
+    ) -> AttributeModel:
+        """A model of these bytes; neither are they verified nor first run elsewhere."""
+        model = cls.__new__(cls)
+        model._load(spec, content, backend, threads)
+        return model
+
+    def _load(self, spec: ModelSpec, content: bytes, backend: str, threads: int | None) -> None:
         self.spec = spec
         self._backend: Backend
-        if backend == "litert":
-            self._backend = Interpreters(store.fetch(spec, "model.tflite"), threads)
-        elif backend == "keras":
-            self._backend = KerasBackend(store.fetch(spec, "model.keras"))
+        if backend == "keras":
+            self._backend = KerasBackend(content, spec.id)
         else:
-            raise ArgumentError(f"unknown backend {backend!r}; known: litert, keras")
+            self._backend = Interpreters(content, threads, spec.id)
 
     def probabilities(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """The raw outputs.
@@ -135,6 +189,27 @@ class AttributeModel:
                 )
             if not np.isfinite(got).all():
                 raise WeightsError(f"{self.spec.id}: the output {head.output!r} is not a number; the file is damaged")
+
+
+def _try_out(spec: ModelSpec, name: str, content: bytes, backend: str) -> None:
+    """Run a model in a child process.
+
+    Raises:
+        WeightsError: If that does not go well.
+    """
+    if backend == "keras" and (problems := list(keras_problems(content))):
+        raise WeightsError(f"{name} of {spec.id} is not used: it {'; it '.join(problems)}")
+    header = {"spec": spec.to_dict(), "backend": backend, "golden": None}
+    if golden := store.local_text(spec, GOLDEN_FILE):
+        header["golden"] = str(golden)
+    try:
+        problem = sandbox.call(
+            "facemodels.hub.trial", header, content, seconds=TRIAL_SECONDS[backend], memory=TRIAL_MEMORY
+        )
+    except sandbox.ChildError as error:
+        raise WeightsError(f"{name} of {spec.id} is not used: the child process that ran it first {error}") from error
+    if problem:
+        raise WeightsError(f"{name} of {spec.id} is not used: {problem}")
 
 
 def decode(head: Head, probabilities: np.ndarray) -> list[Value]:

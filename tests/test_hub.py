@@ -194,11 +194,21 @@ class TestLocalFiles:
         with pytest.raises(WeightsError, match="never opened"):
             store.fetch(spec, "other.onnx")
 
+    def test_read_gives_the_bytes_that_were_checked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = weights()
+        spec = replace(make_spec(files), folder=write(tmp_path / "mine", files))
+        assert store.read(spec, NAME) == files[NAME]
+        opened = []
+        real = Path.open
+        monkeypatch.setattr(Path, "open", lambda path, *args: opened.append(path) or real(path, *args))
+        assert store.read(spec, NAME) == files[NAME]
+        assert opened == [tmp_path / "mine" / NAME]  # once: what was hashed is what is given
+
     def test_verify(self, tmp_path: Path) -> None:
         files = weights()
         spec = make_spec(files)
         folder = write(tmp_path / "mine", files)
-        store.verify(folder / NAME, spec.files[NAME])
+        assert store.verify(folder / NAME, spec.files[NAME]) == files[NAME]
         flip(folder / NAME)
         with pytest.raises(WeightsError, match="sha256"):
             store.verify(folder / NAME, spec.files[NAME])
@@ -234,6 +244,15 @@ class TestDownload:
         server.stop()
         assert store.fetch(spec, NAME) == path
         assert len(server.requests) == asked
+
+    def test_golden_outputs_come_along(self, server: HubServer) -> None:
+        files = weights() | {"golden.json": b'{"seeds": [0]}'}
+        spec = publish(server, files)
+        assert store.local_text(spec, "golden.json") is None
+        store.fetch(spec, NAME)
+        server.stop()
+        path = store.local_text(spec, "golden.json")
+        assert path is not None and path.read_bytes() == files["golden.json"]
 
     def test_order_of_places(self, server: HubServer, tmp_path: Path) -> None:
         files = weights()
@@ -397,7 +416,7 @@ class TestPublishedSpec:
         publish(server, weights())
         spec = store.resolve(f"{REPO}@1.1.0")
         path = store._snapshots(REPO) / str(spec.revision) / "config.json"
-        path.resolve().write_bytes(path.read_bytes().replace(b"happy", b"angry"))
+        path.resolve().write_bytes(path.read_bytes()[:-100])
         assert store.resolve(f"{REPO}@1.1.0") == spec
         assert len(server.asked("GET", "config.json")) == 2
 
@@ -612,7 +631,8 @@ class TestOlah:
     def test_damaged_cache_is_fetched_again(self, mirror: Mirror) -> None:
         spec = store.resolve(f"{REPO}@1.1.0")
         flip(store.fetch(spec, NAME))
-        flip(store._snapshots(REPO) / str(spec.revision) / "config.json", 5)
+        config = store._snapshots(REPO) / str(spec.revision) / "config.json"
+        config.resolve().write_bytes(b"{")
         assert store.resolve(f"{REPO}@1.1.0") == spec
         assert store.fetch(spec, NAME).read_bytes() == mirror.files[NAME]
 

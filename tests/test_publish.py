@@ -222,7 +222,7 @@ class TestCheck:
             check_run_folder(make_release(tmp_path / "release", keras=content))
 
     def test_keras_file_that_unpacks_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.hub.publish.MAX_UNPACKED_BYTES", 4000)
+        monkeypatch.setattr("facemodels.hub.keras_file.MAX_UNPACKED_BYTES", 4000)
         with pytest.raises(WeightsError, match="bytes"):
             check_run_folder(make_release(tmp_path / "release"))
 

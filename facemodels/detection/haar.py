@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import numpy as np
 from facemodels.detection.base import faces_from_rows, largest_first
 from facemodels.detection.passes import merge, resized
 from facemodels.errors import DetectorError
+from facemodels.forking import Lock
 from facemodels.types import Face
 
 LONGEST_SIDE = 1280  # larger images are shrunk to this
@@ -34,7 +34,7 @@ class Haar:
     name = "haar"
 
     def __init__(self, *, threads: int | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():

@@ -11,7 +11,6 @@ import ctypes
 import hashlib
 import importlib.util
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -24,6 +23,7 @@ import numpy as np
 
 from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import DetectorError
+from facemodels.forking import Lock
 from facemodels.hub import store
 from facemodels.hub.registry import get_spec
 from facemodels.litert import Interpreters
@@ -32,7 +32,7 @@ STRIDES = (8, 16, 32)  # pixels from one cell of an output to the next
 LEAST_SCORE = 0.2  # as in the library, and so is
 SAME = 0.45  # the overlap (intersection over union) above which the better of two boxes stays
 
-_READING = threading.Lock()
+_READING = Lock()
 
 
 def network() -> bytes:
@@ -49,7 +49,7 @@ def network() -> bytes:
 @cache
 def _network() -> bytes:
     spec = get_spec("libfacedetection")
-    graph, table = (store.fetch(spec, name).read_bytes() for name in spec.files)
+    graph, table = (store.read(spec, name) for name in spec.files)
     return verified(graph, json.loads(table), libraries())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from facemodels.detection.passes import MultiPassDetector
+from facemodels.forking import Lock
 from facemodels.hub import store
 from facemodels.hub.registry import get_spec
 
@@ -29,14 +29,13 @@ class YuNet(MultiPassDetector):
     suffix = ".onnx"
 
     def __init__(self, path: str | Path | None = None, *, threads: int | None = None) -> None:
-        self._lock = threading.Lock()  # the network keeps the size of its input
+        self._lock = Lock()  # the network keeps the size of its input
         spec = get_spec("yunet")
         (file,) = spec.files
-        if path is None:
-            path = store.fetch(spec, file)
-        else:
-            store.verify(Path(path), spec.files[file])
-        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.3, 0.3, 5000)
+        content = store.read(spec, file) if path is None else store.verify(Path(path), spec.files[file])
+        # From the bytes that were verified: the file may be another by now.
+        graph, nothing = np.frombuffer(content, np.uint8), np.empty(0, np.uint8)
+        self._network = cv2.FaceDetectorYN.create("onnx", graph, nothing, (320, 320), 0.3, 0.3, 5000)
 
     @staticmethod
     def available() -> bool:

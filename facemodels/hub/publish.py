@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,18 +22,14 @@ from typing import TYPE_CHECKING, Any
 from facemodels.errors import ArgumentError, HubError, WeightsError
 from facemodels.hub import registry, store
 from facemodels.hub.golden import golden_difference
-from facemodels.hub.registry import SPEC_FILE, ModelSpec
+from facemodels.hub.keras_file import keras_problems
+from facemodels.hub.registry import GOLDEN_FILE, SPEC_FILE, ModelSpec
 from facemodels.models import AttributeModel
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 CARD_FILE = "README.md"
-GOLDEN_FILE = "golden.json"
-
-# What a .keras file is made of, and how large that may be when unpacked.
-KERAS_PARTS = {"metadata.json", "config.json", "model.weights.h5"}
-MAX_UNPACKED_BYTES = 2**30
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _VERSION_TAG = re.compile(r"v(\d+\.\d+\.\d+)")
@@ -256,46 +251,14 @@ def _weights_problems(spec: ModelSpec, folder: Path) -> Iterator[str]:
             yield str(error)
     for name in spec.files:
         try:
-            path = store.fetch(replace(spec, folder=folder), name)
+            content = store.read(replace(spec, folder=folder), name)
         except WeightsError as error:
             yield str(error)
             continue
-        if name.endswith(".tflite") and path.read_bytes()[4:8] != b"TFL3":
+        if name.endswith(".tflite") and content[4:8] != b"TFL3":
             yield f"{name} is not a LiteRT file"
         if name.endswith(".keras"):
-            yield from (f"{name}: {problem}" for problem in _keras_problems(path))
-
-
-def _keras_problems(path: Path) -> Iterator[str]:
-    """What in a `.keras` file could run code, or fill the memory, when it is loaded."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parts = {entry.filename: entry.file_size for entry in archive.infolist()}
-            if set(parts) != KERAS_PARTS or sum(parts.values()) > MAX_UNPACKED_BYTES:
-                yield f"holds {', '.join(sorted(parts))} ({sum(parts.values()):,} bytes), not what Keras saves"
-                return
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
-        yield f"is not a Keras file: {error}"
-        return
-    for part in _objects(config):
-        name, module = part["class_name"], part.get("module") or ""
-        if name == "__keras_tensor__":
-            continue
-        if name in ("Lambda", "__lambda__") or (module != "keras" and not str(module).startswith("keras.")):
-            yield f"holds {name!r} of module {module!r}, which is not built into Keras"
-
-
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every serialized object inside a Keras config."""
-    if isinstance(config, dict):
-        if "class_name" in config:
-            yield config
-        for value in config.values():
-            yield from _objects(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _objects(value)
+            yield from (f"{name}: {problem}" for problem in keras_problems(content))
 
 
 def _card_problems(spec: ModelSpec, path: Path) -> Iterator[str]:

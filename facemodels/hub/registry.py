@@ -24,6 +24,7 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model fo
 
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
+GOLDEN_FILE = "golden.json"
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
@@ -266,11 +267,35 @@ def _check_head(head: Head) -> None:
             raise ValueError(f"views: {name!r} does not map every label")
 
 
+def parse_json(content: bytes) -> Any:
+    """Parse JSON that may be anybody's.
+
+    Raises:
+        ValueError: If it is no JSON, is nested too deeply, or has a key twice in one object.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        return dict(pairs)
+
+    try:
+        return json.loads(content.decode(), object_pairs_hook=unique)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 @cache
 def _table() -> dict[str, ModelSpec]:
     """The specs that ship with the package, by ``name@version``; read once, on first use."""
     specs = (ModelSpec.from_file(path) for path in sorted(WEIGHTS.glob(f"*/{SPEC_FILE}")))
     return {spec.id: spec for spec in specs}
+
+
+def is_bundled(file: WeightsFile) -> bool:
+    """Whether a file has the very bytes of one that this version of facemodels lists, wherever it lies."""
+    return any(file in spec.files.values() for spec in _table().values())
 
 
 def list_models(attribute: str | None = None) -> list[ModelSpec]:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from facemodels.errors import ArgumentError, FaceModelsError, HubError, UnknownModelError, WeightsError
 from facemodels.hub import registry
-from facemodels.hub.registry import DEFAULT_MODELS, SPEC_FILE, ModelSpec, WeightsFile, get_spec
+from facemodels.hub.registry import DEFAULT_MODELS, GOLDEN_FILE, SPEC_FILE, ModelSpec, WeightsFile, get_spec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -98,13 +98,34 @@ def fetch(spec: ModelSpec, name: str) -> Path:
         WeightsError: If the spec has no such file, no copy matches its sha256, or this version was never published.
         HubError: If it must be downloaded and cannot be.
     """
+    return _verified(spec, name)[0]
+
+
+def read(spec: ModelSpec, name: str) -> bytes:
+    """The verified content of one file of a model: the very bytes whose sha256 was checked.
+
+    What is opened later must be made from these bytes, not from the path: a file can change after it was checked.
+
+    Args:
+        spec: From `resolve` or `facemodels.get_spec`.
+        name: A key of ``spec.files``, for example that of `serving_file`.
+
+    Raises:
+        WeightsError: As `fetch` does.
+        HubError: As `fetch` does.
+    """
+    return _verified(spec, name)[1]
+
+
+def _verified(spec: ModelSpec, name: str) -> tuple[Path, bytes]:
+    """The path of one file, and what was read from it and verified."""
     expected = _expected(spec, name)
     problems = []
     for place, path in _places(spec, name):
-        problem = _problem(path, expected)
-        if problem is None:
-            return path
-        problems.append(f"{place} {path} ({problem})")
+        try:
+            return path, _content(path, expected)
+        except ValueError as error:
+            problems.append(f"{place} {path} ({error})")
     looked = "looked in: " + ", ".join(problems)
     if spec.folder is not None:
         raise WeightsError(f"{name} of {spec.id} cannot be had from the folder given; {looked}")
@@ -113,7 +134,11 @@ def fetch(spec: ModelSpec, name: str) -> Path:
     if not _COMMIT.fullmatch(spec.revision):
         raise WeightsError(f"{spec.id} is pinned to {spec.revision!r}, which is not a commit, so it is not downloaded")
     try:
-        return _download(spec.repo_id, name, spec.revision, lambda path: _problem(path, expected), expected.size)
+        found = _download(spec.repo_id, name, spec.revision, partial(_content, expected=expected), expected.size)
+        if not registry.is_bundled(expected):
+            with suppress(HubError, WeightsError):  # not every repository has some
+                _download(spec.repo_id, GOLDEN_FILE, spec.revision, _text)
+        return found
     except HubError as error:
         raise HubError(
             f"{name} of {spec.id} is not here and could not be downloaded: {error}; {looked}."
@@ -122,7 +147,7 @@ def fetch(spec: ModelSpec, name: str) -> Path:
 
 
 def fetch_text(repo_id: str, revision: str, name: str, reference: str) -> Path:
-    """The local path of a small text file of a repository, from the cache or the hub, as the hub sent it.
+    """The local path of a small text file of a repository, from the cache or the hub.
 
     Args:
         repo_id: ``owner/name``.
@@ -135,10 +160,11 @@ def fetch_text(repo_id: str, revision: str, name: str, reference: str) -> Path:
         HubError: If it must be downloaded and cannot be.
     """
     path = _snapshots(repo_id) / revision / name
-    if _text_problem(path) is None:
+    with suppress(ValueError):
+        _text(path)
         return path
     try:
-        return _download(repo_id, name, revision, _text_problem)
+        return _download(repo_id, name, revision, _text)[0]
     except HubError as error:
         raise HubError(
             f"{name} of {reference} is not here and could not be downloaded: {error}; looked in: cache {path.parent}."
@@ -160,15 +186,35 @@ def cached(spec: ModelSpec, name: str) -> Path | None:
     return found[1] if found else None
 
 
-def verify(path: Path, expected: WeightsFile) -> None:
-    """Check a file that the caller chose, before it is opened.
+def local_text(spec: ModelSpec, name: str) -> Path | None:
+    """The path of a small text file beside a model's weights, if it is here; never touches the network.
+
+    Args:
+        spec: Of a model that was given as a folder, or comes from the hub.
+        name: ``golden.json``, say.
+    """
+    if spec.folder is not None:
+        path = spec.folder / name
+    elif spec.revision is not None:
+        path = _snapshots(spec.repo_id) / spec.revision / name
+    else:
+        return None
+    return path if path.is_file() else None
+
+
+def verify(path: Path, expected: WeightsFile) -> bytes:
+    """Read a file that the caller chose, and check what was read.
+
+    Returns:
+        Its content; see `read`.
 
     Raises:
         WeightsError: If it is not there, or its size or sha256 is another.
     """
-    problem = _problem(path, expected)
-    if problem is not None:
-        raise WeightsError(f"{path} is not the file expected: {problem}")
+    try:
+        return _content(path, expected)
+    except ValueError as error:
+        raise WeightsError(f"{path} is not the file expected: {error}") from error
 
 
 def locate(spec: ModelSpec, backend: str = "litert") -> str:
@@ -245,15 +291,11 @@ def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
     seconds = seconds or _answer_seconds() + 1
     outcome: Future[T] = Future()
 
-    def hand_over(kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is not None:
-            outcome.set_exception(error)  # `result` raises it where somebody waits for it
-        return True
-
     def run() -> None:
-        with ExitStack() as stack:
-            stack.push(hand_over)
+        try:
             outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001
+            outcome.set_exception(error)  # `result` raises it where somebody waits for it
 
     Thread(target=run, daemon=True, name="facemodels-hub").start()
     try:
@@ -329,7 +371,11 @@ def _places(spec: ModelSpec, name: str) -> Iterator[tuple[str, Path]]:
 
 def _found(spec: ModelSpec, name: str) -> tuple[str, Path] | None:
     expected = _expected(spec, name)
-    return next((found for found in _places(spec, name) if _problem(found[1], expected) is None), None)
+    for found in _places(spec, name):
+        with suppress(ValueError):
+            _content(found[1], expected)
+            return found
+    return None
 
 
 def _snapshots(repo_id: str) -> Path:
@@ -339,39 +385,37 @@ def _snapshots(repo_id: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}" / "snapshots"
 
 
-def _problem(path: Path, expected: WeightsFile) -> str | None:
-    """Why a file is not the one expected, or None if it is."""
+def _content(path: Path, expected: WeightsFile) -> bytes:
+    """What a file holds; ValueError, with the reason, if that is not what is expected."""
+    content = _bytes(path, expected.size)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected.sha256:
+        raise ValueError(f"has sha256 {digest} instead of {expected.sha256}")
+    return content
+
+
+def _text(path: Path) -> bytes:
+    """What a small text file of a repository holds; ValueError, with the reason, if it cannot be that file."""
+    content = _bytes(path)
+    content.decode()
+    if path.suffix == ".json":
+        registry.parse_json(content)
+    return content
+
+
+def _bytes(path: Path, size: int | None = None) -> bytes:
+    """What a file of this size, or a text file of any size up to a cap, holds; ValueError if it is not such a file."""
     try:
-        size = path.stat().st_size
-        if size != expected.size:
-            return f"has {size:,} bytes instead of {expected.size:,}"
+        found = path.stat().st_size
+        if size is not None and found != size:
+            raise ValueError(f"has {found:,} bytes instead of {size:,}")
+        if size is None and found > MAX_TEXT_BYTES:
+            raise ValueError(f"is larger than {MAX_TEXT_BYTES:,} bytes")
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.read(found)
     except OSError as error:
-        return "not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-    return None if digest == expected.sha256 else f"has sha256 {digest} instead of {expected.sha256}"
-
-
-def _text_problem(path: Path) -> str | None:
-    """Why a cached text file is not what the hub sent, or None.
-
-    No sha256 of it is known in advance, but the cache names each blob after its content: by git's id, or by the sha256
-    of a large one. (Where the cache holds plain copies, as on Windows, that name is lost and only the size is checked.)
-    """
-    try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            return f"is larger than {MAX_TEXT_BYTES:,} bytes"
-        content = path.read_bytes()
-    except OSError as error:
-        return "not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-    blob = path.resolve().name
-    if _COMMIT.fullmatch(blob):
-        digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    elif re.fullmatch(r"[0-9a-f]{64}", blob):
-        digest = hashlib.sha256(content).hexdigest()
-    else:
-        return None
-    return None if digest == blob else "is not what the hub sent"
+        missing = isinstance(error, FileNotFoundError)
+        raise ValueError("not there" if missing else f"cannot be read: {error.strerror}") from error
 
 
 def _reference(spec: ModelSpec) -> str:
@@ -420,16 +464,19 @@ def _published_spec(repo_id: str, version: str) -> ModelSpec:
 
 
 def _download(
-    repo_id: str, name: str, revision: str, problem: Callable[[Path], str | None], size: int | None = None
-) -> Path:
+    repo_id: str, name: str, revision: str, content: Callable[[Path], bytes], size: int | None = None
+) -> tuple[Path, bytes]:
     """Download one file into the hub cache and check it; a copy that fails the check is replaced once.
 
     Args:
         repo_id: ``owner/name``.
         name: A plain file name.
         revision: A commit, or the tag of a version.
-        problem: Says why a local file is not the one wanted, or None.
+        content: Reads a local file; ValueError, with the reason, if it is not the one wanted.
         size: Its bytes; None for a text file, which may have any number up to a cap.
+
+    Returns:
+        Where it is, and what it holds.
     """
     from huggingface_hub import constants, hf_hub_url
 
@@ -450,12 +497,12 @@ def _download(
     damaged = old.is_file()
     if damaged and not old.is_symlink():
         old.unlink()  # where the cache holds plain copies, a forced download would leave this one
-    found: str | None = None
     for force in (True,) if damaged else (False, True):
         path = ask(what, partial(get, force), transfer_seconds(size or 0))
-        found = problem(path)
-        if found is None:
-            return path
+        try:
+            return path, content(path)
+        except ValueError as error:
+            problem = error
     raise WeightsError(
-        f"{what} as {constants.ENDPOINT} sends it is not the file expected, and is not used: {path} {found}"
+        f"{what} as {constants.ENDPOINT} sends it is not the file expected, and is not used: {path} {problem}"
     )

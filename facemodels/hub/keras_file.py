@@ -1,0 +1,56 @@
+"""What a `.keras` file holds, read without Keras: whether loading it could run code or fill the memory."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from facemodels.hub.registry import parse_json
+
+# What a .keras file is made of, and how large that may be when unpacked.
+KERAS_PARTS = ["config.json", "metadata.json", "model.weights.h5"]
+MAX_UNPACKED_BYTES = 2**30
+
+
+def keras_problems(content: bytes) -> Iterator[str]:
+    """What in a `.keras` file could run code, or fill the memory, when it is loaded."""
+    try:
+        objects = _read(content)
+    except ValueError as error:
+        yield str(error)
+        return
+    for part in objects:
+        name, module = part["class_name"], part.get("module") or ""
+        if name == "__keras_tensor__":
+            continue
+        if name in ("Lambda", "__lambda__") or (module != "keras" and not str(module).startswith("keras.")):
+            yield f"holds {name!r} of module {module!r}, which is not built into Keras"
+
+
+def _read(content: bytes) -> list[dict[str, Any]]:
+    """The serialized objects in the config of a `.keras` file; ValueError if it is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            names, size = sorted(entry.filename for entry in entries), sum(entry.file_size for entry in entries)
+            if names != KERAS_PARTS or size > MAX_UNPACKED_BYTES:
+                raise ValueError(f"holds {', '.join(names)} ({size:,} bytes), not what Keras saves")
+            return list(_objects(parse_json(archive.read("config.json"))))
+    except ValueError:
+        raise
+    except Exception as error:  # what zipfile and its decompressors raise for a damaged archive is an open list
+        raise ValueError(f"is not a Keras file: {error}") from error
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Every serialized object inside a Keras config."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _objects(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _objects(value)
