@@ -81,8 +81,7 @@ def _keras_advice(error: Exception) -> str:
             "install that, or set KERAS_BACKEND=tensorflow"
         )
     return (
-        f"backend=\"keras\" needs Keras and TensorFlow ({error}): "
-        "pip install 'keras>=3.15,<4' 'tensorflow>=2.21,<2.23'"
+        f"backend=\"keras\" needs Keras and TensorFlow ({error}): pip install 'keras>=3.15,<4' 'tensorflow>=2.21,<2.23'"
     )
 
 
