@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from facemodels import FaceAnalyzer, list_models
+from facemodels import FaceAnalyzer, analyze_video, list_models
 from facemodels.hub.registry import DEFAULT_MODELS
 from facemodels.models import AttributeModel
 
@@ -170,6 +170,46 @@ def stages(analyzer: FaceAnalyzer) -> list[Row]:
     return rows
 
 
+def video(analyzer: FaceAnalyzer, seconds: int = 10, rate: int = 30, runs: int = 5) -> list[Row]:
+    """A video with two moving faces, of which 5 frames a second are analyzed."""
+    what = f"{seconds} s video, 960 x 540, {rate} frames a second, 2 faces"
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_video(Path(folder) / "video.mp4", seconds, rate)
+
+        def analyze(annotated: Path | None) -> tuple[float, float]:
+            start, used = time.perf_counter(), time.process_time()
+            for _ in analyze_video(path, analyzer, fps=5, annotated=annotated, overwrite=True):
+                pass
+            return time.perf_counter() - start, time.process_time() - used
+
+        bare = [analyze(None) for _ in range(runs + 1)][1:]
+        drawn = [analyze(Path(folder) / "annotated.mp4") for _ in range(runs + 1)][1:]
+    return [
+        row(f"{what}, 5 a second analyzed", [elapsed for elapsed, _ in bare], "s"),
+        row("… with the annotated copy", [elapsed for elapsed, _ in drawn], "s"),
+        row("… processor time of it", [used for _, used in drawn], "s"),
+    ]
+
+
+def write_video(path: Path, seconds: int, rate: int) -> Path:
+    """Two faces that drift over a grainy ground, without sound."""
+    import av
+
+    random = np.random.default_rng(0)
+    scene = group(2, 960, 540).astype(np.int16)
+    grain = random.integers(-4, 5, (600, 1060, 3), np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 960, 540, "yuv420p"
+        for index in range(seconds * rate):
+            y, x = random.integers(0, 60), random.integers(0, 100)
+            pixels = np.roll(scene, index // 3, axis=1) + grain[y : y + 540, x : x + 960]
+            frame = av.VideoFrame.from_ndarray(pixels.clip(0, 255).astype(np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def new_process() -> list[Row]:
     """What a new process takes: import, first result, memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -312,12 +352,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
     parser.add_argument("--detector", default="auto")
+    parser.add_argument("--video", action="store_true", help="measure videos alone")
     options = parser.parse_args()
     analyzer = FaceAnalyzer(detector=options.detector)
     models = ", ".join(dict.fromkeys(spec.id for spec in list_models() if spec.name in DEFAULT_MODELS.values()))
     header = ["| what, warm | median | spread |", "|---|---|---|"]
     lines = [f"{machine()}; {models}; detector {analyzer.detector}", "", *header]
-    lines += map(str, [*in_process(analyzer), *new_process()])
+    if options.video:
+        print("\n".join([*lines, *map(str, video(analyzer))]))
+        return
+    lines += map(str, [*in_process(analyzer), *video(analyzer), *new_process()])
     # One caller has all processors to itself by default, which leaves little for others to add.
     sharing = FaceAnalyzer(detector=options.detector, threads=1)
     lines += ["", "The same with `threads=1`, for many callers at once:", "", *header]

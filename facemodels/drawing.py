@@ -286,14 +286,22 @@ def _draw_caption(out: np.ndarray, caption: Caption, colour: Colour) -> None:
     corners = _rounded(frame, min(0.25 * size, frame.height / 2))
     cv2.fillPoly(out, [corners], colour, cv2.LINE_AA, _SHIFT)
     cv2.polylines(out, [corners], True, DARK, 1, cv2.LINE_AA, _SHIFT)
-    mask = Image.new("L", (frame.width, frame.height))
-    draw = ImageDraw.Draw(mask)
-    for row, text in enumerate(caption.lines):
-        baseline = _padding(size) / 2 + (row + 0.78) * _line_height(size)
-        draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
-    alpha = np.asarray(mask, np.float32)[:, :, None] / 255
+    alpha = _text_mask(caption.lines, size, frame.width, frame.height)
     under = out[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
     under[:] = np.rint(under + (np.array(ink_for(colour), np.float32) - under) * alpha)
+
+
+@lru_cache(maxsize=256)  # a caption stays the same over many frames of a video
+def _text_mask(lines: tuple[str, ...], size: int, width: int, height: int) -> np.ndarray:
+    """Opacity of the text on a plate, 0..1: ``(height, width, 1)``, read-only."""
+    mask = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(mask)
+    for row, text in enumerate(lines):
+        baseline = _padding(size) / 2 + (row + 0.78) * _line_height(size)
+        draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
+    alpha: np.ndarray = np.asarray(mask, np.float32)[:, :, None] / 255
+    alpha.flags.writeable = False
+    return alpha
 
 
 def ink_for(colour: Colour) -> Colour:

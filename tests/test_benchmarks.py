@@ -13,9 +13,9 @@ from PIL import Image
 
 from benchmarks.accuracy import accuracy_table, serving_table
 from benchmarks.peers import FACEMODELS, Worker, compare, peers_table
-from benchmarks.speed import group, milliseconds, multiply_adds, row
+from benchmarks.speed import group, milliseconds, multiply_adds, row, write_video
 from benchmarks.tables import newest, with_tables
-from facemodels import get_spec
+from facemodels import get_spec, video_info
 from facemodels.detection import LibFaceDetection
 from facemodels.models import AttributeModel
 
@@ -96,3 +96,9 @@ def test_the_newest_result_goes_into_the_page(tmp_path: Path) -> None:
     page.write_text(page.read_text() + "<!-- /models -->\nafter\n")
     made = with_tables(page)
     assert "| model | answers |" in made and "old" not in made and made.endswith("<!-- /models -->\nafter\n")
+
+
+def test_the_video_that_is_measured(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="videos need PyAV: pip install -e '.[dev]'")
+    info = video_info(write_video(tmp_path / "video.mp4", 1, 10))
+    assert (info.width, info.height, info.frames, info.rate) == (960, 540, 10, 10)

@@ -117,6 +117,7 @@ class Writer:
         self._sound: _Sound | None = None
         self._early: list[av.Packet[AudioStream]] = []  # sound before the first frame: MP4 names its streams first
         self._held: av.VideoFrame | None = None  # until it is known how long it stands
+        self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._durations: dict[int, int] = {}  # of the frames that the encoder has, by time
         with self._errors():
             self._container: OutputContainer = self._av.open(
@@ -157,10 +158,9 @@ class Writer:
         with self._errors():
             if self._video is None:
                 self._begin(pixels.shape[1], pixels.shape[0])
-            frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame = frame.reformat(
-                format="yuv420p", dst_colorspace=self._av.video.reformatter.Colorspace.ITU709, threads=1
-            )
+            frame = self._av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
+            itu709 = self._av.video.reformatter.Colorspace.ITU709
+            frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace=itu709, threads=1)
             frame.time_base = Fraction(1, _CLOCK)
             frame.pts = round(time * _CLOCK)
             if self._held is not None:
