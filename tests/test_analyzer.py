@@ -30,8 +30,10 @@ from facemodels import (
     ImageError,
     UnknownModelError,
     get_spec,
+    images,
     list_models,
 )
+from facemodels.detection.libfacedetection import LibFaceDetection
 from facemodels.hub.registry import DEFAULT_MODELS
 
 FACE = Box(178, 70, 270, 190)
@@ -372,3 +374,51 @@ def test_every_combination_of_models_fits_in_memory() -> None:
     done = subprocess.run([sys.executable, "-c", COMBINATIONS], capture_output=True, text=True, timeout=100, check=True)
     files = sum(spec.files["model.tflite"].size for spec in list_models() if "model.tflite" in spec.files)
     assert int(done.stdout) < files + 60e6
+
+
+# ---------------------------------------------------------------- large images
+
+
+def test_a_large_image_is_decoded_smaller_and_answered_in_its_own_pixels(
+    astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(astronaut).save(buffer, "jpeg", quality=95)
+    seen: list[tuple[int, ...]] = []
+
+    class Recording(LibFaceDetection):
+        def detect(self, image: np.ndarray, *arguments: Any, **options: Any) -> list[Face]:
+            seen.append(image.shape)
+            return super().detect(image, *arguments, **options)
+
+    analyzer = FaceAnalyzer(["gender"], detector=Recording())
+    whole = analyzer.analyze(buffer.getvalue())
+    seen.clear()
+    monkeypatch.setattr(images, "REDUCE_FROM", 512 * 512)
+    reduced = [analyzer.analyze(buffer.getvalue()), *analyzer.analyze_batch([buffer.getvalue()])]
+    assert seen == [(256, 256, 3)] * 2
+    for analysis in reduced:
+        assert (analysis.width, analysis.height, len(analysis)) == (512, 512, 1)
+        assert analysis.faces[0].box.iou(whole.faces[0].box) > 0.8
+    assert analyzer.detect(buffer.getvalue())[0].box.iou(whole.faces[0].box) > 0.8
+    # A face that was given may be too small to be found in a smaller image.
+    given = analyzer.analyze(buffer.getvalue(), boxes=[whole.faces[0]])
+    assert given.faces[0].gender == whole.faces[0].gender
+    (crop,) = analyzer.analyze_crops([buffer.getvalue()])
+    assert (crop.box.x2, crop.box.y2) == (512, 512)
+
+
+@pytest.mark.slow
+def test_small_faces_of_a_huge_photo_are_found_however_it_was_decoded(astronaut: np.ndarray) -> None:
+    scene = Image.new("RGB", (9000, 6000), (90, 120, 90))
+    for index, width in enumerate((70, 90, 120, 200)):  # of the face
+        scene.paste(
+            Image.fromarray(astronaut[20:220, 150:310]).resize((width * 8 // 5, width * 2)), (900 + 2000 * index, 2500)
+        )
+    buffer = io.BytesIO()
+    scene.save(buffer, "jpeg", quality=90)
+    analyzer = FaceAnalyzer(["gender"])
+    assert images.read_reduced(buffer.getvalue()).pixels.shape == (3000, 4500, 3)
+    reduced = analyzer.analyze(buffer.getvalue())
+    whole = analyzer.analyze(images.read_image(buffer.getvalue()))
+    assert len(reduced) == len(whole) == 4

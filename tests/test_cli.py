@@ -575,7 +575,8 @@ def test_models_and_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == OK and "## Not meant for" in out
 
 
-def test_a_card_in_a_terminal() -> None:
+def terminal_text(command: str, columns: int = 80) -> str:
+    """What a command shows in a terminal."""
     pty = pytest.importorskip("pty", reason="needs a Unix terminal")
     shown: list[bytes] = []
 
@@ -583,8 +584,26 @@ def test_a_card_in_a_terminal() -> None:
         shown.append(os.read(descriptor, 65536))
         return shown[-1]
 
-    assert pty.spawn([sys.executable, "-m", "facemodels", "card", "emotion-efficientnet"], keep) == OK
-    text = b"".join(shown).decode()
+    assert pty.spawn(["sh", "-c", f"stty rows 40 cols {columns}; {sys.executable} -m facemodels {command}"], keep) == OK
+    return b"".join(shown).decode()
+
+
+def test_the_table_of_models_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = terminal_text("models", 100)
+    assert "demographics-efficientnet " in text and re.search(r"\bgender\b +[^\n]*\n", text)
+    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in text.splitlines()) <= 100
+    out = run(capsys, "models")[1]
+    assert "age, gender, ethnicity" in out and not re.search(" $", out, re.MULTILINE)
+
+
+def test_a_report_in_a_terminal(photo: Path, tmp_path: Path) -> None:
+    shutil.copytree(photo.parent, tmp_path / "faces" / "female")
+    text = terminal_text(f"evaluate {tmp_path / 'faces'} --crops", 160)
+    assert "correct" in text and "| model |" not in text  # rendered
+
+
+def test_a_card_in_a_terminal() -> None:
+    text = terminal_text("card emotion-efficientnet")
     assert "Not meant for" in text and "## Not meant for" not in text  # rendered
     assert "license_name" not in text and "\x1b[" in text
 

@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemodels.attributes import ATTRIBUTES, face_texts
+from facemodels.attributes import face_texts
 from facemodels.cli.command import Command
 from facemodels.cli.console import FAILED, OK, complain, is_terminal, progress
-from facemodels.cli.options import add_model_options, check_detector, parse_models
+from facemodels.cli.options import add_analyzer_options, make_analyzer, parse_fps
 from facemodels.errors import ArgumentError, ImageError, VideoError
 from facemodels.files import OutputFolder, write_errors, written_whole
 from facemodels.results import SINKS, Sink
@@ -51,25 +51,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fps",
-        type=_fps,
+        type=parse_fps,
         metavar="N|all",
         help="frames per second of a video to analyze (default: 5); with it a GIF is a video, without it a photo",
     )
-    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="ATTRIBUTE=MODEL",
-        help="use this model for an attribute (repeatable)",
-    )
-    add_model_options(parser)
-    parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+    add_analyzer_options(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from facemodels.analyzer import FaceAnalyzer
-
     outputs = {
         name: OutputFolder(f"--{name}", folder, overwrite=options.overwrite)
         for name in _SUFFIXES
@@ -81,14 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         output.check(
             (source.path, _SUFFIXES[name][source.is_video]) for source in sources if source.is_video in _SUFFIXES[name]
         )
-    analyzer = FaceAnalyzer(
-        [name.strip() for name in options.attributes.split(",") if name.strip()],
-        models=parse_models(options.model),
-        detector=check_detector(options.detector),
-        backend=options.backend,
-        min_score=options.min_score,
-        max_faces=options.max_faces,
-    )
+    analyzer = make_analyzer(options)
     for output in outputs.values():
         output.create()
     images, videos = sources.kinds() if options.form == "csv" else (True, True)
@@ -107,17 +89,6 @@ def _check_options(options: argparse.Namespace, sources: Sources) -> None:
     """Refuse options that need a video where only photos were named."""
     if (options.fps is not None or options.timeline is not None) and sources.are_files and not sources.kinds()[1]:
         raise ArgumentError(f"--fps and --timeline are for videos, and {options.files[0]} is none")
-
-
-def _fps(text: str) -> float:
-    """Frames per second; all of them are infinitely many."""
-    try:
-        number = math.inf if text == "all" else float(text)
-    except ValueError:
-        number = 0.0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
-    return number
 
 
 def _write(

@@ -12,10 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemodels.attributes import ATTRIBUTES
 from facemodels.cli.command import Command
 from facemodels.cli.console import FAILED, OK, complain, is_terminal
-from facemodels.cli.options import add_model_options, check_detector, parse_models
+from facemodels.cli.options import add_analyzer_options, make_analyzer, parse_fps
 
 if TYPE_CHECKING:
     from facemodels.batch.run import BatchProgress
@@ -36,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", help="of a running Ray cluster (default: one is started here)")
     parser.add_argument(
-        "--fps", type=_fps, default=5.0, metavar="N|all", help="frames per second of videos (default: 5)"
+        "--fps", type=parse_fps, default=5.0, metavar="N|all", help="frames per second of videos (default: 5)"
     )
     parser.add_argument(
         "--time-limit",
@@ -50,16 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress", default="bar", choices=("bar", "json", "none"), help="on standard error (default: %(default)s)"
     )
-    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="ATTRIBUTE=MODEL",
-        help="use this model for an attribute (repeatable)",
-    )
-    add_model_options(parser)
-    parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+    add_analyzer_options(parser)
 
 
 def _workers(text: str) -> int | tuple[int, int]:
@@ -70,29 +60,10 @@ def _workers(text: str) -> int | tuple[int, int]:
         raise argparse.ArgumentTypeError(f"it must be a number, or MIN:MAX; got {text!r}") from error
 
 
-def _fps(text: str) -> float:
-    try:
-        number = math.inf if text == "all" else float(text)
-    except ValueError:
-        number = 0.0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
-    return number
-
-
 def _run(options: argparse.Namespace) -> int:
-    from facemodels.analyzer import FaceAnalyzer
     from facemodels.batch.run import analyze_many
 
-    analyzer = FaceAnalyzer(
-        [name.strip() for name in options.attributes.split(",") if name.strip()],
-        models=parse_models(options.model),
-        detector=check_detector(options.detector),
-        backend=options.backend,
-        min_score=options.min_score,
-        max_faces=options.max_faces,
-        threads=1,
-    )
+    analyzer = make_analyzer(options, threads=1)
     with _progress(options.progress) as tell:
         summary = analyze_many(
             options.inputs,

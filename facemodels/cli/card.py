@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from facemodels.cli.command import Command
-from facemodels.cli.console import OK
+from facemodels.cli.console import OK, print_markdown
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +17,8 @@ def _run(options: argparse.Namespace) -> int:
     from facemodels.hub import publish, store
 
     text = publish.card(store.resolve(options.name))
-    if not sys.stdout.isatty():
-        sys.stdout.write(text)
-        return OK
-    from rich.console import Console
-    from rich.markdown import Markdown
-
     # The metadata on top is for the hub.
-    Console().print(Markdown(text.partition("\n---\n")[2] or text))
+    print_markdown(text.partition("\n---\n")[2] if text.startswith("---\n") and sys.stdout.isatty() else text)
     return OK
 
 

@@ -39,30 +39,43 @@ def progress(items: Iterable[Any], unit: str, total: int | None = None) -> Any:
     return tqdm(items, total=total, unit=unit, file=sys.stderr, disable=not is_terminal())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
-    """Print a table; where output is redirected, each row stays on one line.
+Cell = str | Sequence[str]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], numbers: Sequence[str] = ()) -> None:
+    """Print a table; where output is redirected, each row is one line.
 
     Args:
         columns: The header.
-        rows: The cells.
+        rows: The cells; one with several items shows them below each other, or in the one line with commas.
         numbers: Columns that are aligned to the right.
     """
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     terminal = sys.stdout.isatty()
-    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=not terminal
-        )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for index, column in enumerate(columns):
+        # The first names the row: it can be copied as it is.
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        cells = (cell if isinstance(cell, str) else ("\n" if terminal else ", ").join(cell) for cell in row)
+        table.add_row(*map(escape, cells))
     if terminal:
         Console(highlight=False, emoji=False).print(table)
         return
     text = io.StringIO()
     Console(file=text, width=10_000, highlight=False, emoji=False).print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: rendered where that is a terminal, else as it is."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from facemodels.cli.command import Command
-from facemodels.cli.console import OK, progress
+from facemodels.cli.console import OK, print_markdown, progress
 from facemodels.cli.options import add_model_options, check_detector
 from facemodels.errors import ArgumentError
 
@@ -52,8 +52,10 @@ def _run(options: argparse.Namespace) -> int:
         skip_unreadable=options.skip_unreadable,
         progress=lambda images: progress(images, " images", len(images)),
     )
-    text = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
-    sys.stdout.write(text if options.json else report.markdown(result.report))
+    if options.json:
+        sys.stdout.write(json.dumps(result.report, indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_markdown(report.markdown(result.report))
     if options.out is not None:
         sys.stderr.write(f"written: {report.write(result, options.out)}\n")
     return OK

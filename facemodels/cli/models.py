@@ -28,9 +28,9 @@ def _run(options: argparse.Namespace) -> int:
     rows = []
     for spec in specs:
         size = sum(file.size for file in spec.files.values()) / 1e6
-        answers = " ".join(spec.attributes) or spec.kind
+        answers = spec.attributes or (spec.kind,)
         cells = (spec.name, spec.version, answers, spec.license_name or spec.license, f"{size:.1f} MB")
-        rows.append((*cells, store.locate(spec), "; ".join(headlines(spec))))
+        rows.append((*cells, store.locate(spec), headlines(spec)))
     print_table(("name", "version", "answers", "licence", "size", "from", "headline"), rows, numbers=("size",))
     return OK
 
@@ -48,9 +48,7 @@ def _remote(owner: str, *, as_json: bool) -> int:
     if not versions:
         complain(f"{owner} has published no model for facemodels")
         return FAILED
-    rows = [
-        (v.reference, "; ".join(headlines(v.spec)) if v.spec else f"cannot be used here: {v.problem}") for v in versions
-    ]
+    rows = [(v.reference, headlines(v.spec) if v.spec else f"cannot be used here: {v.problem}") for v in versions]
     print_table(("model", "headline"), rows)
     return OK
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from facemodels.analyzer import FaceAnalyzer
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +22,54 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-score", type=float, default=0.6, help="score threshold of a face, 0..1 (default: %(default)s)"
     )
+
+
+def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the settings of a `FaceAnalyzer`."""
+    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=MODEL",
+        help="use this model for an attribute (repeatable)",
+    )
+    add_model_options(parser)
+    parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+
+
+def make_analyzer(options: argparse.Namespace, threads: int | None = None) -> FaceAnalyzer:
+    """The analyzer that these options describe.
+
+    Raises:
+        FaceModelsError: If an option is wrong, or a model cannot be loaded.
+    """
+    from facemodels.analyzer import FaceAnalyzer
+
+    return FaceAnalyzer(
+        [name.strip() for name in options.attributes.split(",") if name.strip()],
+        models=parse_models(options.model),
+        detector=check_detector(options.detector),
+        backend=options.backend,
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+        threads=threads,
+    )
+
+
+def parse_fps(text: str) -> float:
+    """Frames per second; ``all`` of them are infinitely many.
+
+    Raises:
+        ArgumentTypeError: If it is no number above 0.
+    """
+    try:
+        number = math.inf if text == "all" else float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, or all; got {text!r}")
+    return number
 
 
 def check_detector(name: str) -> str:

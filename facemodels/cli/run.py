@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     use_utf8()
+    # Its log of every retry would stand before the one sentence that says what failed.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
