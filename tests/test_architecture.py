@@ -33,7 +33,7 @@ LAYERS = (
     {"page", "__main__"},
 )
 LAYER_OF = {room: number for number, layer in enumerate(LAYERS) for room in layer}
-STANDARD_LIBRARY_ONLY = {"attributes", "types", "errors", "hub.registry"}
+STANDARD_LIBRARY_ONLY = {"attributes", "types", "errors", "hub.fields", "hub.registry"}
 KERAS_ALLOWED = {"models"}
 
 

@@ -130,6 +130,10 @@ class TestResolve:
             ("../name@1.1.0", "neither"),
             ("owner/name", "names no version"),
             (Path("no-such-folder"), "neither"),
+            ("owner/name@١.٢.٣", "neither"),
+            ("~nobody-of-that-name/model", "names no model"),
+            ("a" * 5000 + "/model", "names no model"),
+            ("a\0/model", "neither"),
         ],
     )
     def test_unknown(self, reference: str | Path, message: str) -> None:

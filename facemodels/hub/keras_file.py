@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from facemodels.hub.registry import parse_json
+from facemodels.hub.fields import parse_json
 
 # What a .keras file is made of, and how large that may be when unpacked.
 KERAS_PARTS = ["config.json", "metadata.json", "model.weights.h5"]

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 CARD_FILE = "README.md"
 
-_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_VERSION_TAG = re.compile(r"v(\d+\.\d+\.\d+)")
+_VERSION_TAG = re.compile(f"v({registry.VERSION.pattern})")
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def publish(
             raise ArgumentError("give either a repository or a local folder to publish to, not both")
         return _publish_folder(spec, folder, Path(to), dry_run)
     repo_id = repo_id or spec.repo_id
-    if not _REPO_ID.fullmatch(repo_id):
+    if not registry.REPO_ID.fullmatch(repo_id):
         raise ArgumentError(f"the repository must look like owner/name, not {repo_id!r}")
     return _publish_hub(replace(spec, repo_id=repo_id, revision=None, folder=None), folder, dry_run)
 

@@ -6,11 +6,10 @@ spec without bundled files (the detector `yunet`, say) names files that the hub 
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from typing import Any
 
 from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import UnknownModelError, WeightsError
+from facemodels.hub.fields import parse_json, read_dataclass
 
 # The model that answers an attribute when the caller names none.
 DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model for name, row in ATTRIBUTES.items()})
@@ -25,11 +25,16 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model fo
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
 GOLDEN_FILE = "golden.json"
+MAX_SPEC_BYTES = 2**20
+MAX_FILE_BYTES = 256 * 2**20
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
+VERSION = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){2}")
+REPO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_RANGES = {"input_size": (1, 1024), "margin": (-0.4, 2), "offset": (-1, 1), "tolerance": (0, 1)}
 _NOT_WRITTEN = {"folder", "output"}  # fields of a spec that belong to one use of it, not to its file
 
 
@@ -179,21 +184,14 @@ class ModelSpec:
             WeightsError: If a field is missing, unknown, of the wrong type, unsafe as a path, or of a newer schema.
         """
         try:
-            if data.get("schema") != SPEC_SCHEMA:
+            schema = data.get("schema") if isinstance(data, Mapping) else SPEC_SCHEMA
+            if schema != SPEC_SCHEMA:
                 raise ValueError(
-                    f"it has schema {data.get('schema')!r}, this version of facemodels reads {SPEC_SCHEMA}"
+                    f"it has schema {reprlib.repr(schema)}, this version of facemodels reads {SPEC_SCHEMA}"
                 )
-            known = {item.name for item in fields(cls)} - _NOT_WRITTEN
-            if unknown := sorted(set(data) - known):
-                raise ValueError(f"unknown fields {', '.join(unknown)}")
-            values = dict(data)
-            values["heads"] = tuple(Head(**{**head, "labels": tuple(head["labels"])}) for head in data["heads"])
-            values["files"] = {name: WeightsFile(**entry) for name, entry in data["files"].items()}
-            values["datasets"] = tuple(data.get("datasets", ()))
-            values["metrics"] = tuple(data.get("metrics", ()))
-            spec = cls(**values)
+            spec = read_dataclass(cls, data, left_out=_NOT_WRITTEN)
             _check(spec)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except ValueError as error:
             raise WeightsError(f"{source} is not a usable model spec: {error}") from error
         return spec
 
@@ -205,11 +203,11 @@ class ModelSpec:
             WeightsError: If it cannot be read or does not hold a usable spec.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            if (size := path.stat().st_size) > MAX_SPEC_BYTES:
+                raise ValueError(f"it has {size:,} bytes, and {MAX_SPEC_BYTES:,} are allowed")
+            data = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise WeightsError(f"{path}: cannot be read as a model spec: {error}") from error
-        if not isinstance(data, dict):
-            raise WeightsError(f"{path}: holds no JSON object")
         return cls.from_dict(data, str(path))
 
 
@@ -217,20 +215,23 @@ def _check(spec: ModelSpec) -> None:
     """Raise ValueError for values that must never be used (a spec may come from a stranger's repository)."""
     if not _NAME.fullmatch(spec.name):
         raise ValueError(f"name {spec.name!r} must match {_NAME.pattern}")
-    if not _VERSION.fullmatch(spec.version):
+    if not VERSION.fullmatch(spec.version):
         raise ValueError(f"version {spec.version!r} must look like 1.2.0")
     if spec.kind not in ("attributes", "detector"):
         raise ValueError(f"kind {spec.kind!r} is not 'attributes' or 'detector'")
     if (spec.kind == "attributes") != bool(spec.heads):
         raise ValueError("a model of attributes needs heads, a detector has none")
-    if not 1 <= int(spec.input_size) <= 1024:
-        raise ValueError(f"input_size {spec.input_size!r} is not within 1..1024")
-    if not -0.4 <= float(spec.margin) <= 2 or not -1 <= float(spec.offset) <= 1:
-        raise ValueError(f"margin {spec.margin!r} or offset {spec.offset!r} is out of range")
+    if not REPO_ID.fullmatch(spec.repo_id):
+        raise ValueError(f"repo_id {spec.repo_id!r} must look like owner/name")
+    if spec.revision is not None and not _REVISION.fullmatch(spec.revision):
+        raise ValueError(f"revision {spec.revision!r} is not a commit")
+    for field_name, (low, high) in _RANGES.items():
+        if not low <= getattr(spec, field_name) <= high:
+            raise ValueError(f"{field_name} {reprlib.repr(getattr(spec, field_name))} is not within {low:g}..{high:g}")
     for name, entry in spec.files.items():
         if not _FILE.fullmatch(name) or Path(name).name != name:
             raise ValueError(f"file name {name!r} is not a plain file name")
-        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or not 0 < int(entry.size) <= 256 * 2**20:
+        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or not 0 < entry.size <= MAX_FILE_BYTES:
             raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
     outputs = [head.output for head in spec.heads]
     if twice := sorted({output for output in outputs if outputs.count(output) > 1}):
@@ -242,7 +243,7 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(f"heads[{number}] ({head.output!r}): {error}") from error
     for number, row in enumerate(spec.metrics):
         value = row.get("value")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"metrics[{number}]: value {value!r} is not a number")
         if missing := [name for name in ("dataset", "label", "metric") if not isinstance(row.get(name), str)]:
             raise ValueError(f"metrics[{number}]: {missing[0]} is missing or not a text")
@@ -265,25 +266,6 @@ def _check_head(head: Head) -> None:
     for name, view in head.views.items():
         if set(view) != set(head.labels):
             raise ValueError(f"views: {name!r} does not map every label")
-
-
-def parse_json(content: bytes) -> Any:
-    """Parse JSON that may be anybody's.
-
-    Raises:
-        ValueError: If it is no JSON, is nested too deeply, or has a key twice in one object.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
-        return dict(pairs)
-
-    try:
-        return json.loads(content.decode(), object_pairs_hook=unique)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 @cache

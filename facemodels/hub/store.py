@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from facemodels.errors import ArgumentError, FaceModelsError, HubError, UnknownModelError, WeightsError
 from facemodels.hub import registry
+from facemodels.hub.fields import parse_json
 from facemodels.hub.registry import DEFAULT_MODELS, GOLDEN_FILE, SPEC_FILE, ModelSpec, WeightsFile, get_spec
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ PATIENCE_SECONDS = 20  # for a transfer, and one second more for every SLOWEST_B
 SLOWEST_BYTES = 50_000
 MAX_TEXT_BYTES = 2**20
 
-_HUB_REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@v?(\d+\.\d+\.\d+))?")
+_HUB_REFERENCE = re.compile(f"({registry.REPO_ID.pattern})(?:@v?({registry.VERSION.pattern}))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 T = TypeVar("T")
@@ -64,7 +66,11 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
     if not isinstance(reference, str | os.PathLike):
         raise ArgumentError(f"a model is named by a str or a path, not by {type(reference).__name__}: {reference!r}")
     text = os.fspath(reference)
-    folder = Path(text).expanduser()
+    try:
+        folder = Path(text).expanduser()
+        folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, too long, a zero byte
+        raise UnknownModelError(f"{reprlib.repr(text)} names no model: {error}") from error
     named, mark, output = text.rpartition("#")
     if mark and not folder.exists():
         return resolve(named).with_output(output)
@@ -399,7 +405,7 @@ def _text(path: Path) -> bytes:
     content = _bytes(path)
     content.decode()
     if path.suffix == ".json":
-        registry.parse_json(content)
+        parse_json(content)
     return content
 
 
