@@ -547,3 +547,23 @@ def test_on_the_command_line(photo: Path, tmp_path: Path, capfd: pytest.CaptureF
     )
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"hello")
     assert main(command) == 1
+
+
+# --- Ray -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_on_ray(analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the engine needs Ray: pip install -e '.[dev]'")
+    (photos / "05-crash.jpg").write_bytes(image(CRASH))
+    out = tmp_path / "out"
+    summary = analyze_many(photos, out, analyzer, engine="ray", workers=(1, 2), time_limit=10, block_size=4)
+    assert summary["counts"] == {"inputs": 14, "videos": 0, "faces": 11, "errors": 2}
+    assert summary["run"]["engine"] == "ray" and set(errors(out)) == {
+        str(photos / name) for name in ("broken.jpg", "05-crash.jpg")
+    }
+    assert "SIGKILL" in errors(out)[str(photos / "05-crash.jpg")]
+    assert Counter(row["source"] for row in faces(out)).most_common(1)[0][1] == 1
+    assert analyze_many(photos, out, analyzer)["run"]["inputs"] == 0  # the engine is no setting
+    with pytest.raises(FaceModelsError, match="the Ray cluster 127.0.0.1:9 cannot be used"):
+        analyze_many(photos, tmp_path / "none", analyzer, engine="ray", address="127.0.0.1:9")

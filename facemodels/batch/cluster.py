@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +18,7 @@ from facemodels.batch.worker import Chunk, Result
 from facemodels.errors import FaceModelsError
 
 _WINDOW = 1_000  # chunks that are handed to Ray Data at a time: only they are in memory
+_CONNECT_SECONDS = 5.0
 _READER = 0.25  # of a processor, for a task that reads
 _ACTOR = 0.75  # of a processor, as far as there are so many
 
@@ -66,7 +68,11 @@ class RayEngine:
         self._workers = workers
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
-            options = {} if address else {"include_dashboard": False}
+            _check_address(address)
+            logging.getLogger("ray.data").setLevel(logging.WARNING)
+            options: dict[str, Any] = {}
+            if not address:  # nobody else needs to reach it
+                options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             try:
                 self._ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
@@ -111,7 +117,21 @@ class RayEngine:
                 for row in analyzed.iter_rows():
                     yield pickle.loads(row["results"])
             except self._ray.exceptions.RayError as error:
-                raise FaceModelsError(f"the Ray cluster gave up: {error}") from error
+                raise FaceModelsError(f"the Ray cluster gave up: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _check_address(address: str | None) -> None:
+    """Refuse an address where nothing listens: Ray would wait for minutes.
+
+    Raises:
+        FaceModelsError: If it is a host and a port, and cannot be connected to.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if colon and "/" not in host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise FaceModelsError(f"the Ray cluster {address} cannot be used: {error.strerror or error}") from error
 
 
 def _read(batch: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +158,18 @@ class _Actor:
         from ray.util.metrics import Counter
 
         self._engine = LocalEngine(analyzer, workers=1, **settings)
-        self._faces = Counter("facemodels_faces", "Faces that were found")
-        self._errors = Counter("facemodels_errors", "Inputs that could not be analyzed")
+        self._metrics = {
+            "faces": Counter("facemodels_faces", "Faces that were found"),
+            "errors": Counter("facemodels_errors", "Inputs that could not be analyzed"),
+        }
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         results = [result for found in self._engine.run(map(pickle.loads, batch["chunk"])) for result in found]
-        self._faces.inc(sum(result.faces for result in results))
-        self._errors.inc(sum(result.error is not None for result in results))
+        counts = {
+            "faces": sum(result.faces for result in results),
+            "errors": sum(result.error is not None for result in results),
+        }
+        for name, count in counts.items():
+            if count:  # Ray takes no zero
+                self._metrics[name].inc(count)
         return {"results": [pickle.dumps(results)]}

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, JpegImagePlugin, TiffImagePlugin
 
 from facemodels.analyzer import FaceAnalyzer
 from facemodels.batch.inputs import Item, UnreachableError
 from facemodels.errors import FaceModelsError
-from facemodels.images import read_image
+from facemodels.images import SizedImage, read_reduced
 from facemodels.types import Analysis
 from facemodels.video.analyze import analyze_video
 from facemodels.video.frames import VideoFrame
@@ -92,7 +91,7 @@ class Worker:
         results: dict[int, Result] = {}
         decoded = self._decoded(chunk, contents)
 
-        def images() -> Iterator[np.ndarray]:
+        def images() -> Iterator[SizedImage]:
             pixels = 0
             for number, image in decoded:
                 item = chunk[number]
@@ -103,25 +102,26 @@ class Worker:
                 if isinstance(image, bytes):
                     results[number] = self._video(item, image)
                     continue
-                taken, array = image
+                taken, decoded_image = image
                 results[number] = Result(item.source, taken=taken)
                 waiting.append(number)
-                yield array
-                pixels += array.size // 3
+                yield decoded_image
+                pixels += decoded_image.pixels.size // 3
                 if pixels > _BATCH_PIXELS:
                     return
 
         while len(results) < len(chunk):
             waiting: list[int] = []
             for number, analysis in zip(waiting, self._analyzer.analyze_batch(images()), strict=True):
-                results[number] = replace(results[number], analysis=analysis)
+                found = None if analysis.error else analysis  # a detector may fail, too
+                results[number] = replace(results[number], analysis=found, error=analysis.error)
         return [results[number] for number in range(len(chunk))]
 
     def _decoded(
         self, chunk: Chunk, contents: Sequence[Future[bytes]]
-    ) -> Iterator[tuple[int, tuple[datetime | None, np.ndarray] | bytes | FaceModelsError]]:
+    ) -> Iterator[tuple[int, tuple[datetime | None, SizedImage] | bytes | FaceModelsError]]:
         """Each item's number with its pixels; of a video, with its bytes; or with why there are none."""
-        ahead: deque[Future[tuple[datetime | None, np.ndarray]]] = deque()
+        ahead: deque[Future[tuple[datetime | None, SizedImage]]] = deque()
         most = _AHEAD
         # Across the end of a chunk nothing is decoded ahead: what ends the process is in the chunk that is in work.
         begun = 0
@@ -135,12 +135,12 @@ class Worker:
                     begun = number + 1
                     yield number, contents[number].result()
                     continue
-                taken, array = ahead.popleft().result()
+                taken, image = ahead.popleft().result()
             except FaceModelsError as error:
                 yield number, error
                 continue
-            most = _AHEAD if array.size // 3 < _AHEAD_PIXELS else 0
-            yield number, (taken, array)
+            most = _AHEAD if image.pixels.size // 3 < _AHEAD_PIXELS else 0
+            yield number, (taken, image)
 
     def _video(self, item: Item, data: bytes) -> Result:
         with ExitStack() as stack:
@@ -162,10 +162,10 @@ class Worker:
         return Result(item.source, frames=tuple(frames), is_video=True, error=problem)
 
 
-def _decode(content: Future[bytes]) -> tuple[datetime | None, np.ndarray]:
+def _decode(content: Future[bytes]) -> tuple[datetime | None, SizedImage]:
     """The pixels of a photo, and when it was taken."""
     data = content.result()
-    return _taken(data), read_image(data)
+    return _taken(data), read_reduced(data)
 
 
 def _taken(data: bytes) -> datetime | None:
