@@ -172,6 +172,10 @@ class Kind(ABC, Generic[V]):
         """What stands in `typed_columns`; several numbers are in the order of `labels`."""
 
     @abstractmethod
+    def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> V:
+        """The value that has these `typed_cells`."""
+
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """JSON Schema of `to_dict`, or null."""
 
@@ -244,6 +248,9 @@ class Categorical(Kind[Classification]):
     def typed_cells(self, attribute: str, value: Classification, labels: Sequence[str]) -> dict[str, Any]:
         scores = [value.scores[label] for label in labels]
         return {**self.cells(attribute, value), f"{attribute}_scores": scores}
+
+    def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> Classification:
+        return Classification.of(dict(zip(labels, row[f"{attribute}_scores"], strict=True)))
 
     def schema(self) -> dict[str, Any]:
         probability = {"type": "number", "minimum": 0, "maximum": 1}
@@ -319,6 +326,9 @@ class Numeric(Kind[Estimate]):
 
     def typed_cells(self, attribute: str, value: Estimate, labels: Sequence[str]) -> dict[str, Any]:
         return self.cells(attribute, value)
+
+    def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> Estimate:
+        return Estimate(row[attribute], row[f"{attribute}_error"])
 
     def schema(self) -> dict[str, Any]:
         return {

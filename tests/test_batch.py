@@ -549,6 +549,33 @@ def test_on_the_command_line(photo: Path, tmp_path: Path, capfd: pytest.CaptureF
     assert main(command) == 1
 
 
+def test_a_report(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], here: None) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(photo.read_bytes())
+    sources = [str(tmp_path / "photos" / f"{number}.jpg") for number in range(3)]
+    out = tmp_path / "out"
+    analyze_many(tmp_path / "photos", out)
+    labels = tmp_path / "labels.csv"
+    lines = [f"{sources[0]},happy,41,a", f"{sources[1]},sad,41,b", "elsewhere.jpg,happy,,a"]
+    labels.write_text("source,emotion,age,camera\n" + "\n".join(lines) + "\n")
+    assert main(["report", str(out), "--labels", str(labels), "--group", "camera"]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "report" / "report.md")
+    text = (out / "report" / "report.md").read_text()
+    assert "3 faces in 3 images" in text and "| happy | 3 | 100.0% |" in text
+    assert "Audit" in text and "50.0" in text and "elsewhere.jpg" in text and "camera" in text
+    assert Image.open(out / "report" / "distributions.png").width > 1000
+    assert analyze_many(tmp_path / "photos", out)["run"]["inputs"] == 0
+    for content, message in (
+        ("source,city\na,b\n", "no column of labels"),
+        ("source,emotion\na,happy\n", "none of its"),
+    ):
+        labels.write_text(content)
+        assert main(["report", str(out), "--labels", str(labels)]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "photos")]) == 2
+
+
 # --- Ray -------------------------------------------------------------------------------------------------------------
 
 

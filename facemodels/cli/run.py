@@ -23,9 +23,10 @@ from facemodels.cli.download import COMMAND as DOWNLOAD
 from facemodels.cli.evaluate import COMMAND as EVALUATE
 from facemodels.cli.models import COMMAND as MODELS
 from facemodels.cli.publish import COMMAND as PUBLISH
+from facemodels.cli.report import COMMAND as REPORT
 from facemodels.errors import ArgumentError, FaceModelsError
 
-COMMANDS = (ANALYZE, BATCH, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
+COMMANDS = (ANALYZE, BATCH, REPORT, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,14 +24,14 @@ from facemodels.evaluation import metrics
 from facemodels.evaluation.labels import LabelledPicture, read_labels
 from facemodels.evaluation.tables import all_problems
 from facemodels.hub import store
-from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
+from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec
 from facemodels.images import read_image
 from facemodels.types import Classification, Estimate, Face
 
 SCHEMA = 1
 MAX_GROUPS = 50  # a column with more values is no grouping but a name
 
-_Asked = tuple[LabelledPicture, dict[str, Face]]  # a picture, and its face as each model sees it
+Answered = tuple[LabelledPicture, dict[str, Face]]  # a picture, and its face as each model sees it
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def evaluate(
         analyzers[name] = FaceAnalyzer(wanted, models=of_all, detector=None, backend=backend, min_score=min_score)
     finder = None if crops else make_detector(detector)
 
-    faces: list[_Asked] = []
+    faces: list[Answered] = []
     without_face, unreadable = [], []
     for picture in progress(pictures):
         try:
@@ -139,10 +139,12 @@ def evaluate(
     measured: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     for attribute in labelled:
-        heads = {name: spec.head(attribute) for name, (_, spec) in chosen.items() if attribute in spec.attributes}
+        labels = {
+            name: spec.head(attribute).labels for name, (_, spec) in chosen.items() if attribute in spec.attributes
+        }
         scored = [(picture, answers) for picture, answers in faces if attribute in picture.labels]
-        if heads and scored:
-            measured[attribute], more = _measure(attribute, scored, heads)
+        if labels and scored:
+            measured[attribute], more = measure(attribute, scored, labels)
             rows += more
     report = {
         "schema": SCHEMA,
@@ -179,27 +181,36 @@ def _names(references: Sequence[str | Path], specs: Sequence[ModelSpec]) -> list
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def _measure(
-    attribute: str, scored: Sequence[_Asked], heads: Mapping[str, Head]
+def measure(
+    attribute: str, scored: Sequence[Answered], labels_of: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The figures of one attribute, a result per model, and every answer behind them."""
+    """The figures of one attribute, from faces that were answered already.
+
+    Args:
+        attribute: The attribute.
+        scored: Pictures that have a label of it, each with its face as each model sees it.
+        labels_of: Model to the labels of its head.
+
+    Returns:
+        What stands in ``report["attributes"]``, with a result per model, and every answer behind it.
+    """
     pictures = [picture for picture, _ in scored]
     truth = [picture.labels[attribute] for picture in pictures]
-    answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in heads}
+    answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in labels_of}
     numeric = isinstance(ATTRIBUTES[attribute].kind, Numeric)
     labels: tuple[str, ...] = ()
     if not numeric:
-        truth, answers, labels = comparable(attribute, truth, answers, [head.labels for head in heads.values()])
+        truth, answers, labels = comparable(attribute, truth, answers, list(labels_of.values()))
     groups = _groups(pictures, attribute)
     results, rights = [], {}
-    for name in heads:
+    for name in labels_of:
         if numeric:
             result, right = _measure_numbers(np.array(truth, float), answers[name])
         else:
             result, right = _measure_classes(truth, answers[name], labels)
         rights[name] = right
         results.append({"model": name, "count": len(truth), **result, "groups": _by_group(groups, right, numeric)})
-    first, *others = heads
+    first, *others = labels_of
     measured = {
         "kind": ATTRIBUTES[attribute].kind.name,
         "labels": list(labels),
@@ -219,7 +230,7 @@ def _measure(
 
 
 def comparable(
-    attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[tuple[str, ...]]
+    attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[Sequence[str]]
 ) -> tuple[list[str], dict[str, list[Classification]], tuple[str, ...]]:
     """Truth and answers in one set of labels: in those of a view where labels or a model know just its groups."""
     row = ATTRIBUTES[attribute]
