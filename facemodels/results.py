@@ -36,6 +36,16 @@ def describe_face(face: Face) -> str:
     return "  ".join([f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}", *face_texts(face.values)])
 
 
+def printable(name: str) -> str:
+    """A file name on one line: what would move the cursor or is no text is escaped.
+
+    Example:
+        >>> printable("a\\nb.jpg")
+        'a\\\\nb.jpg'
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+
+
 def escape_cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front.
 
@@ -160,7 +170,7 @@ class TextSink(Sink):
         if analysis.error is not None:
             return
         count = len(analysis)
-        lines = [f"{source}: {count or 'no'} {'face' if count == 1 else 'faces'}"]
+        lines = [f"{printable(source)}: {count or 'no'} {'face' if count == 1 else 'faces'}"]
         lines += [f"  {describe_face(face)}" for face in analysis]
         self.stream.write("\n".join(lines) + "\n")
 
@@ -168,7 +178,7 @@ class TextSink(Sink):
         for _frame in video:
             pass
         for number, line in enumerate(video.lines()):
-            self.stream.write(f"  {line}\n" if number else f"{source}: {line}\n")
+            self.stream.write(f"  {line}\n" if number else f"{printable(source)}: {line}\n")
         self.stream.flush()
 
 

@@ -170,13 +170,13 @@ class Sources:
                         name = entry.name.casefold()
                         if name.startswith(".") or name in _SKIPPED_FILES:
                             continue
-                        if entry.is_dir():
-                            if name not in _SKIPPED_FOLDERS:
-                                folders.append(entry.path)
-                        elif entry.is_file():
+                        kind = _kind(entry)
+                        if kind == "folder" and name not in _SKIPPED_FOLDERS:
+                            folders.append(entry.path)
+                        elif kind == "file":
                             yield entry.path
-                        else:
-                            self.left_out["no files"] += 1  # pipes and sockets, links to nothing
+                        elif kind == "other":
+                            self.left_out["no files"] += 1
                 waiting += sorted(folders, reverse=True)
             except OSError as error:
                 self.problems.append(f"{folder}: the folder cannot be read: {error.strerror}")
@@ -207,6 +207,14 @@ def _ordered(entries: Iterator) -> Iterator:  # type: ignore[type-arg]
     if len(first) < _SORTED:
         first.sort(key=os.fspath)
     return chain(first, entries)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """``folder``, ``file``, or ``other``: pipes, sockets, and links that lead nowhere."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+    except OSError:
+        return "other"
 
 
 def _is_pattern(argument: str) -> bool:

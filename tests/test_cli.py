@@ -263,8 +263,9 @@ def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "one" / "two").symlink_to(tmp_path / "two")
     (tmp_path / "two" / "one").symlink_to(tmp_path / "one")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
     found, sources = gathered(tmp_path)
-    assert found == ["a.jpg"] and sources.left_out == {"no files": 1}
+    assert found == ["a.jpg"] and sources.left_out == {"no files": 2} and not sources.problems
 
 
 def test_patterns_and_overlapping_arguments_give_each_file_once(folder: Path) -> None:
@@ -451,6 +452,14 @@ def test_an_empty_answer(form: str, empty: str, tmp_path: Path, capsys: pytest.C
     for argument in (str(tmp_path), str(tmp_path / "*.jpg")):
         code, out, err = run(capsys, "analyze", argument, *([] if form == "text" else [f"--{form}"]))
         assert (code, out) == (FAILED, empty) and err.count("\n") == 1
+
+
+def test_names_stay_on_their_line(tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(photo, tmp_path / "a\n\x1b[31mb.jpg")
+    (tmp_path / "c\nd.jpg").touch()
+    code, out, err = run(capsys, "analyze", str(tmp_path), "--attributes", "gender")
+    assert code == FAILED and "a\\n\\x1b[31mb.jpg: 1 face\n" in out and "c\\nd.jpg: this file is empty" in err
+    assert (out.count("\n"), err.count("\n")) == (2, 1)
 
 
 def test_no_name_twice_and_no_words_of_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from facemodels.cli.console import FAILED, OK, complain, is_terminal, progress
 from facemodels.cli.options import add_analyzer_options, make_analyzer, parse_fps
 from facemodels.errors import ArgumentError, ImageError, VideoError
 from facemodels.files import OutputFolder, write_errors, written_whole
-from facemodels.results import SINKS, Sink
+from facemodels.results import SINKS, Sink, printable
 from facemodels.sources import Sources
 from facemodels.types import Analysis
 
@@ -108,7 +108,7 @@ def _write(
         else:
             error = _write_image(source.path, analyzer, sink, outputs.get("annotate"))
         if error is not None:
-            complain(f"{source.path}: {error}")
+            complain(f"{printable(source.path)}: {error}")
             failed += 1
     return failed
 
@@ -144,12 +144,10 @@ def _write_video(
     path: str, analyzer: FaceAnalyzer, fps: float | None, sink: Sink, outputs: dict[str, OutputFolder]
 ) -> str | None:
     """Analyze a video and write what was found; returns why it failed or is incomplete."""
-    with ExitStack() as stack:
-        part = None
-        if output := outputs.get("annotate"):
-            part = stack.enter_context(written_whole(output.claim(path, ".mp4"), overwrite=output.overwrite))
-        video = _Video(path, analyzer, {"fps": fps, "annotated": part})
-        sink.write_video(path, video)
+    copies = outputs.get("annotate")
+    target = copies and copies.claim(path, ".mp4")
+    video = _Video(path, analyzer, fps=fps, annotated=target, overwrite=copies is not None and copies.overwrite)
+    sink.write_video(path, video)
     if (output := outputs.get("timeline")) and (target := output.claim(path, ".svg")) and video.last is not None:
         with written_whole(target, overwrite=output.overwrite) as part, write_errors(target):
             part.write_text(video.timeline.to_svg(Path(path).name), encoding="utf-8", errors="replace")
@@ -159,7 +157,7 @@ def _write_video(
 class _Video:
     """A video on its way through the analyzer, for a `Sink`."""
 
-    def __init__(self, path: str, analyzer: FaceAnalyzer, options: dict[str, Any]) -> None:
+    def __init__(self, path: str, analyzer: FaceAnalyzer, **options: Any) -> None:
         from facemodels.video.timeline import Timeline
 
         self.timeline = Timeline()
