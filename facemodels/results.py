@@ -6,6 +6,7 @@ To add a format: a subclass of `Sink` with a `name`, in `SINKS`. The command lin
 from __future__ import annotations
 
 import csv
+import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,12 +67,22 @@ class CsvTable:
     """
 
     def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
-        self._writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        self._stream = stream
+        self._row = io.StringIO(newline="")
+        # With this line terminator a cell with "\r" or "\n" is quoted; with "\n" one with "\r" would begin a new row.
+        self._writer = csv.DictWriter(self._row, columns, lineterminator="\r\n")
         self._writer.writeheader()
+        self._end_row()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a row; a column that it lacks stays empty."""
         self._writer.writerow({column: escape_cell(value) for column, value in row.items()})
+        self._end_row()
+
+    def _end_row(self) -> None:
+        self._stream.write(self._row.getvalue().removesuffix("\r\n") + "\n")
+        self._row.seek(0)
+        self._row.truncate()
 
 
 class Frame(Protocol):
