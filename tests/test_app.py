@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import itertools
 import json
@@ -17,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +38,9 @@ from facemodels import (
     Classification,
     Estimate,
     Face,
+    FaceAnalyzer,
     FaceTracker,
+    ModelSpec,
     annotate,
     list_models,
     read_image,
@@ -44,15 +48,20 @@ from facemodels import (
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.hub.registry import WEIGHTS
+from facemodels.models import AttributeModel
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, AuthenticationError
 
-import app
+from facemodels import cli
+from facemodels.app import Limits, analyzers, build_demo, endpoints, handlers, launch, main, requests, server
+from facemodels.app.analyzers import Analyzer, choose, offered_models
+from facemodels.app.settings import Settings, read_examples, variables
+from facemodels.app.theme import THEMES, make_theme
 
-ROOT = Path(app.__file__).parent
+ROOT = Path(__file__).parent.parent
 
 
 class FakeAnalyzer:
@@ -67,29 +76,58 @@ class FakeAnalyzer:
         self.models = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
         self.models["emotion"] = list_models("emotion")[0].id  # an explanation asks how it wants its crops
         self.detector = "fake"
+        self.min_score = 0.6
+        self.max_faces: int | None = None
         self.copies = copies
         self.apart = apart
-        self.calls = 0
+        self.counter: list[int] = []
 
-    def analyze(self, image: Any, *, boxes: Iterable[Face] | None = None) -> Analysis:
-        self.calls += 1
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        return {"emotion": list_models("emotion")[0]}
+
+    def using(
+        self,
+        models: Mapping[str, str] | None = None,
+        detector: str | None = None,
+        min_score: float | None = None,
+        max_faces: int | None = None,
+    ) -> FakeAnalyzer:
+        other = copy.copy(self)
+        other.models = {**self.models, **(models or {})}
+        other.detector = detector or self.detector
+        other.min_score = self.min_score if min_score is None else min_score
+        other.max_faces = self.max_faces if max_faces is None else max_faces
+        return other
+
+    def analyze(self, image: Any, *, attributes: Iterable[str] | None = None) -> Analysis:
+        self.counter.append(1)
         pixels = read_image(image)
         height, width = pixels.shape[:2]
-        if boxes is not None:
-            faces = (self._face(at.box, 0).replace(score=at.score, landmarks=at.landmarks) for at in boxes)
-            return Analysis(tuple(faces), width, height, self.models)
+        wanted = tuple(self.models) if attributes is None else tuple(attributes)
+        models = {name: model for name, model in self.models.items() if name in wanted}
+        faces = [self._face(box, number) for number, box in enumerate(self.boxes(pixels))][: self.max_faces]
+        others = {name: None for name in ATTRIBUTES if name not in wanted}
+        return Analysis(tuple(face.replace(**others) for face in faces), width, height, models)
+
+    def boxes(self, pixels: np.ndarray) -> list[Box]:
+        height, width = pixels.shape[:2]
         if self.apart:
             edges = np.linspace(0, width, self.apart + 1).tolist()
-            boxes = [Face(Box(left, 0.0, right, float(height))) for left, right in itertools.pairwise(edges)]
-            return self.analyze(pixels, boxes=boxes)
+            return [Box(left, 0.0, right, float(height)) for left, right in itertools.pairwise(edges)]
         far = np.abs(pixels.astype(int) - np.median(pixels, axis=(0, 1))).max(axis=2) > 60
         if not far.any():
-            return Analysis((), width, height, self.models)
+            return []
         columns, rows = np.flatnonzero(far.any(axis=0)), np.flatnonzero(far.any(axis=1))
         box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        return Analysis(tuple(self._face(box, place) for place in range(self.copies)), width, height, self.models)
+        return [box] * self.copies
 
-    def analyze_crops(self, crops: Iterable[Any]) -> list[Face]:
+    @property
+    def calls(self) -> int:
+        """How often it was asked to analyze, with whatever settings."""
+        return len(self.counter)
+
+    def analyze_crops(self, crops: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Face]:
         """Happy as far as there is a contrast in the lowest third."""
 
         def face(crop: np.ndarray) -> Face:
@@ -99,7 +137,7 @@ class FakeAnalyzer:
         return [face(crop) for crop in crops]
 
     @staticmethod
-    def _face(box: Box, place: int) -> Face:
+    def _face(box: Box, number: int) -> Face:
         def scores(labels: tuple[str, ...], best: str) -> Classification:
             return Classification.of({label: 0.5 if label == best else 0.5 / (len(labels) - 1) for label in labels})
 
@@ -107,19 +145,19 @@ class FakeAnalyzer:
             box,
             0.9,
             emotion=scores(EMOTIONS, "happy"),
-            age=Estimate(31.4 + place, 5.2),
+            age=Estimate(31.4 + number, 5.2),
             gender=Classification.of({"female": 0.75, "male": 0.25}),
             ethnicity=scores(ETHNICITIES, "east_asian"),
         )
 
 
 @contextmanager
-def serving(analyzer: app.Analyzer, limits: app.Limits | None = None, **options: Any) -> Iterator[str]:
+def serving(analyzer: Analyzer, limits: Limits | None = None, **options: Any) -> Iterator[str]:
     """The app around an analyzer, with options of `build_demo`, on a free port: yields its address."""
-    demo = app.build_demo(analyzer, limits or app.Limits(), **options)
+    demo = build_demo(analyzer, limits or Limits(), **options)
     # Gradio looks for a free port from 7860 on; another test run may be doing the same.
     try:
-        yield app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        yield launch(demo, analyzer, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     finally:
         demo.close(verbose=False)
 
@@ -175,49 +213,49 @@ def bad_file(request: pytest.FixtureRequest, photo: Path, tmp_path: Path) -> Pat
 
 @pytest.mark.parametrize("value", [None, 1, 7, 1000])
 def test_max_faces_accepted(value: int | None) -> None:
-    assert app.check_max_faces(value) == value
+    assert requests.check_max_faces(value) == value
 
 
 @pytest.mark.parametrize("value", [0, -1, 1001, True, False, 2.0, "3", [], {}])
 def test_max_faces_refused(value: Any) -> None:
     with pytest.raises(ArgumentError, match=r"max_faces must be a whole number within 1\.\.1000") as caught:
-        app.check_max_faces(value)
+        requests.check_max_faces(value)
     assert repr(value) in str(caught.value)
 
 
 def test_attributes_accepted() -> None:
-    assert app.check_attributes(None, ("age", "gender")) == ("age", "gender")
-    assert app.check_attributes(["gender", "gender", "age"], tuple(ATTRIBUTES)) == ("gender", "age")
+    assert requests.check_attributes(None, ("age", "gender")) == ("age", "gender")
+    assert requests.check_attributes(["gender", "gender", "age"], tuple(ATTRIBUTES)) == ("gender", "age")
 
 
 @pytest.mark.parametrize("value", ["age", [], ["mood"], ["age", 3], [{}], 3, {"age": 1}, [["age"]], True])
 def test_attributes_refused(value: Any) -> None:
     with pytest.raises(ArgumentError, match="attributes must be a list out of emotion, age, gender, ethnicity"):
-        app.check_attributes(value, tuple(ATTRIBUTES))
+        requests.check_attributes(value, tuple(ATTRIBUTES))
 
 
 def test_an_attribute_that_this_analyzer_lacks_is_refused() -> None:
     with pytest.raises(ArgumentError, match="out of emotion, or null"):
-        app.check_attributes(["age"], ("emotion",))
+        requests.check_attributes(["age"], ("emotion",))
 
 
 @pytest.mark.parametrize("value", [None, "photo.jpg", 3, [], {}, {"path": None}, {"path": ""}, {"url": "x"}])
 def test_image_must_be_an_upload(value: Any) -> None:
     with pytest.raises(ArgumentError, match="image must be an uploaded file"):
-        app.check_image(value)
+        requests.check_image(value)
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "{upload}/../secret.png", "{upload}-other/secret.png", "app.py"])
 def test_no_other_file_of_the_machine_can_be_named(path: str) -> None:
     with pytest.raises(ArgumentError, match="not a path of this machine"):
-        app.check_image({"path": path.format(upload=get_upload_folder()), "meta": {"_type": "gradio.FileData"}})
+        requests.check_image({"path": path.format(upload=get_upload_folder()), "meta": {"_type": "gradio.FileData"}})
 
 
 # ---------------------------------------------------------------- handlers
 
 
 def test_look_keeps_what_was_asked_for(photo: Path) -> None:
-    pixels, analysis = app.look(FakeAnalyzer(copies=5), upload(photo), 2, ["age", "gender"])
+    pixels, analysis = handlers.analyze_upload(FakeAnalyzer(copies=5), upload(photo), 2, ["age", "gender"])
     assert pixels.shape == (512, 512, 3)
     assert len(analysis) == 2
     assert analysis.faces[0].age == Estimate(31.4, 5.2)
@@ -227,20 +265,18 @@ def test_look_keeps_what_was_asked_for(photo: Path) -> None:
 
 def test_a_bad_file_is_named_as_the_visitor_knows_it(bad_file: Path) -> None:
     with pytest.raises(ImageError) as caught:
-        app.look(FakeAnalyzer(), upload(bad_file, "holiday.jpg"), None, None)
+        handlers.analyze_upload(FakeAnalyzer(), upload(bad_file, "holiday.jpg"), None, None)
     assert get_upload_folder() not in str(caught.value)
 
 
 def test_a_folder_is_no_image() -> None:
     with pytest.raises(ImageError):
-        app.look(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
+        handlers.analyze_upload(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
 
 
-def show(
-    image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6, **detectors: Any
-) -> Any:
+def show(image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6) -> Any:
     """The image tab's answer, with the usual settings."""
-    return app.show(app.Analyzers(FakeAnalyzer()), detectors, image, 50, list(attributes), detector, min_score, {})
+    return handlers.show_upload(FakeAnalyzer(), image, 50, list(attributes), detector, min_score, {})
 
 
 def test_show_annotates_and_describes(photo: Path) -> None:
@@ -283,43 +319,28 @@ def test_show_turns_a_bad_file_into_a_message(bad_file: Path) -> None:
     assert picture is None and analysis is None and 'role="alert"' in message
 
 
-class NoisyDetector:
-    """A detector that finds one box, surer or less sure."""
-
-    name = "noisy"
-
-    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
-        faces = [Face(Box(1, 2, 30, 40), 0.9, ((5.0, 9.0), (20.0, 9.0))), Face(Box(50, 50, 60, 60), 0.4)]
-        return [face for face in faces if face.score >= min_score]
-
-
-@pytest.mark.parametrize(("min_score", "count"), [(0.3, 2), (0.6, 1), (0.95, 0)])
-def test_another_detector_and_least_score_find_other_faces(photo: Path, min_score: float, count: int) -> None:
-    _, _, analysis = show(upload(photo), detector="noisy", min_score=min_score, noisy=NoisyDetector())
-    found = NoisyDetector().detect(np.zeros((9, 9, 3), np.uint8), min_score)
-    assert len(analysis) == count and analysis.models == FakeAnalyzer().models
-    for face, at in zip(analysis, found, strict=True):
-        assert (face.box, face.score, face.landmarks) == (at.box, at.score, at.landmarks)
-        assert face.emotion.label == "happy"
-
-
 @pytest.mark.parametrize(
     ("detector", "min_score", "message"),
     [
-        ("mtcnn", 0.6, "detector must be one of noisy; got str"),
-        (["noisy"], 0.6, "got list"),
-        ("noisy", 1.5, "must be a number within 0..1; got float 1.5"),
-        ("noisy", "high", "got str"),
+        ("mtcnn", 0.6, "detector must be one of fake, "),
+        (["haar"], 0.6, "got list"),
+        ("haar", 1.5, "must be a number within 0..1; got float 1.5"),
+        ("haar", "high", "got str"),
     ],
 )
 def test_a_wrong_detection_is_refused(photo: Path, detector: Any, min_score: Any, message: str) -> None:
-    picture, page, _ = show(upload(photo), detector=detector, min_score=min_score, noisy=NoisyDetector())
+    picture, page, _ = show(upload(photo), detector=detector, min_score=min_score)
     assert picture is None and message in page
+
+
+def test_another_detector_and_score_threshold_are_used() -> None:
+    chosen = choose(FakeAnalyzer(), {}, "haar", 0.9)
+    assert (chosen.detector, chosen.min_score) == ("haar", 0.9)
 
 
 def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:
     analyzer = FakeAnalyzer(copies=2)
-    answer = app.explain(app.Analyzers(analyzer), upload(photo), analyzer.analyze(photo), 2)
+    answer = handlers.explain_face(analyzer, upload(photo), analyzer.analyze(photo), 2)
     assert answer["face"] == 2
     for expected in ('<img src="data:image/jpeg;base64,', "“Happy”", "covering one grey patch after the other"):
         assert expected in answer["page"]
@@ -327,43 +348,46 @@ def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> N
 
 @pytest.mark.parametrize("place", [0, 2, -1, None, "1", 1.5])
 def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any) -> None:
-    answer = app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), FakeAnalyzer().analyze(photo), place)
+    answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
     assert "there is no face" in answer["page"]
-    assert "among the 0" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), None, place)["page"]
+    assert "among the 0" in handlers.explain_face(FakeAnalyzer(), upload(photo), None, place)["page"]
 
 
 def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     analysis = FakeAnalyzer().analyze(photo)
     faceless = replace(analysis, faces=(Face(Box(0, 0, 9, 9)),))
-    assert "not asked for" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), faceless, 1)["page"]
+    assert "not asked for" in handlers.explain_face(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
-    assert "unknown model" in app.explain(app.Analyzers(FakeAnalyzer()), upload(photo), unknown, 1)["page"]
+    assert (
+        "the model for emotion must be one of"
+        in handlers.explain_face(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
+    )
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
-    answer = app.explain(app.Analyzers(FakeAnalyzer()), gone, analysis, 1)
+    answer = handlers.explain_face(FakeAnalyzer(), gone, analysis, 1)
     assert "holiday.jpg is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
     analyzer = FakeAnalyzer()
-    path = app.draw(upload(photo), analyzer.analyze(photo))
+    path = handlers.annotate_upload(upload(photo), analyzer.analyze(photo))
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture), annotate(read_image(photo), analyzer.analyze(photo)))
-    assert app.draw(upload(photo), None) is None
+    assert handlers.annotate_upload(upload(photo), None) is None
 
 
 def test_a_large_picture_is_shown_smaller() -> None:
     pixels = np.zeros((1000, 4000, 3), np.uint8)
     with (
-        Image.open(app.save_picture(pixels, "jpeg", 1920)) as shown,
-        Image.open(app.save_picture(pixels, "png")) as full,
+        Image.open(handlers.save_image(pixels, "jpeg", 1920)) as shown,
+        Image.open(handlers.save_image(pixels, "png")) as full,
     ):
         assert shown.size == (1920, 480) and full.size == (4000, 1000)
 
 
 def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
     tracker, analyzer, frame = FaceTracker(), FakeAnalyzer(), {"url": data_url(astronaut)}
-    answers = [app.follow(analyzer, tracker, frame) for _ in range(4)]
+    answers = [handlers.analyze_frame(analyzer, tracker, frame) for _ in range(4)]
     ids = {face["track_id"] for answer in answers for face in answer["faces"]}
     assert len(ids) == 1 and None not in ids
     assert answers[-1]["error"] is None and answers[-1]["ms"] > 0
@@ -376,7 +400,7 @@ def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
     + [{"url": "data:image/jpeg;base64," + text} for text in ("", "###", "AAAA")],
 )
 def test_a_bad_frame_does_not_end_the_stream(frame: Any) -> None:
-    answer = app.follow(FakeAnalyzer(), FaceTracker(), frame)
+    answer = handlers.analyze_frame(FakeAnalyzer(), FaceTracker(), frame)
     assert answer["faces"] == [] and answer["error"]
 
 
@@ -384,21 +408,21 @@ def test_other_errors_of_the_package_reach_the_caller_and_bugs_do_not_hide() -> 
     def refuse(error: Exception) -> None:
         raise error
 
-    with pytest.raises(app.gr.Error, match="no weights"):
-        app.answers_errors(refuse)(FaceModelsError("no weights"))
+    with pytest.raises(endpoints.gr.Error, match="no weights"):
+        endpoints.answers_errors(refuse)(FaceModelsError("no weights"))
     with pytest.raises(ZeroDivisionError):
-        app.answers_errors(refuse)(ZeroDivisionError())
+        endpoints.answers_errors(refuse)(ZeroDivisionError())
 
 
 def test_a_card_is_shown_without_its_metadata(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = list_models()[0]
     (tmp_path / spec.name).mkdir()
     (tmp_path / spec.name / "README.md").write_text("---\nlicense: mit\n---\n# The card\n", encoding="utf-8")
-    monkeypatch.setattr(app, "WEIGHTS", tmp_path)
-    assert app.card_text(spec).strip() == "# The card"
+    monkeypatch.setattr(handlers, "WEIGHTS", tmp_path)
+    assert handlers.card_text(spec).strip() == "# The card"
     (tmp_path / spec.name / "README.md").unlink()
-    monkeypatch.setattr(app, "__file__", str(tmp_path / "app.py"))
-    assert app.card_text(spec) == ""
+    monkeypatch.setattr(handlers, "__file__", str(tmp_path / "a" / "b" / "handlers.py"))
+    assert handlers.card_text(spec) == ""
 
 
 # ---------------------------------------------------------------- the running app
@@ -496,8 +520,8 @@ def health(url: str) -> tuple[int, dict[str, Any]]:
 
 def test_health_says_ready_only_while_the_models_are_warm(analyzer: FakeAnalyzer) -> None:
     port, during = free_port(), []
-    demo = app.build_demo(analyzer)
-    url = app.launch(
+    demo = build_demo(analyzer)
+    url = launch(
         demo,
         analyzer,
         warmup=lambda: during.append(health(f"http://127.0.0.1:{port}")),
@@ -520,7 +544,7 @@ def test_models_that_cannot_be_warmed_up_stop_the_server(analyzer: FakeAnalyzer)
 
     port = free_port()
     with pytest.raises(FaceModelsError, match="damaged"):
-        app.launch(app.build_demo(analyzer), analyzer, warmup=refuse, quiet=True, server_port=port)
+        launch(build_demo(analyzer), analyzer, warmup=refuse, quiet=True, server_port=port)
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
@@ -529,14 +553,14 @@ def test_who_comes_to_a_full_queue_is_told(photo: Path, tmp_path: Path) -> None:
     class SlowAnalyzer(FakeAnalyzer):
         begun, going = threading.Event(), threading.Event()
 
-        def analyze(self, image: Any, *, boxes: Iterable[Face] | None = None) -> Analysis:
+        def analyze(self, image: Any, **options: Any) -> Analysis:
             self.begun.set()
             assert self.going.wait(20)
-            return super().analyze(image, boxes=boxes)
+            return super().analyze(image, **options)
 
     slow = SlowAnalyzer()
     with (
-        serving(slow, app.Limits(queue=1, analyses=1)) as url,
+        serving(slow, Limits(queue=1, analyses=1)) as url,
         closing(Client(url, download_files=str(tmp_path), verbose=False)) as client,
     ):
         jobs = [client.submit(handle_file(photo), api_name="/analyze")]
@@ -617,14 +641,14 @@ def test_the_same_picture_from_many_callers_at_once(client: Client, photo: Path)
 
 
 def test_nothing_is_sent_home_or_remembered(analyzer: FakeAnalyzer) -> None:
-    demo = app.build_demo(analyzer)
+    demo = build_demo(analyzer)
     assert demo.analytics_enabled is False
     assert demo.delete_cache is None  # uploads are deleted without Gradio: test_uploads.py
-    assert app.LAUNCH["run_history"] is False
+    assert server.LAUNCH["run_history"] is False
 
 
 def test_webcams_have_a_limit_of_their_own(analyzer: FakeAnalyzer) -> None:
-    demo = app.build_demo(analyzer, app.Limits(webcams=7, analyses=3, webcam_seconds=11))
+    demo = build_demo(analyzer, Limits(webcams=7, analyses=3, webcam_seconds=11))
     limits = {fn.concurrency_id: fn.concurrency_limit for fn in demo.fns.values() if fn.fn}
     assert (limits["webcam"], limits["analyze"]) == (7, 3)
     assert [fn.time_limit for fn in demo.fns.values() if fn.concurrency_id == "webcam"] == [11]
@@ -652,8 +676,8 @@ def test_help_tells_every_setting_and_no_secret() -> None:
     words = " ".join(output.split())
     assert "GRADIO_SERVER_NAME (now: 0.0.0.0)" in words and "FACEMODELS_WEBCAMS (now: 9)" in words
     assert "lovelace" not in words
-    for setting in app.settings():
-        assert f"--{setting.name} " in words and setting.variable in words and setting.help in words
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in words and variables()[name] in words and field.description in words
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
@@ -679,22 +703,22 @@ def test_a_wrong_setting_is_refused_before_the_start(
 ) -> None:
     if how == "variable" and not value:
         pytest.skip("an empty variable is none")
-    monkeypatch.setattr(app, "FaceAnalyzer", lambda **_: pytest.fail("it went on"))
-    setting = next(setting for setting in app.settings() if setting.name == name)
+    monkeypatch.setattr(server, "FaceAnalyzer", lambda **_: pytest.fail("it went on"))
+    variable = variables()[name.replace("-", "_")]
     if how == "variable":
-        monkeypatch.setenv(setting.variable, value)
+        monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as caught:
-        app.main([f"--{name}={value}"] if how == "option" else [])
+        main([f"--{name}={value}"] if how == "option" else [])
     told = capsys.readouterr().err
     assert caught.value.code == 2
     assert f"argument --{name}: {message}" in told or (f"argument --{name}: " in told and message in told)
-    assert setting.variable in told and "secret-without-a-colon" not in told
+    assert variable in told and "secret-without-a-colon" not in told
 
 
 def test_an_empty_folder_of_examples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(ArgumentError, match="there is none in"):
-        app.read_examples(str(tmp_path))
+    with pytest.raises(ValueError, match="there is none in"):
+        read_examples(str(tmp_path))
 
 
 def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
@@ -714,9 +738,9 @@ def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Pa
         seen["queue"] = demo._queue.max_size
         seen["seconds"] = [fn.time_limit for fn in demo.fns.values() if fn.concurrency_id == "webcam"]
 
-    monkeypatch.setattr(app, "FaceAnalyzer", Analyzer)
-    monkeypatch.setattr(app, "launch", launch)
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "FaceAnalyzer", Analyzer)
+    monkeypatch.setattr(server, "launch", launch)
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     for name, value in {
         **{"QUEUE": "5", "ANALYSES": "3", "WEBCAMS": "7", "WEBCAM_SECONDS": "11", "MAX_UPLOAD": "2"},
         **{"AUTH": "ada:love:lace", "THEME": "glass", "DETECTOR": "haar", "EXAMPLES": str(photo.parent)},
@@ -724,7 +748,7 @@ def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Pa
     }.items():
         monkeypatch.setenv(f"FACEMODELS_{name}", value)
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
-    app.main(["--port", "7999", "--webcams", "8"])
+    main(["--port", "7999", "--webcams", "8"])
     assert seen["models"] == {"emotion": "mine@1.0.0", "age": "folder/of/mine"} and seen["detector"] == "haar"
     assert (seen["server_name"], seen["server_port"], seen["theme"], seen["auth"]) == (
         *("0.0.0.0", 7999, "glass"),
@@ -734,9 +758,9 @@ def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Pa
     assert seen["seconds"] == [11] and seen["max_file_size"] == 2 * 2**20 and seen["warm"]
 
 
-@pytest.mark.parametrize("name", ["facemodels", *app.THEMES])
+@pytest.mark.parametrize("name", ["facemodels", *THEMES])
 def test_no_theme_asks_the_internet(name: str) -> None:
-    theme = app.make_theme(name)
+    theme = make_theme(name)
     assert theme._stylesheets == []
     assert not re.search(r"url\(['\"]?(https?:)?//", theme._get_theme_css())
 
@@ -745,9 +769,9 @@ def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, capsys: py
     def refuse(**_: Any) -> None:
         raise FaceModelsError("the weights are damaged")
 
-    monkeypatch.setattr(app, "FaceAnalyzer", refuse)
+    monkeypatch.setattr(server, "FaceAnalyzer", refuse)
     with pytest.raises(SystemExit) as caught:
-        app.main([])
+        main([])
     assert caught.value.code == 1 and capsys.readouterr().err == "app.py: the weights are damaged\n"
 
 
@@ -762,7 +786,7 @@ def test_a_model_or_detector_that_is_not_there_is_told_before_the_start(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        app.main(arguments)
+        main(arguments)
     told = capsys.readouterr().err
     assert caught.value.code == 1 and told.startswith(message) and arguments[1].split("=")[-1] in told
 
@@ -775,20 +799,20 @@ def test_a_port_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch, capsys: p
         def warmup(self) -> None:
             pytest.fail("it started")
 
-    monkeypatch.setattr(app, "FaceAnalyzer", Analyzer)
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "FaceAnalyzer", Analyzer)
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
         with pytest.raises(SystemExit) as caught:
-            app.main(["--port", str(port)])
+            main(["--port", str(port)])
     assert caught.value.code == 1 and str(port) in capsys.readouterr().err
 
 
 def test_who_has_no_password_gets_nothing_but_health(analyzer: FakeAnalyzer, photo: Path, tmp_path: Path) -> None:
-    demo = app.build_demo(analyzer)
-    url = app.launch(demo, analyzer, prevent_thread_lock=True, quiet=True, auth=("ada", "lovelace"))
+    demo = build_demo(analyzer)
+    url = launch(demo, analyzer, prevent_thread_lock=True, quiet=True, auth=("ada", "lovelace"))
     try:
         assert health(url)[0] == 200
         for path in ("config", "gradio_api/info"):
@@ -807,42 +831,61 @@ def test_who_has_no_password_gets_nothing_but_health(analyzer: FakeAnalyzer, pho
 
 
 def test_the_models_that_are_here_are_offered_the_one_in_use_first() -> None:
-    offered = app.Analyzers(FakeAnalyzer()).offered
+    offered = offered_models(FakeAnalyzer())
     assert list(offered) == list(ATTRIBUTES)
     assert offered["age"][0] == "age-fake@1.0.0"
-    assert set(offered["age"][1:]) == {spec.id for spec in list_models("age") if app.is_here(spec)}
+    local = [spec for spec in list_models("age") if analyzers.locate(spec) not in ("hub", "missing")]
+    assert set(offered["age"][1:]) == {spec.id for spec in local}
     assert len(offered["emotion"]) == len(set(offered["emotion"]))
 
 
 def test_a_model_that_is_only_on_the_hub_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "locate", lambda spec: "hub")
-    assert all(len(models) == 1 for models in app.Analyzers(FakeAnalyzer()).offered.values())
+    monkeypatch.setattr(analyzers, "locate", lambda spec: "hub")
+    assert all(len(models) == 1 for models in offered_models(FakeAnalyzer()).values())
 
 
-def test_an_analyzer_with_other_models_is_made_once_and_answers(photo: Path) -> None:
-    made = []
-
-    def make(models: Mapping[str, str]) -> FakeAnalyzer:
-        made.append(dict(models))
-        other = FakeAnalyzer(copies=2)
-        other.models = dict(models)
-        return other
-
+def test_another_model_answers_when_it_is_chosen(photo: Path) -> None:
     default = FakeAnalyzer()
-    analyzers = app.Analyzers(default, make)
-    other = analyzers.offered["age"][1]
-    assert analyzers.get({}) is default and analyzers.get({"age": "age-fake@1.0.0"}) is default and made == []
-    for _ in range(2):
-        _, _, analysis = app.show(analyzers, {}, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
-        assert len(analysis) == 2 and analysis.models["age"] == other
-    assert made == [{**default.models, "age": other}]
+    other = offered_models(default)["age"][1]
+    _, _, analysis = handlers.show_upload(default, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
+    assert analysis.models == {**default.models, "age": other}
 
 
 @pytest.mark.parametrize("model", ["emotion-efficientnet@9.9.9", "/etc", "", None, 3, ["age-fake@1.0.0"]])
 def test_a_model_that_is_not_offered_is_refused(photo: Path, model: Any) -> None:
-    analyzers = app.Analyzers(FakeAnalyzer(), lambda _: pytest.fail("it was made"))
-    picture, page, _ = app.show(analyzers, {}, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": model})
+    picture, page, _ = handlers.show_upload(
+        FakeAnalyzer(), upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": model}
+    )
     assert picture is None and "the model for age must be one of age-fake@1.0.0, " in page
+
+
+@pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
+def test_six_visitors_who_choose_at_once_load_nothing_twice(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    load = AttributeModel.__init__
+
+    def count(self: AttributeModel, spec: ModelSpec, **options: Any) -> None:
+        made.append(spec.id)
+        load(self, spec, **options)
+
+    monkeypatch.setattr(AttributeModel, "__init__", count)
+    analyzer = FaceAnalyzer()
+    other = next(model for model in offered_models(analyzer)["emotion"] if model.startswith("emotion4"))
+    with ThreadPoolExecutor(6) as pool:
+        chosen = list(pool.map(lambda _: choose(analyzer, {"emotion": other}), range(6)))
+    assert sorted(made) == sorted(set(made)) and made.count(other) == 1
+    assert all(one.models["emotion"] == other for one in chosen)
+
+
+@pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
+@pytest.mark.parametrize("how", ["head", "folder"])
+def test_heads_and_folders_are_explained_too(photo: Path, tmp_path: Path, how: str) -> None:
+    folder = shutil.copytree(WEIGHTS / "emotion-efficientnet", tmp_path / "mine")
+    analyzer = FaceAnalyzer(models={"emotion": folder} if how == "folder" else {})
+    models = [name for name in offered_models(analyzer)["emotion"] if ("#" in name) == (how == "head")]
+    chosen = choose(analyzer, {"emotion": models[0]})
+    answer = handlers.explain_face(analyzer, upload(photo), chosen.analyze(photo), 1)
+    assert "covering one grey patch after the other" in answer["page"]
 
 
 @pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
@@ -871,6 +914,28 @@ def test_python_app_py_serves_the_bundled_models(
     finally:
         process.kill()
         process.communicate(timeout=20)
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_app(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, timeout=600)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("facemodels/app/")}
+    folder = ROOT / "facemodels"
+    files = {f"facemodels/{path.relative_to(folder).as_posix()}" for path in (folder / "app").rglob("*.*")}
+    assert packed == {name for name in files if "__pycache__" not in name}
+
+
+def test_facemodels_app_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["app", "--port", "70000"])
+    told = capsys.readouterr().err
+    assert caught.value.code == 2 and "argument --port: must be a port within 1..65535" in told
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["app", "--models", "emotion=nothing-like-it"])
+    assert caught.value.code == 1 and " app: unknown model 'nothing-like-it'" in capsys.readouterr().err
 
 
 def free_port() -> int:

@@ -30,7 +30,7 @@ def test_only_the_table_compares_with_an_attribute() -> None:
     """Code that asks which attribute it has would have to be found by whoever adds one."""
     names = "|".join(ATTRIBUTES)
     pattern = re.compile(rf"""(==|!=)\s*["']({names})["']|["']({names})["']\s*(==|!=)""")
-    for path in [ROOT / "app.py", *(ROOT / "facemodels").rglob("*.py")]:
+    for path in (ROOT / "facemodels").rglob("*.py"):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
 

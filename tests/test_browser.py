@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Analysis, Box, Face, FaceAnalyzer, annotate, read_image
+from facemodels import Box, FaceAnalyzer, annotate, read_image
+from facemodels.app.words import PREFIX, words_in
 from facemodels.hub.registry import WEIGHTS
-from facemodels.page.words import PREFIX, words_in
 
 pytest.importorskip("playwright", reason="the page is tested with Playwright: pip install -e '.[dev]'")
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
@@ -27,7 +27,8 @@ pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[ap
 from playwright import sync_api
 from test_app import FakeAnalyzer, serving
 
-from app import Limits, read_examples
+from facemodels.app import Limits
+from facemodels.app.settings import read_examples
 
 CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ROOT = Path(__file__).parent.parent
@@ -253,25 +254,30 @@ def test_a_face_is_explained_on_request(open_page: Callable[..., Any], url: str,
     page.get_by_text("covering one grey patch after the other").wait_for()
 
 
-def test_the_visitor_chooses_how_faces_are_found(open_page: Callable[..., Any], url: str, photo: Path) -> None:
-    page = open_page(url)
-    choose(page, photo)
-    page.wait_for_selector("#fm-annotated .fm-overlay rect")
-    page.get_by_text("Options").click()
-    page.get_by_label("Detector").click()
-    page.get_by_role("option", name="haar").click()
-    page.locator("#fm-results").get_by_text("Found").wait_for(state="detached")
-    page.wait_for_function("document.querySelector('.fm-card').dataset.box !== '0 0 512 512'")
-    shoot(page, "image-options")
+class Choosing(FakeAnalyzer):
+    """Finds another face with another model or detector."""
+
+    def using(self, models: Any = None, detector: Any = None, *arguments: Any, **options: Any) -> Choosing:
+        other = super().using(models, detector, *arguments, **options)
+        other.copies = 2 if models or detector else self.copies
+        return other
+
+
+def test_the_visitor_chooses_how_faces_are_found(open_page: Callable[..., Any], photo: Path) -> None:
+    with serving(Choosing()) as url:
+        page = open_page(url)
+        choose(page, photo)
+        page.wait_for_selector("#fm-annotated .fm-overlay rect")
+        page.get_by_text("Options").click()
+        page.get_by_label("Detector").click()
+        page.get_by_role("option", name="haar").click()
+        page.locator("#fm-results").get_by_text("2 faces", exact=True).wait_for()
+        shoot(page, "image-options")
+        page.close()  # before the server goes
 
 
 def test_the_visitor_chooses_a_model(open_page: Callable[..., Any], photo: Path) -> None:
-    def make(models: Mapping[str, str]) -> FakeAnalyzer:
-        other = FakeAnalyzer(copies=2)
-        other.models = dict(models)
-        return other
-
-    with serving(FakeAnalyzer(), make=make) as url:
+    with serving(Choosing()) as url:
         page = open_page(url)
         choose(page, photo)
         page.locator("#fm-results").get_by_text("1 face", exact=True).wait_for()
@@ -759,8 +765,8 @@ def test_fifty_faces_stay_readable(open_page: Callable[..., Any], photo: Path, t
     crowd.save(tmp_path / name)
 
     class Crowd(FakeAnalyzer):
-        def analyze(self, image: Any, *, boxes: Any = None) -> Analysis:
-            return super().analyze(image, boxes=boxes or [Face(box, 0.9) for box in fifty])
+        def boxes(self, pixels: np.ndarray) -> list[Box]:
+            return fifty
 
     fifty = boxes
     with serving(Crowd()) as url:

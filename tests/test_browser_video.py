@@ -34,7 +34,7 @@ from test_browser import (  # noqa: F401
     shoot,
 )
 
-import app
+from facemodels.app import Limits
 
 
 class SlowAnalyzer(FakeAnalyzer):
@@ -216,7 +216,7 @@ def test_what_went_wrong_is_told(
     blank, cut = tmp_path / "blank.mp4", tmp_path / "cut.webm"
     write_clip(blank, [np.full((120, 160, 3), 90, np.uint8)] * 30)
     cut.write_bytes(long_clip.read_bytes()[: long_clip.stat().st_size // 2])
-    with serving(FakeAnalyzer(), app.Limits(clip_seconds=90)) as url:
+    with serving(FakeAnalyzer(), Limits(clip_seconds=90)) as url:
         page = open_tab(open_page, url)
 
         def expect(path: Path, *texts: str) -> None:
@@ -228,9 +228,9 @@ def test_what_went_wrong_is_told(
             page.get_by_text("No clip yet").wait_for()
 
         expect(blank, "No face found", "Analyze more frames")
-        expect(cut, "Not the whole clip", "cut.webm: the clip is", "1 person")
+        expect(cut, "Not the whole clip", "cut.webm: the video is", "1 person")
         page.close()
-    with serving(FakeAnalyzer(), app.Limits(clip_seconds=30)) as url:
+    with serving(FakeAnalyzer(), Limits(clip_seconds=30)) as url:
         page = open_tab(open_page, url)
         expect(long_clip, "This did not work", "minute.webm: clips of more than 30 seconds are not taken")
         page.close()

@@ -16,24 +16,23 @@ import pytest
 from PIL import Image
 
 from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
-from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
-from facemodels.page import (
+from facemodels.app.components import static
+from facemodels.app.html.image import (
     FIRST_FACES,
-    LIVE_HTML,
     analysis_html,
     empty_html,
-    error_html,
     face_html,
     faces_table,
-    header_html,
     heat_html,
-    models_html,
-    part,
     thumbnail,
 )
-from facemodels.page.words import PREFIX, Words, languages, texts_of, translations, words_in
+from facemodels.app.html.live import LIVE_HTML
+from facemodels.app.html.models import models_html
+from facemodels.app.html.parts import error_html, header_html
+from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
 
-PAGE = Path(__file__).parent.parent / "facemodels" / "page"
+PAGE = Path(__file__).parent.parent / "facemodels" / "app"
 SAY = words_in("en")
 MODELS = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
 FACE = Face(
@@ -138,8 +137,8 @@ def test_the_models_table_tells_the_main_figures() -> None:
 
 
 def test_no_script_or_style_asks_the_internet() -> None:
-    for name in (path.name for path in PAGE.glob("*.*s")):
-        addresses = re.findall(r"https?://[^'\" )]+", part(name))
+    for name in (path.name for path in (PAGE / "static").iterdir()):
+        addresses = re.findall(r"https?://[^'\" )]+", static(name))
         assert set(addresses) <= {"http://www.w3.org/2000/svg"}, name
 
 
@@ -166,10 +165,7 @@ def places(text: str) -> set[str]:
 
 
 def test_every_text_is_used_and_every_label_of_the_models_known() -> None:
-    code = "".join(
-        path.read_text(encoding="utf-8")
-        for path in [*PAGE.glob("*.*s"), *PAGE.glob("*.py"), PAGE.parents[1] / "app.py"]
-    )
+    code = "".join(path.read_text(encoding="utf-8") for path in [*(PAGE / "static").iterdir(), *PAGE.rglob("*.py")])
     for key in SAY.texts:
         built = any(key[:end] + "{" in code for end in range(3, len(key)))  # f"label_{label}"
         stem = key.removesuffix("_one").removesuffix("_many").removesuffix("_none")
@@ -208,7 +204,9 @@ def test_what_gradio_gets_is_apart_from_its_own_words() -> None:
 
 
 def test_the_live_page_has_the_texts_that_it_asks_for() -> None:
-    asked = set(re.findall(r"texts\[label\]\.(\w+)", LIVE_HTML)) | set(re.findall(r"'(live_[a-z_]+)'", part("live.js")))
+    asked = set(re.findall(r"texts\[label\]\.(\w+)", LIVE_HTML)) | set(
+        re.findall(r"'(live_[a-z_]+)'", static("live.js"))
+    )
     given = texts_of("live_", "label_")
     assert asked and set(given) == set(languages())
     for key in asked:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from facemodels import Analysis, ArgumentError, Box, Classification, Estimate, Face, Timeline
-from facemodels.page import part
-from facemodels.page.clip import clip_empty_html, clip_html, progress_html
-from facemodels.page.words import languages, words_in
+from facemodels.app.components import static
+from facemodels.app.html.clip import clip_empty_html, clip_html, progress_html
+from facemodels.app.words import languages, words_in
 from facemodels.video.plot import LINE_COLOURS, LINE_DASHES, OTHER_LINE, clock
 
 SAY = words_in("en")
@@ -196,7 +196,7 @@ def test_a_timeline_is_ready_for_json() -> None:
 
 
 def test_the_page_and_the_drawing_use_the_same_colours() -> None:
-    assert dict(re.findall(r"\.fm-emotion-(\w+) \{ --emotion: (#\w+); \}", part("app.css"))) == dict(LINE_COLOURS)
+    assert dict(re.findall(r"\.fm-emotion-(\w+) \{ --emotion: (#\w+); \}", static("app.css"))) == dict(LINE_COLOURS)
 
 
 def test_the_page_about_a_clip() -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from facemodels.app import uploads
+from facemodels.app.uploads import UploadFolder, touch
 from facemodels.errors import ArgumentError
-from facemodels.page import uploads
-from facemodels.page.uploads import UploadFolder, touch
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,7 +107,8 @@ def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
     pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
     from test_app import FakeAnalyzer
 
-    import app
+    from facemodels.app import Limits
+    from facemodels.app.handlers import analyze_clip
 
     class Slow(FakeAnalyzer):
         def analyze(self, image: Any, **options: Any) -> Any:
@@ -117,7 +118,7 @@ def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
     with UploadFolder(keep=1.5) as folder:
         copy = folder.path / "clip.mp4"
         copy.write_bytes(clip.read_bytes())
-        *_, (drawn, _, table) = app.watch(Slow(), app.Limits(), {"path": str(copy)}, "all", ["age"])
+        *_, (drawn, _, table) = analyze_clip(Slow(), Limits(), {"path": str(copy)}, "all", ["age"])
         assert copy.exists() and Path(drawn).stat().st_size and Path(table).stat().st_size
         time.sleep(2)
         assert files(folder.path) == []
@@ -125,7 +126,7 @@ def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
 
 HOLD = """
 import sys, time
-from facemodels.page.uploads import UploadFolder
+from facemodels.app.uploads import UploadFolder
 with UploadFolder() as folder:
     (folder.path / "photo.jpg").write_bytes(b"1")
     print(folder.path, flush=True)
@@ -189,15 +190,15 @@ def test_a_full_disk_is_refused_before_the_start(base: Path) -> None:
 
 SERVE = """
 import sys
-import app
+from facemodels.app import main, server
 from test_app import FakeAnalyzer
 class Analyzer(FakeAnalyzer):
     def __init__(self, **options): super().__init__()
     def warmup(self): pass
-class Short(app.UploadFolder):
+class Short(server.UploadFolder):
     def __init__(self, **options): super().__init__(keep=6, **options)
-app.FaceAnalyzer, app.UploadFolder = Analyzer, Short
-app.main(sys.argv[1:])
+server.FaceAnalyzer, server.UploadFolder = Analyzer, Short
+main(sys.argv[1:])
 """
 
 

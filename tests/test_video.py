@@ -638,11 +638,12 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     from test_app import FakeAnalyzer, upload
 
-    import app
+    from facemodels.app import Limits
+    from facemodels.app.handlers import analyze_clip
 
     def run(clip: Path | None, rate: Any = "5", attributes: Any = None, **limits: int) -> list[Any]:
         value = None if clip is None else upload(clip, "party.mp4")
-        return list(app.watch(FakeAnalyzer(), app.Limits(**limits), value, rate, attributes))
+        return list(analyze_clip(FakeAnalyzer(), Limits(**limits), value, rate, attributes))
 
     return run
 
@@ -650,9 +651,9 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 def test_the_tab_tells_how_far_it_is_and_then_the_answer(
     watched: Callable[..., list[Any]], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import app
+    from facemodels.app import handlers
 
-    monkeypatch.setattr(app, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(handlers, "TELL_SECONDS", 0.0)
     *steps, (drawn, answer, table) = watched(clip, attributes=["emotion"])
     assert "Reading the clip" in steps[0][1] and "30 of 50 frames" in steps[30][1]
     assert all(step[0] is None and step[2] is None for step in steps)

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from facemodels import __version__
 from facemodels.cli.analyze import COMMAND as ANALYZE
+from facemodels.cli.app import COMMAND as APP
 from facemodels.cli.batch import COMMAND as BATCH
 from facemodels.cli.card import COMMAND as CARD
 from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG, complain, use_utf8
@@ -26,7 +27,7 @@ from facemodels.cli.publish import COMMAND as PUBLISH
 from facemodels.cli.report import COMMAND as REPORT
 from facemodels.errors import ArgumentError, FaceModelsError
 
-COMMANDS = (ANALYZE, BATCH, REPORT, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
+COMMANDS = (ANALYZE, APP, BATCH, REPORT, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,72 +1,29 @@
-"""What the app's page is made of: its own HTML (here), its words, its style sheet and its scripts (the other files).
-
-Plain functions from results and words to HTML, without Gradio; whatever a model, a spec or a visitor wrote is escaped.
-"""
+"""The image tab's HTML: a summary with downloads, a card per face, a table, an explanation."""
 
 from __future__ import annotations
 
-import base64
 import functools
 import html
 import io
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url, table_html
+from facemodels.app.words import Words
 from facemodels.attributes import ATTRIBUTES
-from facemodels.hub.registry import ModelSpec
-from facemodels.page.words import Words
 from facemodels.results import CsvSink
-from facemodels.types import Analysis, Classification, Estimate, Face
+from facemodels.types import Analysis, Classification, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
-
-SWITCH_HTML = """
-<button type="button"><span class="fm-start">${texts[label].live_switch_on}</span>
-<span class="fm-stop" hidden>${texts[label].live_switch_off}</span></button>
-"""
-# A template of Gradio's: the page fills it with the texts in its language, and `live.js` draws into it.
-LIVE_HTML = """
-<div class="fm-status"><output>${texts[label].live_start}</output></div>
-<figure class="fm-plot"><figcaption>${texts[label].live_plot} <span></span></figcaption>
-<svg preserveAspectRatio="none" role="img" aria-label="${texts[label].live_plot_name}"></svg>
-<ul aria-label="${texts[label].live_seen}"></ul></figure>
-<div class="fm-cards fm-live" tabindex="0" role="region" aria-label="${texts[label].live_now}"></div>
-"""
-
-
-def header_html(say: Words) -> str:
-    """The top of the page: what this is, and what its answers are."""
-    return (
-        f'<header class="fm-header"><h1>facemodels</h1><p>{say("lead")}</p></header>'
-        f'<aside class="fm-notice" aria-label="{say("notice_name")}">'
-        f"{say('notice_perceived')} {say('notice_kept')}</aside>"
-    )
-
-
-def part(name: str) -> str:
-    """The text of one of the other files: ``app.css``, ``faces.js`` and so on."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-def message_html(title: str, text: str, kind: str = "info") -> str:
-    """A short message, HTML, where the results would be; `kind` is info, warning or error."""
-    role = "status" if kind == "info" else "alert"
-    return f'<div class="fm-message fm-{kind}" role="{role}"><b>{title}</b><p>{text}</p></div>'
 
 
 def empty_html(say: Words) -> str:
     """Where the results will be."""
     return message_html(say("empty"), say("empty_text"))
-
-
-def error_html(error: Exception, say: Words) -> str:
-    """What went wrong; the error itself speaks English, as everywhere."""
-    return message_html(say("failed"), html.escape(str(error)), "error")
 
 
 def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words) -> str:
@@ -99,13 +56,6 @@ def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words)
     )
 
 
-def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str:
-    """A link that saves a text as a file."""
-    data = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-    spoken = say("download_name", kind=name)
-    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="{spoken}">{name}</a>'
-
-
 def csv_text(analysis: Analysis, name: str) -> str:
     """A row per face, in the columns of the command line."""
     text = io.StringIO()
@@ -134,16 +84,6 @@ def _value(attribute: str, say: Words, face: Face) -> str:
     return "" if value is None else ATTRIBUTES[attribute].kind.text(value, say.label)
 
 
-def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table that scrolls by itself where the page is narrow; cells are HTML."""
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="fm-table" tabindex="0" role="region" aria-label="{name}">'
-        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
 def face_html(face: Face, place: int, pixels: np.ndarray, say: Words) -> str:
     """The card of one face: its crop and what the models perceive."""
     rows = facts_html(face.age, {"gender": face.gender, "ethnicity": face.ethnicity}, say)
@@ -162,17 +102,6 @@ def face_html(face: Face, place: int, pixels: np.ndarray, say: Words) -> str:
         f"<div><small>{name}</small><p>{headline}</p></div></header>"
         f"<dl>{rows}</dl>{bars}</article>"
     )
-
-
-def facts_html(age: Estimate | None, others: Mapping[str, Classification | None], say: Words) -> str:
-    """Rows of a card: the age, and attributes with their likely labels; what was not asked for is left out."""
-    facts = []
-    if age is not None:
-        low, high = age.interval
-        years = say("years", age=f"{age.value:.0f}", error=f"{age.error:.0f}")
-        facts.append(("age", f"{years} <small>{say('years_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"))
-    facts += [(name, _top_scores(value, say)) for name, value in others.items() if value is not None]
-    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in facts)
 
 
 def bars_html(value: Classification, say: Words) -> str:
@@ -216,44 +145,3 @@ def thumbnail(face: Face, pixels: np.ndarray) -> str:
     picture = Image.fromarray(pixels[top : int(cy + reach) + 1, left : int(cx + reach) + 1])
     picture.thumbnail((144, 144))
     return picture_url(np.asarray(picture))
-
-
-def picture_url(pixels: np.ndarray) -> str:
-    """A picture in a data URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "jpeg", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def models_html(specs: Sequence[ModelSpec], used: Collection[str], say: Words) -> str:
-    """The table of models; `used` holds the ``name@version`` of those that answer here."""
-    rows = []
-    for spec in specs:
-        figures = "<br>".join(_figure(row, say) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
-        answers = ", ".join(say(f"attribute_{name}") for name in spec.attributes)
-        cells = (
-            f"<b>{html.escape(spec.name)}</b>" + (f" <mark>{say('models_used')}</mark>" if spec.id in used else ""),
-            html.escape(spec.version),
-            answers or say("models_detector"),
-            html.escape(spec.license_name or spec.license),
-            figures or "–",
-        )
-        rows.append(cells)
-    head = [say(f"models_{column}") for column in ("model", "version", "answers", "license", "measured")]
-    return f'<div class="fm-models">{table_html(say("models_name"), head, rows)}</div>'
-
-
-def _figure(row: Mapping[str, Any], say: Words) -> str:
-    """One measured figure: ``8 emotions 83.7% right``, ``age 5.9 years off``, and the data set."""
-    right = row["metric"] == "accuracy"
-    value = (
-        say("models_right", share=f"{row['value']:.1%}") if right else say("models_off", years=f"{row['value']:.1f}")
-    )
-    return f"{say.measured(row['label'])} <b>{value}</b> <small>{html.escape(row['dataset'])}</small>"
-
-
-def _top_scores(value: Classification, say: Words) -> str:
-    """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
-    best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
-    shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(f"{say.label(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from facemodels.page import download_html, facts_html, message_html, picture_url
-from facemodels.page.words import Words
+from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url
+from facemodels.app.words import Words
 from facemodels.video.person import Person
 from facemodels.video.plot import LINE_COLOURS, OTHER_LINE, clock
 from facemodels.video.timeline import Timeline

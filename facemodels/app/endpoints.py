@@ -1,0 +1,76 @@
+"""What programs call: the endpoints of `gradio_client`. Argument and endpoint names are a contract."""
+
+# No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+
+from facemodels import annotate, list_models
+from facemodels.app.analyzers import Analyzer
+from facemodels.app.handlers import analyze_upload, analyze_uploads, describe, save_image
+from facemodels.app.limits import Limits
+from facemodels.app.requests import MAX_FACES, MAX_IMAGES
+from facemodels.attributes import ATTRIBUTES
+from facemodels.errors import FaceModelsError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ANALYZE_DOC = (
+    "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first). "
+    "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
+    f"max_faces: 1..{MAX_FACES}, or null for all. attributes: a list out of {', '.join(ATTRIBUTES)}, or null for all."
+)
+ANALYZE_BATCH_DOC = (
+    "Several pictures in one call: a list with the answer of /analyze for each, in order; one that cannot be analyzed "
+    f"says why in error. images: a list of at most {MAX_IMAGES} uploaded files. The rest as for /analyze."
+)
+ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Arguments as for /analyze."
+MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
+
+
+def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
+    """Tell callers of an endpoint what was wrong; Gradio hides every exception but its own."""
+
+    @functools.wraps(handler)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except FaceModelsError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return answer
+
+
+def add_endpoints(analyzer: Analyzer, limits: Limits) -> None:
+    """Declare the endpoints, inside a `gr.Blocks`."""
+
+    @answers_errors
+    def analyze_endpoint(
+        image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> dict[str, Any]:
+        return analyze_upload(analyzer, image, max_faces, attributes)[1].to_dict()
+
+    @answers_errors
+    def annotate_endpoint(
+        image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> gr.FileData:
+        pixels, analysis = analyze_upload(analyzer, image, max_faces, attributes)
+        return gr.FileData(path=save_image(annotate(pixels, analysis.faces), "png"))
+
+    @answers_errors
+    def analyze_batch_endpoint(
+        images: list[gr.FileData], max_faces: int | None = None, attributes: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        return [analysis.to_dict() for analysis in analyze_uploads(analyzer, images, max_faces, attributes)]
+
+    def models_endpoint() -> list[dict[str, Any]]:
+        return [describe(spec) for spec in list_models()]
+
+    shared = {"concurrency_id": "analyze", "concurrency_limit": limits.analyses}
+    gr.api(analyze_endpoint, api_name="analyze", api_description=ANALYZE_DOC, **shared)
+    gr.api(analyze_batch_endpoint, api_name="analyze_batch", api_description=ANALYZE_BATCH_DOC, **shared)
+    gr.api(annotate_endpoint, api_name="annotate", api_description=ANNOTATE_DOC, **shared)
+    gr.api(models_endpoint, api_name="models", api_description=MODELS_DOC)

@@ -1,0 +1,275 @@
+"""What the app does for a request: plain functions of their arguments."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from facemodels import FaceTracker, Timeline, analyze_video, annotate
+from facemodels.app.analyzers import Analyzer, choose
+from facemodels.app.html.clip import clip_html, progress_html
+from facemodels.app.html.image import analysis_html, heat_html
+from facemodels.app.html.parts import error_html, message_html
+from facemodels.app.limits import Limits
+from facemodels.app.requests import (
+    MAX_IMAGES,
+    check_attributes,
+    check_clip,
+    check_max_faces,
+    check_rate,
+    file_name,
+    hide_path,
+    read_frame,
+    read_upload,
+    shorten,
+    too_long,
+)
+from facemodels.app.uploads import KEEP_SECONDS, touch
+from facemodels.app.words import words_in
+from facemodels.attributes import HEADLINE
+from facemodels.errors import ArgumentError, FaceModelsError
+from facemodels.explain import occlusion_map, view
+from facemodels.hub.registry import WEIGHTS, ModelSpec
+from facemodels.types import Analysis
+
+SHOWN_SIDE = 1920  # longest side of the annotated image on the page, in pixels
+CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
+TELL_SECONDS = 0.4  # between two reports of progress
+
+
+def analyze_upload(
+    analyzer: Analyzer, image: Any, max_faces: Any = None, attributes: Any = None
+) -> tuple[np.ndarray, Analysis]:
+    """Check the arguments, read the image and analyze it.
+
+    Args:
+        analyzer: Answers the attributes.
+        image: The uploaded file.
+        max_faces: See `check_max_faces`.
+        attributes: See `check_attributes`; models that answer none of them do not run.
+
+    Returns:
+        The image, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes.
+
+    Raises:
+        FaceModelsError: If an argument or the image is refused.
+    """
+    limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
+    pixels = read_upload(image)
+    return pixels, analyzer.using(max_faces=limit).analyze(pixels, attributes=wanted)
+
+
+def analyze_uploads(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any) -> list[Analysis]:
+    """`analyze_upload` for several images, one after the other.
+
+    Returns:
+        One analysis per image, in order; one that is refused has no faces and says why in `Analysis.error`.
+
+    Raises:
+        ArgumentError: If `images` is no list or too long, or one of the other arguments is refused.
+    """
+    if not isinstance(images, list) or len(images) > MAX_IMAGES:
+        came = f"{len(images)} of them" if isinstance(images, list) else shorten(images)
+        raise ArgumentError(f"images must be a list of at most {MAX_IMAGES} uploaded files; got {came}")
+    check_max_faces(max_faces)
+    wanted = check_attributes(attributes, tuple(analyzer.models))
+    models = {name: model for name, model in analyzer.models.items() if name in wanted}
+    analyses = []
+    for image in images:
+        try:
+            analyses.append(analyze_upload(analyzer, image, max_faces, attributes)[1])
+        except FaceModelsError as error:
+            analyses.append(Analysis((), 0, 0, models, str(error)))
+    return analyses
+
+
+def show_upload(
+    analyzer: Analyzer,
+    image: Any,
+    max_faces: Any,
+    attributes: Any,
+    detector: Any,
+    min_score: Any,
+    models: dict[str, Any],
+    language: Any = "en",
+) -> tuple[str | None, str | None, Analysis | None]:
+    """The image tab: the annotated image's file, the cards, and what they show; a refusal becomes a message."""
+    say = words_in(language)
+    if image is None:
+        return None, None, None
+    if attributes == []:
+        return None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+    try:
+        chosen = choose(analyzer, models, detector, min_score)
+        pixels, analysis = analyze_upload(chosen, image, max_faces, attributes)
+    except FaceModelsError as error:
+        return None, error_html(error, say), None
+    picture = save_image(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE)
+    return picture, analysis_html(analysis, pixels, file_name(image), say), analysis
+
+
+def explain_face(
+    analyzer: Analyzer, image: Any, analysis: Analysis | None, number: Any, language: Any = "en"
+) -> dict[str, Any]:
+    """Where in one face the emotion comes from: for the card with this number.
+
+    Args:
+        analyzer: The app's; the model that answered is asked again, with patches of the face covered.
+        image: The uploaded file.
+        analysis: What the page shows of it.
+        number: Of the face, from 1.
+        language: Of the answer.
+
+    Returns:
+        ``"face"``, the number; ``"page"``, the HTML for its card; ``"when"``, so that no two answers are equal.
+    """
+    say = words_in(language)
+    try:
+        count = 0 if analysis is None else len(analysis)
+        if analysis is None or not isinstance(number, int) or not 1 <= number <= count:
+            raise ArgumentError(f"there is no face {shorten(number)} among the {count} on the page: analyze again")
+        face = analysis.faces[number - 1]
+        if face.emotion is None:
+            raise ArgumentError("only an emotion can be explained, and it was not asked for")
+        answering = choose(analyzer, {HEADLINE: analysis.models[HEADLINE]})
+        crop = view(read_upload(image), face, answering.specs[HEADLINE])
+        emotion_alone = SimpleNamespace(analyze_crops=functools.partial(answering.analyze_crops, attributes=[HEADLINE]))
+        heat = occlusion_map(emotion_alone, crop, face.emotion.label)
+        answer = heat_html(crop, heat, face.emotion.label, say)
+    except FaceModelsError as error:
+        answer = error_html(error, say)
+    return {"face": number, "page": answer, "when": time.time()}
+
+
+def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
+    """The annotated image as a PNG in full size, for download."""
+    if analysis is None:
+        return None
+    return save_image(annotate(read_upload(image), analysis.faces), "png")
+
+
+def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
+    """The webcam tab: one frame in, the faces with stable ids out.
+
+    Returns:
+        `Analysis.to_dict()` and ``"ms"``, the time this took. A refused frame comes back with its ``"error"``: an
+        exception would end the stream.
+    """
+    start = time.perf_counter()
+    try:
+        analysis = tracker.update(analyzer.analyze(read_frame(frame)))
+    except FaceModelsError as error:
+        analysis = Analysis((), 0, 0, {}, str(error))
+    return {**analysis.to_dict(), "ms": round((time.perf_counter() - start) * 1000, 2)}
+
+
+def analyze_clip(
+    analyzer: Analyzer, limits: Limits, clip: Any, rate: Any, attributes: Any, language: Any = "en"
+) -> Generator[tuple[str | None, str | None, str | None], None, None]:
+    """The video tab: how far the work is, again and again; then the annotated clip's file, who was in it, and the
+    table's file. A refusal becomes a message. Closed before the end, it leaves no file behind.
+    """
+    say = words_in(language)
+    if clip is None:
+        yield None, None, None
+        return
+    if attributes == []:
+        yield None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+        return
+    yield None, progress_html(0, None, None, say), None
+    folder: Path | None = None
+    try:
+        fps, wanted = check_rate(rate), check_attributes(attributes, tuple(analyzer.models))
+        path = check_clip(clip, limits)
+        folder = Path(tempfile.mkdtemp(dir=get_upload_folder(), prefix="clip-"))
+        drawn, table, timeline = folder / f"{path.stem}-faces.mp4", folder / f"{path.stem}.csv", Timeline()
+        start = told = time.monotonic()
+        analyzed, frame = 0, None
+        with closing(
+            analyze_video(
+                path,
+                SimpleNamespace(analyze=functools.partial(analyzer.analyze, attributes=wanted)),
+                fps=fps,
+                annotated=drawn,
+                csv=table,
+                timeline=timeline,
+                max_side=CLIP_SIDE,
+            )
+        ) as frames:
+            for frame in frames:
+                analyzed += frame.analyzed
+                if frame.time > limits.clip_seconds:  # one that did not say how long it is
+                    raise too_long(path, limits)
+                done, now = frame.index + 1, time.monotonic()
+                if now - told >= TELL_SECONDS:
+                    told = now
+                    touch(path)  # nobody deletes the clip while it is being analyzed, nor what comes of it
+                    touch(folder)
+                    left = (now - start) / done * (frame.total - done) if frame.total and now - start > 2 else None
+                    yield None, progress_html(done, frame.total, left, say), None
+        count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
+        name, minutes = file_name(clip), KEEP_SECONDS // 60
+        if problem is not None:
+            problem = hide_path(problem, clip)
+        answer = clip_html(timeline, count, analyzed, name, problem, minutes, say)
+        folder = None  # from here on its files are deleted by their age
+        yield str(drawn), answer, str(table)
+    except FaceModelsError as error:
+        yield None, error_html(type(error)(hide_path(str(error), clip)), say), None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Stop:
+    """How a visitor ends the work on their clip.
+
+    Attributes:
+        wanted: Whether it shall end.
+        answer: What the page then shows; None for its beginning.
+    """
+
+    wanted: bool = False
+    answer: str | None = None
+
+
+def save_image(pixels: np.ndarray, kind: str, longest: int | None = None) -> str:
+    """Write an image among the uploads; a name of its own keeps concurrent answers apart."""
+    image = Image.fromarray(pixels)
+    if longest is not None:
+        image.thumbnail((longest, longest))
+    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=get_upload_folder(), prefix="annotated-", suffix=f".{kind}", delete=False
+    ) as file:
+        image.save(file, quality=90, compress_level=1)
+    return file.name
+
+
+def describe(spec: ModelSpec) -> dict[str, Any]:
+    """A model as plain data: its ``config.json``, its id, and the attributes it answers."""
+    return {"id": spec.id, "attributes": list(spec.attributes), **spec.to_dict()}
+
+
+def card_text(spec: ModelSpec) -> str:
+    """A model's card in Markdown, without its metadata header; empty where there is none."""
+    places = (WEIGHTS / spec.name / "README.md", Path(__file__).parents[2] / "model_cards" / f"{spec.name}.md")
+    text = next((path.read_text(encoding="utf-8") for path in places if path.is_file()), "")
+    if text.startswith("---\n"):
+        text = text.partition("\n---\n")[2]
+    # Its pictures lie beside it, where the page may fetch them (`launch` allows that folder).
+    return re.sub(r"\]\((?=[\w-]+\.png\))", f"](gradio_api/file={(WEIGHTS / spec.name).as_posix()}/", text)

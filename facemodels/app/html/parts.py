@@ -1,0 +1,76 @@
+"""What several tabs show: the header, messages, tables, downloads, pictures, facts about a face."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from PIL import Image
+
+from facemodels.app.words import Words
+from facemodels.types import Classification, Estimate
+
+
+def header_html(say: Words) -> str:
+    """The top of the page: what this is, and what its answers are."""
+    return (
+        f'<header class="fm-header"><h1>facemodels</h1><p>{say("lead")}</p></header>'
+        f'<aside class="fm-notice" aria-label="{say("notice_name")}">'
+        f"{say('notice_perceived')} {say('notice_kept')}</aside>"
+    )
+
+
+def message_html(title: str, text: str, kind: str = "info") -> str:
+    """A short message, HTML, where the results would be; `kind` is info, warning or error."""
+    role = "status" if kind == "info" else "alert"
+    return f'<div class="fm-message fm-{kind}" role="{role}"><b>{title}</b><p>{text}</p></div>'
+
+
+def error_html(error: Exception, say: Words) -> str:
+    """What went wrong; the error itself speaks English, as everywhere."""
+    return message_html(say("failed"), html.escape(str(error)), "error")
+
+
+def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str:
+    """A link that saves a text as a file."""
+    data = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+    spoken = say("download_name", kind=name)
+    return f'<a class="fm-download" download="{file}" href="{data}" aria-label="{spoken}">{name}</a>'
+
+
+def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table that scrolls by itself where the page is narrow; cells are HTML."""
+    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="fm-table" tabindex="0" role="region" aria-label="{name}">'
+        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def facts_html(age: Estimate | None, others: Mapping[str, Classification | None], say: Words) -> str:
+    """Rows of a card: the age, and attributes with their likely labels; what was not asked for is left out."""
+    facts = []
+    if age is not None:
+        low, high = age.interval
+        years = say("years", age=f"{age.value:.0f}", error=f"{age.error:.0f}")
+        facts.append(("age", f"{years} <small>{say('years_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"))
+    facts += [(name, _top_scores(value, say)) for name, value in others.items() if value is not None]
+    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in facts)
+
+
+def _top_scores(value: Classification, say: Words) -> str:
+    """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
+    best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
+    shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
+    return " · ".join(f"{say.label(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)
+
+
+def picture_url(pixels: np.ndarray) -> str:
+    """A picture in a data URL."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "jpeg", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,114 @@
+"""Serving the page, its endpoints and ``/health``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from facemodels import FaceAnalyzer
+from facemodels.app.analyzers import Analyzer
+from facemodels.app.build import build_demo
+from facemodels.app.components import static
+from facemodels.app.settings import Settings
+from facemodels.app.theme import make_theme
+from facemodels.app.uploads import UploadFolder
+from facemodels.app.words import translations
+from facemodels.hub.registry import WEIGHTS
+
+LAUNCH: dict[str, Any] = {
+    "css": static("app.css"),
+    "run_history": False,
+    "ssr_mode": False,
+    "footer_links": ["api", "gradio", "settings"],
+    # Each call without a session makes one, and Gradio would keep 10,000.
+    "state_session_capacity": 500,
+    "allowed_paths": [str(WEIGHTS)],  # the cards' pictures; what lies there is published anyway
+}
+
+
+def launch(
+    demo: gr.Blocks,
+    analyzer: Analyzer,
+    *,
+    warmup: Callable[[], None] | None = None,
+    theme: str = "facemodels",
+    uploads: UploadFolder | None = None,
+    prevent_thread_lock: bool = False,
+    **options: Any,
+) -> str:
+    """Serve the page, its endpoints and ``/health``, which says 200 once the models are warm and 503 before and after.
+
+    Args:
+        demo: What `build_demo` made around `analyzer`.
+        analyzer: Its models are named by ``/health``.
+        warmup: Makes the analyzer as fast as it will be; called when the server is there.
+        theme: See `make_theme`.
+        uploads: Where they are, if they are ours to delete; ``/health`` tells how old the oldest is.
+        prevent_thread_lock: Return at once, instead of when the server was stopped.
+        options: Further arguments of `gr.Blocks.launch`.
+
+    Returns:
+        The address.
+    """
+    warm = threading.Event()
+
+    def health() -> JSONResponse:
+        status = "stopping" if not demo.is_running else "ready" if warm.is_set() else "loading"
+        answer: dict[str, Any] = {"status": status, "models": dict(analyzer.models)}
+        if uploads is not None:
+            oldest = uploads.oldest()
+            answer["oldest_upload_seconds"] = None if oldest is None else round(oldest, 1)
+        return JSONResponse(answer, 200 if status == "ready" else 503)
+
+    if uploads is not None:  # Gradio's own copies of the examples
+        uploads.spare(path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ()))
+    routes = [APIRoute("/health", health)]
+    address: str = demo.launch(
+        **LAUNCH,
+        theme=make_theme(theme),
+        i18n=gr.I18n(**translations()),
+        app_kwargs={"routes": routes},
+        prevent_thread_lock=True,
+        **options,
+    )[1]
+    try:
+        if warmup is not None:
+            warmup()
+    except BaseException:  # Ctrl-C too: nobody is left to stop the server
+        demo.close(verbose=False)
+        raise
+    warm.set()
+    if not prevent_thread_lock:
+        demo.block_thread()
+    return address
+
+
+def serve(settings: Settings) -> None:
+    """Load the models and serve the page until it is stopped.
+
+    Raises:
+        FaceModelsError: If a model, the detector or the folder for uploads cannot be used.
+        OSError: If the address cannot be listened on.
+    """
+    analyzer = FaceAnalyzer(models=settings.models, detector=settings.detector)
+    # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    size = settings.max_upload * 2**20
+    with UploadFolder(room=size) as uploads:
+        launch(
+            build_demo(analyzer, settings.limits, examples=settings.examples),
+            analyzer,
+            warmup=analyzer.warmup,
+            theme=settings.theme,
+            uploads=uploads,
+            auth=settings.auth,
+            max_file_size=size,
+            server_name=settings.host,
+            server_port=settings.port,
+        )

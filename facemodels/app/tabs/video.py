@@ -1,0 +1,102 @@
+"""The video tab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from facemodels.app.analyzers import Analyzer
+from facemodels.app.components import in_every_language, static, t
+from facemodels.app.handlers import Stop, analyze_clip
+from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_waiting_html
+from facemodels.app.limits import Limits
+from facemodels.app.requests import SAMPLING_RATES
+from facemodels.app.words import words_in
+
+
+def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
+    """Lay out the tab, inside a `gr.Tab`."""
+    offered = list(analyzer.models)
+    with gr.Row(equal_height=True):
+        clip = gr.Video(label=t("clip"), sources=["upload"], height=420, elem_id="fm-clip")
+        drawn = gr.Video(
+            label=t("clip_drawn"), interactive=False, height=420, elem_id="fm-clip-drawn", buttons=[], autoplay=False
+        )
+    with gr.Row(elem_id="fm-clip-options"):
+        attributes = gr.CheckboxGroup(
+            [(t(f"attribute_{name}"), name) for name in offered],
+            value=offered,
+            label=t("attributes"),
+            scale=4,
+            min_width=280,
+        )
+        rate = gr.Dropdown(
+            [(t(f"clip_rate_{name}"), name) for name in SAMPLING_RATES],
+            value="5",
+            label=t("clip_rate"),
+            scale=2,
+            min_width=180,
+        )
+        with gr.Column(scale=1, min_width=140):
+            button = gr.Button(t("analyze"), variant="primary")
+            cancel = gr.Button(t("clip_cancel"), interactive=False)
+    results = in_every_language(clip_empty_html, js_on_load=static("clip.js"), elem_id="fm-clip-results")
+    table = gr.DownloadButton(visible="hidden", elem_id="fm-clip-table")
+    shown: list[Any] = [drawn, results, table]
+    buttons: list[Any] = [button, cancel]
+
+    stop = gr.State(None)  # a `Stop` for each run
+
+    def begin(clip: Any, language: Any) -> tuple[Any, ...]:
+        busy = clip is not None
+        answer = clip_waiting_html(words_in(language)) if busy else None
+        return None, answer, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
+
+    def handle(
+        clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop
+    ) -> Iterator[tuple[str | None, str | None, str | None]]:
+        with closing(analyze_clip(analyzer, limits, clip, rate, attributes, language)) as steps:
+            for step in steps:
+                if stop.wanted:
+                    break
+                yield step
+        if stop.wanted:  # the last word, whatever progress was still on its way to the page
+            yield None, stop.answer, None
+
+    def end() -> tuple[Any, ...]:
+        return gr.Button(interactive=True), gr.Button(interactive=False)
+
+    def give_up(stop: Stop | None, language: Any) -> tuple[Any, ...]:
+        return halt(stop, clip_cancelled_html(words_in(language)))
+
+    def forget(stop: Stop | None) -> tuple[Any, ...]:
+        return halt(stop, None)
+
+    def halt(stop: Stop | None, answer: str | None) -> tuple[Any, ...]:
+        if stop is not None:
+            stop.wanted, stop.answer = True, answer
+        return None, answer, None, *end()
+
+    at_once: dict[str, Any] = {
+        "preprocess": False,
+        "queue": False,
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    work = gr.on([clip.upload, button.click], begin, [clip, language], [*shown, *buttons, stop], **at_once).then(
+        handle,
+        [clip, rate, attributes, language, stop],
+        shown,
+        preprocess=False,  # the upload goes to PyAV as it is
+        show_progress="hidden",  # it shows its own
+        concurrency_id="clips",
+        concurrency_limit=limits.clips,
+        api_visibility="private",
+    )
+    work.then(end, None, buttons, **at_once)
+    # Gradio's own cancelling takes a run out of the queue; one that has begun sees its `Stop`.
+    cancel.click(give_up, [stop, language], shown + buttons, cancels=[work], **at_once)
+    clip.clear(forget, stop, shown + buttons, cancels=[work], **at_once)
