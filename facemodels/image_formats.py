@@ -146,7 +146,7 @@ def is_video(head: bytes) -> bool:
 
 # ---------------------------------------------------------------- camera raw, TIFF
 
-_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _ORIENTATION = 254, 256, 257, 259, 262, 273, 274
+_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _OFFSETS, _ORIENTATION = 254, 256, 257, 262, 273, 274
 _LENGTHS, _SUB_DIRECTORIES, _JPEG_OFFSET, _JPEG_LENGTH, _DNG = 279, 330, 513, 514, 50706
 _SENSOR = {32803, 34892}  # photometric: what a sensor gave, before it is made a picture
 _MOST_DIRECTORIES = 64
@@ -160,15 +160,27 @@ class Photo(NamedTuple):
 
     Attributes:
         data: A file of its own.
-        width: Pixels, as stored.
-        height: Likewise.
         orientation: EXIF orientation that the file around it gives.
     """
 
     data: bytes
-    width: int
-    height: int
     orientation: int
+
+
+class _Candidate(NamedTuple):
+    """Where an image inside a TIFF file is; its bytes are copied only if it is chosen.
+
+    Attributes:
+        pixels: Their number.
+        directory: Offset of its directory.
+        jpeg: Where it begins and ends, if it is a JPEG file inside.
+        says_orientation: Whether its directory does.
+    """
+
+    pixels: int
+    directory: int
+    jpeg: tuple[int, int] | None
+    says_orientation: bool
 
 
 def tiff_photo(data: bytes) -> Photo | None:
@@ -188,42 +200,44 @@ def tiff_photo(data: bytes) -> Photo | None:
     is_raw = bool(sensor) or _DNG in first or data[8:10] == b"CR"
     if not is_raw and not _first(first, _SUBFILE) & 1:
         return None
-    wanted = 0.8 * max((_pixels(directory) for directory in sensor), default=0)
-    found: list[Photo] = []
+    wanted = 0.8 * max((_first(one, _WIDTH) * _first(one, _HEIGHT) for one in sensor), default=0)
+    found = []
     for offset, directory in directories:
-        if _first(directory, _PHOTOMETRIC) in _SENSOR:
-            continue
-        if photo := _embedded(data, offset, directory, _first(first, _ORIENTATION) or 1):
-            reduced = _first(directory, _SUBFILE) & 1
-            if photo.width * photo.height >= wanted and (wanted or not reduced):
-                found.append(photo)
-    if found:
-        return max(found, key=lambda photo: photo.width * photo.height)
-    if is_raw:
-        raise LookupError("no finished photo of full size")
-    return None
+        candidate = _candidate(data, offset, directory)
+        reduced = _first(directory, _SUBFILE) & 1
+        if candidate is not None and candidate.pixels >= wanted and (wanted or not reduced):
+            found.append(candidate)
+    if not found:
+        if is_raw:
+            raise LookupError("no finished photo of full size")
+        return None
+    best = max(found, key=lambda candidate: candidate.pixels)
+    orientation = 1 if best.says_orientation else _first(first, _ORIENTATION) or 1
+    if best.jpeg is not None:
+        return Photo(data[slice(*best.jpeg)], orientation)
+    order = "<" if data[:2] == b"II" else ">"
+    return Photo(data[:4] + struct.pack(f"{order}I", best.directory) + data[8:], orientation)
 
 
-def _embedded(data: bytes, offset: int, directory: Directory, orientation: int) -> Photo | None:
-    """The image of a TIFF directory as a file of its own: JPEG where it is one, else the TIFF file seen from there."""
+def _candidate(data: bytes, offset: int, directory: Directory) -> _Candidate | None:
+    """The image of a TIFF directory, if Pillow can decode it."""
+    if _first(directory, _PHOTOMETRIC) in _SENSOR:
+        return None
     start, length = _first(directory, _JPEG_OFFSET), _first(directory, _JPEG_LENGTH)
     if not length and len(directory.get(_OFFSETS, ())) == 1:
         start, length = _first(directory, _OFFSETS), _first(directory, _LENGTHS)
-    jpeg = data[start : start + length]
-    if jpeg.startswith(b"\xff\xd8\xff"):
-        width, height = _jpeg_size(jpeg)
-        return Photo(jpeg, width, height, orientation) if width else None
+    if data[start : start + 3] == b"\xff\xd8\xff":
+        width, height = _jpeg_size(data, start, start + length)
+        return _Candidate(width * height, offset, (start, start + length), False) if width and height else None
     width, height = _first(directory, _WIDTH), _first(directory, _HEIGHT)
     if not width or not height or _first(directory, _PHOTOMETRIC) > 8:
         return None
-    order = "<" if data[:2] == b"II" else ">"
-    own = _first(directory, _ORIENTATION)
-    return Photo(data[:4] + struct.pack(f"{order}I", offset) + data[8:], width, height, 1 if own else orientation)
+    return _Candidate(width * height, offset, None, _ORIENTATION in directory)
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
+def _jpeg_size(data: bytes, start: int, end: int) -> tuple[int, int]:
     """Width and height of a JPEG that Pillow can decode; zeros for the lossless kind that sensors' data come in."""
-    for marker, segment in _jpeg_segments(data):
+    for marker, segment in _jpeg_segments(data, start, end):
         if marker in (0xC0, 0xC1, 0xC2) and len(segment) >= 5:
             return int.from_bytes(segment[3:5]), int.from_bytes(segment[1:3])
         if marker in (0xC3, 0xDA):
@@ -250,10 +264,11 @@ def has_all_scans(data: bytes) -> bool:
     return bool(missing) and not any(missing.values())
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The markers of a JPEG file and what they hold."""
-    position = 2
-    while (position := data.find(b"\xff", position)) >= 0 and position + 4 <= len(data):
+def _jpeg_segments(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """The markers of a JPEG file, from `start` to `end` in the data, and what they hold."""
+    end = len(data) if end is None else min(end, len(data))
+    position = start + 2
+    while (position := data.find(b"\xff", position, end)) >= 0 and position + 4 <= end:
         marker = data[position + 1]
         if marker == 0xFF or marker in range(0xD0, 0xDA) or marker in (0x00, 0x01):  # filling, or no segment
             position += 1 if marker == 0xFF else 2
@@ -266,10 +281,6 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _first(directory: Directory, tag: int) -> int:
     """The first value of a tag; 0 where it is missing."""
     return next(iter(directory.get(tag, ())), 0)
-
-
-def _pixels(directory: Directory) -> int:
-    return _first(directory, _WIDTH) * _first(directory, _HEIGHT)
 
 
 def _directories(data: bytes) -> Iterator[tuple[int, Directory]]:

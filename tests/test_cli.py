@@ -19,14 +19,17 @@ import pytest
 from conftest import GROUND, write_clip
 from PIL import Image
 
-from facemodels import Analysis, Box, Face, FaceAnalyzer
+from facemodels import Analysis, Box, Face, FaceAnalyzer, get_spec
 from facemodels.cli import main
 from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG
 from facemodels.cli.run import COMMANDS
 from facemodels.errors import FaceModelsError
 from facemodels.files import OutputFolder, written_whole
+from facemodels.hub.registry import DEFAULT_MODELS
 from facemodels.results import CsvSink, describe_face, table_columns
 from facemodels.sources import Sources
+
+AGE_MODEL = get_spec(DEFAULT_MODELS["age"]).id
 
 
 @pytest.fixture
@@ -498,7 +501,9 @@ def test_sources(folder: Path) -> None:
         (["analyze", "no-such-*.jpg"], FAILED, "no-such-"),
         (["analyze", "x.jpg", "--attributes", "mood"], WRONG, "mood"),
         (["analyze", "x.jpg", "--min-score", "7"], WRONG, "min_score"),
-        (["analyze", "x.jpg", "--model", "age"], WRONG, "ATTRIBUTE=MODEL"),
+        (["analyze", "x.jpg", "--max-faces", "0"], WRONG, "--max-faces must be at least 1, not 0"),
+        # An example that exists.
+        (["analyze", "x.jpg", "--model", "age"], WRONG, f"ATTRIBUTE=MODEL, for example age={AGE_MODEL}"),
         (["analyze", "x.jpg", "--model", "age=nothing"], WRONG, "nothing"),
         (["analyze", "x.jpg", "--detector", "mtcnn"], WRONG, "mtcnn"),
         (["card", "nothing"], WRONG, "known here"),

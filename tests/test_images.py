@@ -689,6 +689,36 @@ def test_a_tiff_file_shows_its_image_and_not_its_thumbnail(picture: np.ndarray) 
     assert read_image(tiff(thumbnail)).shape == (20, 30, 3)  # there is nothing else
 
 
+def test_damaged_camera_raw_files_give_pixels_or_an_image_error(picture: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    first = rgb_directory(np.full((20, 30, 3), 9, np.uint8), t254=1, t50706=1, t274=6)
+    sensor, jpeg = sensor_directory(90, 60), {513: encoded(picture, "JPEG")}
+    files = [tiff(first, sensor, jpeg), tiff(first, jpeg, rgb_directory(picture), below_first=True)]
+    directories = [
+        [match.start() for match in re.finditer(b"\x00\x01\x04\x00|\x01\x01\x04\x00", file)] for file in files
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(600):
+            which = rng.integers(len(files))
+            data = bytearray(files[which])
+            around = int(rng.choice(directories[which]))
+            for _ in range(rng.integers(1, 6)):
+                data[min(len(data) - 1, max(0, around + rng.integers(-20, 180)))] = rng.integers(256)
+            with contextlib.suppress(ImageError):
+                assert read_image(bytes(data)).shape[2] == 3
+
+
+def test_a_raw_file_of_many_directories_is_not_copied_for_each(picture: np.ndarray) -> None:
+    directories = [rgb_directory(picture, t254=1, t50706=1), sensor_directory(90, 60)]
+    data = tiff(*directories, *[{513: encoded(picture, "JPEG")}] * 60) + bytes(5_000_000)
+    tracemalloc.start()
+    read_image(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
 def test_tiff_files_that_lead_in_circles(picture: np.ndarray) -> None:
     data = bytearray(tiff(rgb_directory(picture, t254=1)))
     start = struct.unpack_from("<I", data, 4)[0]

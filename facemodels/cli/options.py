@@ -46,6 +46,8 @@ def make_analyzer(options: argparse.Namespace, threads: int | None = None) -> Fa
     """
     from facemodels.analyzer import FaceAnalyzer
 
+    if options.max_faces is not None and options.max_faces < 1:
+        raise ArgumentError(f"--max-faces must be at least 1, not {options.max_faces}")
     return FaceAnalyzer(
         [name.strip() for name in options.attributes.split(",") if name.strip()],
         models=parse_models(options.model),
