@@ -618,7 +618,7 @@ def test_the_page_speaks_the_visitors_language(
     choose(page, photo)
     page.wait_for_selector("#fm-results .fm-card")
     shown = page.inner_text("#fm-results")
-    for text in (say.count("faces", 1), say.label("happy"), say("years", age=31, error=5), say("explain")):
+    for text in (say.count("faces", 1), say.label("happy"), say("unit_years", age=31, error=5), say("explain")):
         assert text in shown
     assert page.get_attribute(".fm-overlay rect", "aria-label").startswith(say("face", place=1))
     page.get_by_text(say("options"), exact=True).click()

@@ -114,7 +114,7 @@ def person_html(person: Person, seconds: float, say: Words) -> str:
         f'<button data-action="jump" data-time="{person.first:.3f}" '
         f'title="{say("clip_jump", time=clock(person.first))}">{span}</button>'
     )
-    facts = facts_html(person.age, {"gender": person.gender, "ethnicity": person.ethnicity}, say)
+    facts = facts_html(person.values, say)
     return (
         f'<article class="fm-card" aria-label="{name}" data-person="{person.track_id}"><header>{picture}'
         f"<div><small>{name}</small><p>{headline}</p></div></header>"

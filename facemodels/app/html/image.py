@@ -86,7 +86,7 @@ def _value(attribute: str, say: Words, face: Face) -> str:
 
 def face_html(face: Face, place: int, pixels: np.ndarray, say: Words) -> str:
     """The card of one face: its crop and what the models perceive."""
-    rows = facts_html(face.age, {"gender": face.gender, "ethnicity": face.ethnicity}, say)
+    rows = facts_html(face.values, say)
     headline = (
         f"<b>{say.label(face.emotion.label)}</b> {face.emotion.score:.0%}"
         if face.emotion

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from facemodels.app.words import Words
-from facemodels.types import Classification, Estimate
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
 
 
 def header_html(say: Words) -> str:
@@ -51,22 +51,28 @@ def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) ->
     )
 
 
-def facts_html(age: Estimate | None, others: Mapping[str, Classification | None], say: Words) -> str:
-    """Rows of a card: the age, and attributes with their likely labels; what was not asked for is left out."""
-    facts = []
-    if age is not None:
-        low, high = age.interval
-        years = say("years", age=f"{age.value:.0f}", error=f"{age.error:.0f}")
-        facts.append(("age", f"{years} <small>{say('years_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"))
-    facts += [(name, _top_scores(value, say)) for name, value in others.items() if value is not None]
-    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in facts)
+def facts_html(values: Mapping[str, Value], say: Words) -> str:
+    """Rows of a card: what is perceived besides the headline, an attribute each."""
+    rows = ((name, _fact(name, value, say)) for name, value in values.items() if name != HEADLINE)
+    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in rows)
+
+
+def _fact(attribute: str, value: Value, say: Words) -> str:
+    if isinstance(value, Classification):
+        return _top_scores(value, say)
+    key = f"unit_{ATTRIBUTES[attribute].kind.unit}"
+    low, high = value.interval
+    text = say(key, age=f"{value.value:.0f}", error=f"{value.error:.0f}")
+    return f"{text} <small>{say(f'{key}_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"
 
 
 def _top_scores(value: Classification, say: Words) -> str:
     """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
     best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
     shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(f"{say.label(label)} {score:.0%}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown)
+    return " · ".join(
+        f"{say.label(label)} {html.escape(percent(score))}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown
+    )
 
 
 def picture_url(pixels: np.ndarray) -> str:
