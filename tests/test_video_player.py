@@ -19,6 +19,7 @@ from conftest import GROUND, moving_face, write_clip
 from PIL import Image
 
 from facemodels import Analysis, Box, Face, Timeline, VideoFrame, analyze_video, video_info
+from facemodels.video import reading
 from facemodels.video.containers import is_video
 from facemodels.video.cuts import mark_cuts
 
@@ -232,6 +233,21 @@ def test_a_picture_that_comes_after_the_sound_comes_after_it_in_the_copy(face: n
     assert lengths(drawn)["audio"] == pytest.approx(4, abs=0.1)
 
 
+def test_progress_never_counts_more_than_there_are(
+    face: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of a very large file are estimated, which may be too few."""
+    monkeypatch.setattr(reading, "COUNT_UP_TO", 0)
+    times = [place / 25 for place in range(40)]
+    path = write_clip(tmp_path / "clip.mkv", moving_face(face, 40, (160, 160)), times=times, rate=5)
+    monkeypatch.setattr(reading.Reader, "rate", property(lambda _: 10.0, lambda *_: None), raising=False)
+    frames = list(analyze_video(path, Recorder(), fps=2))
+    estimate = video_info(path).frames
+    assert estimate is not None and estimate < 30 and len(frames) == 40
+    assert all(frame.total is not None and frame.total > frame.index for frame in frames)
+    assert frames[0].total == estimate and frames[-1].total == 40
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "avi", "gif", "wmv", "ogv", "flv"])
 @pytest.mark.parametrize("fraction", [0.5, 0.95])
 def test_what_is_really_cut_short_is_said(suffix: str, fraction: float, face: np.ndarray, tmp_path: Path) -> None:
@@ -351,6 +367,12 @@ def test_light_brighter_than_white_keeps_its_shades(tmp_path: Path) -> None:
 def test_colours_that_cannot_be_converted_are_said(tmp_path: Path) -> None:
     path = write_hdr(tmp_path / "clip.mp4", 16, codec="libx264", matrix=14)  # ICtCp
     frames = list(analyze_video(path, Recorder()))
+    assert len(frames) == 5 and "colours that cannot be converted" in (frames[-1].problem or "")
+
+
+def test_without_the_filter_that_converts_colours_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av.filter, "filters_available", {"scale"})
+    frames = list(analyze_video(write_hdr(tmp_path / "clip.mp4", 18), Recorder()))
     assert len(frames) == 5 and "colours that cannot be converted" in (frames[-1].problem or "")
 
 

@@ -103,10 +103,14 @@ def _kind(frame: VideoFrame) -> tuple[int, int]:
     return int(frame.color_trc), int(frame.color_primaries)
 
 
-def cannot_convert(frame: VideoFrame) -> bool:
-    """Whether a frame's colours are of a kind that FFmpeg cannot convert (ICtCp, Dolby Vision without a base layer)."""
+def can_convert(frame: VideoFrame) -> bool:
+    """Whether a frame's colours can be made natural: not ICtCp, nor Dolby Vision without a base layer."""
+    from av.filter import filters_available
+
+    if needs_table(frame) and "haldclut" not in filters_available:  # an FFmpeg of somebody's own
+        return False
     hidden = frame.side_data.get("DOVI_METADATA") is not None and frame.color_trc == 2
-    return int(frame.colorspace) in _INCONVERTIBLE or hidden
+    return int(frame.colorspace) not in _INCONVERTIBLE and not hidden
 
 
 @cache

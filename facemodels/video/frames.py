@@ -1,4 +1,4 @@
-"""One frame of a clip with its faces, and its rows."""
+"""One frame of a video with its faces, and its rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VIDEO_COLUMNS = (*FRAME_COLUMNS, *ROW_COLUMNS)
 
 
 class ImageAnalyzer(Protocol):
-    """What answers for one frame: a `FaceAnalyzer`, or anything with its `analyze`."""
+    """What analyzes one frame: a `FaceAnalyzer`, or anything with its `analyze`."""
 
     def analyze(self, image: Any, /) -> Analysis:
         """See `FaceAnalyzer.analyze`."""
@@ -22,16 +22,17 @@ class ImageAnalyzer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One frame of a clip, and the faces in it.
+    """One frame of a video, and the faces in it.
 
     Attributes:
         index: Its number, from 0.
-        time: Seconds since the first frame.
+        time: When it appears, in seconds of a player's clock: 0 for the first frame, unless the sound begins before it.
         analysis: The faces with their `track_id`; boxes in pixels of the upright frame.
         analyzed: Whether the models saw this very frame; else its faces are carried over from the analyzed frames
             around it, their boxes moved along.
-        total: Frames in the clip, as far as the file tells: for progress. None where it does not.
-        problem: Of the last frame: why the clip ended early or is incomplete; None when all is well.
+        total: Frames that the video shows, at least `index` + 1: for progress. None where nobody knows.
+        problem: Of the last frame: why the video is incomplete, damaged or not in its natural colours; None when all is
+            well.
     """
 
     index: int
@@ -48,6 +49,6 @@ class VideoFrame:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row per face for a table with the columns `VIDEO_COLUMNS`."""
-        place = {"frame": self.index, "time": round(self.time, 4), "analyzed": int(self.analyzed)}
+        columns = {"frame": self.index, "time": round(self.time, 4), "analyzed": int(self.analyzed)}
         for face in self.analysis:
-            yield {**place, "track_id": face.track_id, **face.to_row()}
+            yield {**columns, "track_id": face.track_id, **face.to_row()}

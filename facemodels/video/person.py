@@ -27,8 +27,8 @@ class Person:
         seconds: For how long it was in view: each analyzed frame counts until the next one.
         fractions: Emotion to the fraction of those seconds for which it was the most probable one, the largest first;
             they sum to 1, and emotions that never were are left out. Empty where emotion was not asked for.
-        steps: Seconds and mean emotion scores of each step of time, None in place of the scores where it was away.
-        picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where pictures were not given.
+        steps: Seconds and mean emotion scores of each step of time, None for the scores where it was away.
+        picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where frames were not given.
     """
 
     track_id: int

@@ -94,9 +94,9 @@ def clock(seconds: float) -> str:
     """``1:05`` for 65 seconds.
 
     Example:
-        >>> clock(65.4), clock(3600)
-        ('1:05', '1:00:00')
+        >>> clock(65.4), clock(3600), clock(-1)
+        ('1:05', '1:00:00', '0:00')
     """
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

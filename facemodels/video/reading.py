@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from facemodels.errors import VideoError
-from facemodels.video.colours import ColourTable, cannot_convert, needs_table
+from facemodels.video.colours import ColourTable, can_convert, needs_table
 from facemodels.video.containers import container_kind, is_cut_short
 from facemodels.video.cuts import HEIGHT, WIDTH
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_PIXELS = 40_000_000  # of a frame; 8K has 33 million
-# FFmpeg also opens text, pictures, playlists and addresses: only these formats, and only files.
+# FFmpeg also opens text, images, playlists and addresses: only these formats, and only files.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,ogg,asf,flv"
 _ACCEPTED = "Accepted: MP4, MOV, WebM, MKV, AVI, animated GIF, MPEG, MTS, OGG, WMV, FLV"
-_COUNT_UP_TO = 256 * 2**20  # bytes: of larger files the number of frames is estimated, not counted
+COUNT_UP_TO = 256 * 2**20  # bytes: of larger files the number of frames is estimated, not counted
 _DELAY = Fraction(1, 10)  # seconds by which sound must start earlier for a player to wait for the first frame
 
 
@@ -155,10 +155,10 @@ class Reader:
             raise VideoError(_not_opened(self.path, error)) from error
 
     def _find_video(self) -> VideoStream:
-        pictures = self._av.stream.Disposition.attached_pic  # the cover of a song
+        cover = self._av.stream.Disposition.attached_pic  # of a song
         for video in self._container.streams.video:
             # Without a codec context: something that this FFmpeg cannot decode.
-            if not video.disposition & pictures and video.codec_context is not None:
+            if not video.disposition & cover and video.codec_context is not None:
                 width, height = video.codec_context.width, video.codec_context.height
                 if width * height > MAX_PIXELS:
                     most = f"{MAX_PIXELS // 10**6} megapixels"
@@ -186,7 +186,7 @@ class Reader:
                 return visible or None
         seconds = self._video_seconds() or self.seconds
         estimate = round(seconds * self.rate) if seconds and self.rate else self.video.frames
-        if self.path.stat().st_size > _COUNT_UP_TO:
+        if self.path.stat().st_size > COUNT_UP_TO:
             return estimate or None
         with self._open() as container:
             video = container.streams[self.video.index]
@@ -230,7 +230,7 @@ class Reader:
                 seconds = -1.0 if time is None else float(time - self.start)
                 if seconds <= last:  # no time, or one that runs backwards
                     seconds = 0.0 if last < 0 else last + 1 / (self.rate or 25)
-                if cannot_convert(frame):
+                if not can_convert(frame):
                     self._strange_colours = True
                     frame.colorspace = 9 if frame.color_primaries == 9 else 1  # or nothing at all would be seen
                 yield seconds, frame
@@ -339,7 +339,7 @@ class Reader:
         return frame.reformat(WIDTH, HEIGHT, "gray8", interpolation="AREA", threads=1).to_ndarray()
 
     def _rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-        if needs_table(frame):
+        if needs_table(frame) and can_convert(frame):
             if self._table is None or not self._table.fits(frame, width, height):
                 self._table = ColourTable(frame, width, height)
             return self._table.convert(frame)

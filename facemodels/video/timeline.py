@@ -16,7 +16,7 @@ from facemodels.video.person import Person
 from facemodels.video.plot import timeline_svg
 
 _STEPS = 240  # of the plot; when they are used up, two become one
-_PICTURE = 144  # side of a person's picture, in pixels
+_THUMBNAIL = 144  # side of the image of a person, in pixels
 
 
 class Timeline:
@@ -57,9 +57,9 @@ class Timeline:
         """Take the next analyzed frame.
 
         Args:
-            time: Seconds since the first frame, not less than before.
+            time: Seconds of a player's clock, not less than before.
             analysis: Its faces; those without a `track_id` are passed over.
-            pixels: The frame, ``(H, W, 3)`` RGB uint8, to cut a small picture of each person from.
+            pixels: The frame, ``(H, W, 3)`` RGB uint8, to cut a small image of each person from.
         """
         if not self._starts or self._filled == self._width:
             if len(self._starts) == _STEPS:
@@ -108,8 +108,8 @@ class Timeline:
         self._width *= 2
         for person in self._people.values():
             steps: dict[int, _Sum] = {}
-            for place, scores in person.steps.items():
-                steps.setdefault(place // 2, _Sum()).merge(scores)
+            for index, scores in person.steps.items():
+                steps.setdefault(index // 2, _Sum()).merge(scores)
             person.steps = steps
 
     @property
@@ -178,7 +178,7 @@ class _Gathered:
         # Not for every pixel more.
         if pixels is not None and face.box.area > 1.2 * self._largest:
             self._largest = face.box.area
-            self._picture = cut(pixels, face_window(face.box, margin=0.3), _PICTURE)
+            self._picture = cut(pixels, face_window(face.box, margin=0.3), _THUMBNAIL)
 
     def count_time(self, emotion: str, seconds: float) -> None:
         self._seconds[emotion] = self._seconds.get(emotion, 0.0) + seconds

@@ -1,6 +1,6 @@
 """Faces followed over the frames of a video: the same id for the same face, and values that do not flicker.
 
-A `FaceTracker` sees no picture and holds no model: analyses go in, analyses come out. Standard library only.
+A `FaceTracker` sees no pixels and holds no model: analyses go in, analyses come out. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facemodels.types import Analysis, Box, Face
 class FaceTracker:
     """Gives faces an id that lasts, and smooths their boxes and attributes.
 
-    A face is the one of an earlier update whose expected place (where it was, moved on as it was moving) it overlaps
+    A face is the one of an earlier update whose expected position (where it was, moved on as it was moving) it overlaps
     most; for fast motion, one of about its size less than a face away will do. The less a box moves, the more it is
     smoothed, so that a still face does not tremble and a moving one is not left behind.
 
@@ -142,7 +142,7 @@ class _Track:
         missed: Updates since it was seen.
         dx: Its motion, pixels per update to the right.
         dy: Pixels per update downwards.
-        ahead: How often `dx`, `dy` are to be added to `seen` for the place where it is expected.
+        ahead: How often `dx`, `dy` are to be added to `seen` for the position where it is expected.
     """
 
     seen: Box

@@ -80,16 +80,16 @@ def _drawn(
     reader: Reader, frames: Iterator[VideoFrame], max_side: int | None, on_audio: Callable[[Any], None]
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Time and pixels, ``(H, W, 3)`` RGB uint8, of each frame with its faces; reads the sound to its end, too."""
-    pictures = reader.frames(on_audio)
+    originals = reader.frames(on_audio)
     for frame in frames:
-        _, picture = next(pictures, (0.0, None))
-        if picture is None:
+        _, original = next(originals, (0.0, None))
+        if original is None:
             raise VideoError(f"{reader.path}: the video changed while it was being analyzed")
         longest = max(frame.analysis.width, frame.analysis.height)
-        pixels = reader.pixels(picture, min(1.0, max_side / longest) if max_side else 1.0)
+        pixels = reader.pixels(original, min(1.0, max_side / longest) if max_side else 1.0)
         height, width = pixels.shape[:2]
         yield frame.time, annotate(pixels, frame.analysis.scaled(width, height).faces)
-    for _ in pictures:  # the sound after the last frame
+    for _ in originals:  # the sound after the last frame
         pass
 
 
