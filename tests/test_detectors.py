@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facemodels import Box, DetectorError, ModelSpec, WeightsError
+from facemodels import Box, DetectorError, Face, ModelSpec, WeightsError
 from facemodels.detection import available_detectors, libfacedetection, make_detector
 from facemodels.detection.haar import Haar
 from facemodels.detection.libfacedetection import LibFaceDetection
-from facemodels.detection.passes import TILE, TILE_OVERLAP, tiles
+from facemodels.detection.passes import TILE, TILE_OVERLAP, tiles, turn_back
+from facemodels.detection.review import SIDE, review
 from facemodels.detection.yunet import YuNet
 from facemodels.hub import store
 from facemodels.hub.registry import WEIGHTS
@@ -219,7 +220,69 @@ def test_faces_of_70_pixels_in_panoramas_and_large_photos(
     assert len(found) == len(centres) == len(corners)
 
 
-@pytest.mark.parametrize(("height", "width"), [(7, 5000), (10, 300_000), (300_000, 10)])
+@pytest.mark.parametrize("angle", range(0, 360, 30))
+@pytest.mark.parametrize("scale", [0.4, 1.3])
+def test_a_face_rolled_by_any_angle_is_the_right_way_up(
+    detector: LibFaceDetection, astronaut: np.ndarray, angle: int, scale: float
+) -> None:
+    picture = cv2.resize(astronaut[:400, 20:420], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    side = len(picture)
+    wide = cv2.copyMakeBorder(picture, *(side // 4,) * 4, cv2.BORDER_REPLICATE)
+    matrix = cv2.getRotationMatrix2D((len(wide) / 2,) * 2, -angle, 1)
+    (upright,) = detector.detect(wide)
+    (face,) = detector.detect(cv2.warpAffine(wide, matrix, wide.shape[:2], borderMode=cv2.BORDER_REPLICATE))
+    assert upright.landmarks is not None and face.landmarks is not None
+    expected = np.array(upright.landmarks) @ matrix[:, :2].T + matrix[:, 2]
+    eyes = np.linalg.norm(expected[0] - expected[1])
+    assert np.abs(np.array(face.landmarks) - expected).max() < 0.3 * eyes
+    centre = np.array(upright.box.centre) @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(centre - face.box.centre).max() < 0.25 * eyes
+    assert max(face.box.width, face.box.height) == pytest.approx(upright.box.height, rel=0.15)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_what_is_found_in_a_turned_image_is_turned_back(turns: int) -> None:
+    points = np.array([[10, 20], [40, 70], [15, 30], [30, 31], [22, 40], [16, 60], [33, 61]])  # two corners, landmarks
+    image = np.zeros((90, 120), np.uint8)
+    image[tuple(points.T[::-1])] = range(1, 8)
+    turned = np.rot90(image, turns)
+    found = np.array([np.argwhere(turned == value)[0][::-1] for value in range(1, 8)])
+    corner, size = found[:2].min(axis=0), np.abs(found[0] - found[1])
+    row = turn_back(np.array([[*corner, *size, *found[2:].ravel(), 0.5]]), turns, 120, 90)[0]
+    assert np.abs(row - [10, 20, 30, 50, *points[2:].ravel(), 0.5]).max() <= 1  # a pixel's two edges
+
+
+def test_a_clear_photo_needs_no_second_opinion(
+    detector: LibFaceDetection, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    find = detector.find
+    monkeypatch.setattr(detector, "find", lambda image: seen.append(image) or find(image))
+    detector.detect(astronaut)
+    assert len(seen) == 2  # the first pass and the small one
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"), [(0.7, 0.0, []), (0.7, 0.3, []), (0.7, 0.6, [0.648]), (0.45, 0.9, [0.636])]
+)
+def test_a_weak_detection_needs_a_second_opinion(first: float, second: float, expected: list[float]) -> None:
+    """The second opinion is that of the upright crop, in which the face is in the middle."""
+    crop, face = SIDE, SIDE / 2.2
+
+    def find(image: np.ndarray) -> np.ndarray:
+        corner = (crop - face) / 2
+        eyes = [crop * 0.4, crop * 0.4, crop * 0.6, crop * 0.4]
+        row = [corner, corner, face * 0.8, face, *eyes, crop / 2, crop / 2, crop * 0.4, crop * 0.6, crop * 0.6]
+        return np.array([[*row, crop * 0.6, second]]) if second else np.empty((0, 15))
+
+    image = np.zeros((300, 300, 3), np.uint8)
+    weak = Face(Box(100, 100, 140, 150), first, ((112, 120), (128, 120), (120, 130), (113, 138), (127, 138)))
+    found = review([weak], image, find, 0.6)
+    assert [round(face.score, 3) for face in found] == expected
+    assert all(face.box == weak.box for face in found)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 5000), (10, 100_000), (100_000, 10)])
 def test_a_strip_holds_no_face(detector: LibFaceDetection, height: int, width: int) -> None:
     assert detector.detect(np.full((height, width, 3), 120, np.uint8)) == []
 

@@ -17,11 +17,13 @@ import cv2
 import numpy as np
 
 from facemodels.detection.base import faces_from_rows, largest_first
+from facemodels.detection.review import CANDIDATE, WEAK, review
 from facemodels.types import Face
 
 SHRINK = 1.5
 FIRST_PASS = (320, 640)  # least and most pixels of the longer side
 SMALL_PASS = 160
+WHOLE_PASSES = 2  # these two
 BORDER = 0.1  # of the longer side
 FINE_PASS = 2048
 MOST_SHRUNK = 3  # of the fine pass: whatever the size of the image, a face of 60 px keeps 20
@@ -69,9 +71,14 @@ class Pass(NamedTuple):
 
 
 class MultiPassDetector(ABC):
-    """A detector that runs a network in several passes; a subclass gives the network."""
+    """A detector that runs a network in several passes; a subclass gives the network.
+
+    Attributes:
+        second_opinion: Whether weak and rolled detections are reviewed (see `facemodels.detection.review`).
+    """
 
     name = ""
+    second_opinion = True
 
     @abstractmethod
     def find(self, image: np.ndarray) -> np.ndarray:
@@ -86,15 +93,57 @@ class MultiPassDetector(ABC):
 
     def detect(self, image: np.ndarray, min_score: float = 0.6, *, shrunk: float = 1.0) -> list[Face]:
         """See `FaceDetector.detect`; `shrunk` says how many times smaller `image` is than its original."""
-        height, width = image.shape[:2]
-        if min(height, width) < SMALLEST_SIDE:
+        if min(image.shape[:2]) < SMALLEST_SIDE:
             return []
-        rows = np.concatenate([level.to_original(self.find(level.image)) for level in passes(image, shrunk)])
-        return largest_first(merge(faces_from_rows(rows[rows[:, -1] >= min_score], width, height)))
+        levels = list(passes(image, shrunk))
+        faces = self._kept((level.to_original(self.find(level.image)) for level in levels), image, min_score)
+        if not faces and self.second_opinion:
+            # The network finds few faces that are on their side or upside down. Turned, it finds as many phantoms
+            # again, so the threshold is higher.
+            turned = (level.to_original(self._find_turned(level.image)) for level in levels[:WHOLE_PASSES])
+            faces = self._kept(turned, image, max(min_score, WEAK))
+        return largest_first(faces)
+
+    def _kept(self, found: Iterable[np.ndarray], image: np.ndarray, min_score: float) -> list[Face]:
+        """The faces out of the rows of several passes."""
+        height, width = image.shape[:2]
+        rows = np.concatenate(list(found))
+        least = min(min_score, CANDIDATE) if self.second_opinion else min_score
+        faces = merge(faces_from_rows(rows[rows[:, -1] >= least], width, height))
+        if not self.second_opinion:
+            return faces
+        reviewed = (
+            face.replace(box=face.box.clip(width, height)) for face in review(faces, image, self.find, min_score)
+        )
+        # Two detections of a rolled face may be one only after it was turned.
+        return merge(face for face in reviewed if face.box.width >= 1 and face.box.height >= 1)
+
+    def _find_turned(self, image: np.ndarray) -> np.ndarray:
+        """As `find`, for an image turned by 90, 180 and 270 degrees."""
+        turns = (1, 2, 3)
+        return np.concatenate(
+            [turn_back(self.find(np.rot90(image, turn)), turn, *image.shape[1::-1]) for turn in turns]
+        )
+
+
+def turn_back(rows: np.ndarray, turns: int, width: int, height: int) -> np.ndarray:
+    """Rows found in ``np.rot90(image, turns)``, in pixels of the image, which has this width and height."""
+    points = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4], rows[:, 4:14]], axis=1).reshape(-1, 7, 2)
+    x, y = points[..., 0], points[..., 1]
+    x, y = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[turns]
+    corner, size = np.minimum(*(np.stack([x[:, i], y[:, i]], axis=1) for i in (0, 1))), rows[:, 2:4]
+    size = size[:, ::-1] if turns % 2 else size
+    landmarks = np.stack([x[:, 2:], y[:, 2:]], axis=2).reshape(-1, 10)
+    return np.concatenate([corner, size, landmarks, rows[:, 14:]], axis=1)
 
 
 def passes(image: np.ndarray, shrunk: float = 1.0) -> Iterator[Pass]:
-    """The passes of an image, coarse to fine; those of one that was shrunk see the faces of its original."""
+    """The passes of an image: WHOLE_PASSES of all of it, then the tiles.
+
+    Args:
+        image: ``(H, W, 3)`` RGB uint8.
+        shrunk: How many times smaller it is than its original; the same faces are seen as there.
+    """
     height, width = image.shape[:2]
     longest = max(height, width)
     # By how much longer each pass is than one of an image of LONGEST_ASPECT with as many pixels.
