@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN = .venv/bin/
 
-.PHONY: app test test-slow check style smoke bench notebooks clean
+.PHONY: app test test-slow check style smoke bench notebooks lock audit sbom wheel clean
 
 app: ## set up and start the app
 	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python app.py
@@ -33,6 +33,20 @@ bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (D
 
 notebooks: ## run the notebooks and write their copies with outputs
 	$(IN)python -m training.notebooks.render
+
+lock: ## pin every requirement with its hashes: requirements.lock
+	$(IN)uv pip compile -q requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --upgrade -o requirements.lock
+
+audit: ## list known vulnerabilities of what is pinned; asks the internet
+	$(IN)pip-audit --require-hashes --disable-pip -r requirements.lock
+
+sbom: ## write a bill of materials of what is pinned: dist/sbom.json (CycloneDX)
+	mkdir -p dist
+	$(IN)cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.json
+
+wheel: ## build a wheel whose bytes depend on the commit and on setuptools alone
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(IN)pip wheel -q . --no-deps -w dist
 
 clean:
 	rm -rf build dist *.egg-info runs/*-smoke tests/artefacts
