@@ -1,7 +1,7 @@
 """A new attribute is a row of the table and a field of `Face`, and then every room has it.
 
-A copy of the package gets two made-up attributes, one of labels and one of numbers, in exactly those places (and words in
-the app's languages), and a script in a process of its own follows them from a model's output to the page.
+A copy of the package gets two made-up attributes, one of labels and one of numbers, in exactly those places (and words
+in the app's languages), and a script in a process of its own follows them from a model's output to the page.
 """
 
 from __future__ import annotations
