@@ -319,7 +319,7 @@ def multiply_adds(model: AttributeModel) -> float:
     from facemodels.hub import store
 
     interpreter = Interpreter(
-        model_path=str(store.fetch(model.spec, "model.tflite")), experimental_preserve_all_tensors=True
+        model_path=str(store.fetch(model.spec, store.serving_file(model.spec))), experimental_preserve_all_tensors=True
     )
     interpreter.allocate_tensors()
     shapes = {detail["index"]: detail["shape"] for detail in interpreter.get_tensor_details()}

@@ -17,6 +17,7 @@ from typing import Any
 
 from facemodels import ModelSpec, list_models
 from facemodels.evaluation.report import table
+from facemodels.hub.store import serving_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
@@ -51,7 +52,7 @@ def overview_table(specs: list[ModelSpec]) -> str:
         for row in filter(shown, spec.metrics):
             what = "" if len(spec.heads) == 1 else f"{row['label'].replace('_', ' ')} "
             first.setdefault((row["dataset"], row["label"]), f"{what}{figure(row)} ({row['dataset']})")
-        size = spec.files["model.tflite"].size / 1e6 if "model.tflite" in spec.files else 0.0
+        size = spec.files[serving_file(spec)].size / 1e6
         rows.append(
             (
                 f"[{spec.id}](model_cards/{spec.name}.md)",

@@ -272,3 +272,23 @@ def test_decode_labels() -> None:
     assert answer.score == pytest.approx(0.75)  # type: ignore[union-attr]
     assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-12)  # type: ignore[union-attr]
     assert list(answer.scores) == ["female", "male"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[]", "does not hold the golden outputs"),
+        (b'{"seeds": 3, "outputs": []}', "does not hold the golden outputs"),
+        (json.dumps({"seeds": [0] * 1000, "outputs": {}}).encode(), "1,000 seeds, and 100 are allowed"),
+        (json.dumps({"seeds": [-1], "outputs": {}}).encode(), "does not hold the golden outputs"),
+        (json.dumps({"seeds": [0], "outputs": {"gender": [["a"]]}}).encode(), "does not hold the golden outputs"),
+        (json.dumps({"seeds": [0], "outputs": {"gender": [[1] * 5]}}).encode(), "does not hold the golden outputs"),
+        (b" " * 2**21, "larger than 1,048,576 bytes"),
+    ],
+)
+def test_golden_outputs_that_are_none(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        golden_difference(AttributeModel(get_spec("gender-efficientnet")), path)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from facemodels.errors import WeightsError
+from facemodels.hub.fields import parse_json
+from facemodels.hub.store import MAX_TEXT_BYTES
 from facemodels.models import AttributeModel
 
 SEEDS = (0, 1, 2)
+MOST_SEEDS = 100
 
 
 def golden_crops(size: int, seeds: Sequence[int] = SEEDS) -> np.ndarray:
@@ -39,11 +41,15 @@ def golden_difference(model: AttributeModel, path: Path) -> float:
         WeightsError: If the file cannot be read or names other outputs.
     """
     try:
-        golden = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise ValueError(f"it is larger than {MAX_TEXT_BYTES:,} bytes")
+        golden = parse_json(path.read_bytes())
+        if len(golden["seeds"]) > MOST_SEEDS:
+            raise ValueError(f"it has {len(golden['seeds']):,} seeds, and {MOST_SEEDS} are allowed")
         expected = {name: np.array(rows, np.float32) for name, rows in golden["outputs"].items()}
         outputs = model.probabilities(golden_crops(model.spec.input_size, golden["seeds"]))
         if set(outputs) != set(expected):
             raise ValueError(f"it has the outputs {sorted(expected)}, the model {sorted(outputs)}")
         return max(float(np.abs(outputs[name] - expected[name]).max()) for name in outputs)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} does not hold the golden outputs of {model.spec.id}: {error}") from error

@@ -385,7 +385,11 @@ def _found(spec: ModelSpec, name: str) -> tuple[str, Path] | None:
 
 
 def _snapshots(repo_id: str) -> Path:
-    """Where the hub cache keeps a repository's commits; this layout is documented."""
+    """Where the hub cache keeps a repository's commits; this layout is documented.
+
+    `huggingface_hub.try_to_load_from_cache` knows it too, but importing that brings the whole HTTP client along, and
+    every start of a process asks here whether YuNet is cached.
+    """
     from huggingface_hub import constants  # cheap; it knows HF_HOME, HF_HUB_CACHE and their defaults
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}" / "snapshots"
