@@ -24,7 +24,7 @@ from facemodels import Box, Face, FaceAnalyzer, read_image
 from facemodels.detection import DETECTORS, FaceDetector, make_detector
 from facemodels.detection.yunet import YuNet
 from facemodels.evaluation.report import table
-from training.datasets import load
+from training.data import load
 
 # Sample photos of scikit-image without a person.
 GROUNDS = ("brick", "cell", "chelsea", "coffee", "grass", "gravel", "hubble_deep_field", "immunohistochemistry")

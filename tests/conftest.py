@@ -160,7 +160,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release folder of a tiny emotion model, trained for seconds on drawn faces and exported, as a user would."""
     pytest.importorskip("tensorflow", reason="training needs TensorFlow: pip install -e '.[dev]'")
     from training.config import load_config
-    from training.export import export
+    from training.release.export import export
     from training.train import smoke, train
 
     run = tmp_path_factory.mktemp("run")

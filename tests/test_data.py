@@ -15,10 +15,13 @@ import pytest
 from PIL import Image
 
 from facemodels.attributes import EMOTIONS
+from facemodels.errors import DataError
+from facemodels.evaluation.labels import read_labels
 from training.data import manifest, preparing
 from training.data.__main__ import main as data_command
 from training.data.affectnet.prepare import prepare as affectnet
 from training.data.ckplus.prepare import prepare as ckplus
+from training.data.face_data import digest
 from training.data.fairface.prepare import prepare as fairface
 from training.data.fer2013.prepare import prepare as fer2013
 from training.data.manifest import Picture, read_manifest
@@ -26,7 +29,6 @@ from training.data.own.prepare import main as own_command
 from training.data.own.prepare import prepare as own
 from training.data.rafdb.prepare import prepare as rafdb
 from training.data.utkface.prepare import prepare as utkface
-from training.datasets import DataError, digest, load
 
 ROOT = Path(__file__).parent.parent
 VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -631,7 +633,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 
 def test_reading_data_needs_no_keras() -> None:
-    modules = "training.datasets, training.data.__main__, training.data.fer2013.prepare"
+    modules = "training.data, training.data.__main__, training.data.fer2013.prepare"
     done = run("-c", f"import sys, {modules}; assert not {{'keras', 'tensorflow', 'torch', 'jax'}} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
 
@@ -681,10 +683,13 @@ def test_manifests_become_training_data(tmp_path: Path) -> None:
         manifest.face_data(tmp_path / "nowhere", "train")
 
 
-def test_unified_folders_fit_the_folder_reader(tmp_path: Path) -> None:
+def test_unified_folders_are_what_evaluation_reads(tmp_path: Path) -> None:
     rafdb(make_rafdb(tmp_path / "source"), tmp_path / "target", unified=True)
-    assert len(load("folder", "test", tmp_path / "target/unified/test")) == 7
-    assert len(load("folder", "test", tmp_path / "target/unified/train")) == 21
+    counts = {}
+    for split in ("test", "train"):
+        pictures, _ = read_labels(tmp_path / "target/unified" / split)
+        counts[split] = len(pictures)
+    assert counts == {"test": 7, "train": 21}
 
 
 def test_large_pictures_are_shrunk(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, comparable, e
 from facemodels.evaluation.labels import read_labels
 from facemodels.evaluation.report import check_folder, markdown, write
 
-EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.2.0", "demographics-efficientnet@1.3.0"
+EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.3.0", "demographics-efficientnet@1.3.0"
 
 
 @pytest.fixture(scope="session")
@@ -362,7 +362,17 @@ def test_a_report_is_whole(found: Evaluation, tmp_path: Path) -> None:
         assert f"![{name}]({name})" in text
         with Image.open(file.parent / name) as image:
             assert min(image.size) > 300 and np.asarray(image.convert("L")).std() > 5
-    for words in ("## Emotion", "## Age", "| light |", "night", "66.7%", "(few)", "Columns not used: note"):
+    for words in (
+        "## Emotion",
+        "## Age",
+        "| light |",
+        "night",
+        "66.7%",
+        "(few)",
+        "Columns not used: note",
+        "macro recall",
+        "answered neutral",
+    ):
         assert words in text
     with (file.parent / "answers.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,10 +16,13 @@ from facemodels import FaceAnalyzer, get_spec  # noqa: E402
 from facemodels.cli import main  # noqa: E402
 from facemodels.cli.console import OK  # noqa: E402
 from facemodels.hub import store  # noqa: E402
-from training import export, train  # noqa: E402
+from training import train  # noqa: E402
 from training.config import load_config  # noqa: E402
+from training.data import load  # noqa: E402
 from training.data.own.prepare import main as own_command  # noqa: E402
-from training.datasets import DataError, load  # noqa: E402
+from training.release import compile  # noqa: E402
+from training.release.__main__ import main as release_command  # noqa: E402
+from training.release.export import export  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +77,7 @@ def test_from_a_labelled_folder_to_a_published_model(
 
     own_command([str(faces), "--to", "data/own", "--crops", "--unified"])
     train.main(["my-emotions.py", "--data", "data/own"])
-    export.main(["runs/my-emotions", "--data", "data/own"])
+    release_command(["runs/my-emotions", "--data", "data/own"])
     assert list((tmp_path / "data/own/unified/test/Emotion").iterdir())
     mine = Path("runs/my-emotions/release/my-emotions").resolve()
     card = (mine / "README.md").read_text()
@@ -103,25 +104,6 @@ def test_from_a_labelled_folder_to_a_published_model(
     ]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda faces: shutil.rmtree(faces), r"faces: expected one folder per emotion \(angry, disgust"),
-        (lambda faces: (faces / "glad").mkdir(), r"glad: not an emotion; known: angry"),
-        (lambda faces: [file.unlink() for file in (faces / "happy").iterdir()], r"happy: holds no picture"),
-        (lambda faces: next((faces / "happy").iterdir()).write_bytes(b"GIF8"), r"happy.*\.png: not a picture"),
-        (lambda faces: [os.truncate(file, 60) for file in (faces / "angry").iterdir()], r"angry.*: not a picture"),
-    ],
-    ids=["no folder", "no emotion", "empty class", "no picture", "cut off"],
-)
-def test_a_folder_that_is_not_in_order_trains_nothing(tmp_path: Path, change: object, message: str) -> None:
-    faces = fill(tmp_path / "faces", "train", 10)
-    change(faces)  # type: ignore[operator]
-    with pytest.raises(DataError, match=message):
-        for split in ("train", "validation"):
-            load("folder", split, faces)
-
-
 def test_a_full_disk_while_exporting_leaves_no_release(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +118,7 @@ def test_a_full_disk_while_exporting_leaves_no_release(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "model.tflite")
 
-    monkeypatch.setattr(export, "save_tflite", full)
+    monkeypatch.setattr(compile, "save_tflite", full)
     with pytest.raises(OSError, match="No space left on device"):
-        export.export(run, tmp_path / "release" / "mine", ".")
+        export(run, tmp_path / "release" / "mine", ".")
     assert list((tmp_path / "release").iterdir()) == []

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facemodels.errors import DataError
 from training.augment import Augment
 from training.config import load_config
-from training.datasets import DataError, load
+from training.data import load
 from training.preview import MARGIN, augmented, curves, examples, grid, main
 
 NOTHING = Augment(

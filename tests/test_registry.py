@@ -51,6 +51,14 @@ def test_a_spec_survives_json() -> None:
         assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
+def test_a_head_states_its_prior_or_none(data: dict) -> None:
+    with_prior = {**HEAD, "prior": [0.75, 0.25], "prior_strength": 0.5}
+    head = ModelSpec.from_dict({**data, "heads": [with_prior]}).heads[0]
+    assert head.prior == (0.75, 0.25) and head.prior_strength == 0.5
+    head = ModelSpec.from_dict({**data, "heads": [HEAD]}).heads[0]  # as written before there was such a field
+    assert head.prior == () and head.prior_strength == 0
+
+
 def test_a_head_of_another_attribute_is_refused() -> None:
     spec = get_spec("demographics-efficientnet").with_output("age")
     assert spec.head("age").output == "age"
@@ -191,6 +199,9 @@ ROW = {"dataset": "mine", "label": "emotion", "metric": "accuracy", "value": 0.5
         ({"heads": [{**HEAD, "labels": ["glad"]}]}, r"heads\[0\] .*labels: 'glad' can be no emotion; known: angry"),
         ({"heads": [{**HEAD, "attribute": "age", "kind": "age", "labels": ["nan"]}]}, "labels: 'nan' can be no age"),
         ({"heads": [{**HEAD, "views": {"two": {"happy": "good"}}}]}, r"heads\[0\] .*views: 'two' does not map"),
+        ({"heads": [{**HEAD, "prior": [0.5]}]}, r"heads\[0\] .*prior: needs a positive number for each label"),
+        ({"heads": [{**HEAD, "prior": [1, float("nan")]}]}, r"heads\[0\]\.prior\[1\] is not a finite number"),
+        ({"heads": [{**HEAD, "prior_strength": 2}]}, r"prior_strength: 2.0 is not within 0\.\.1"),
         ({"metrics": [{"foo": 1}]}, r"metrics\[0\]: value None is not a number"),
         ({"metrics": [ROW, {**ROW, "value": float("nan")}]}, r"metrics\[1\].*value.* is not a finite number"),
         ({"metrics": [{**ROW, "metric": None}]}, r"metrics\[0\]: metric is missing"),

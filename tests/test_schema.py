@@ -27,7 +27,7 @@ FULL = Face(
     ethnicity=Classification.of({"white": 0.0, "black": 1.0}),
     track_id=7,
 )
-ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotion-efficientnet@1.2.0"})
+ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotion-efficientnet@1.3.0"})
 
 
 @pytest.fixture(scope="module")

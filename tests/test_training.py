@@ -8,23 +8,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
-from facemodels.attributes import (  # noqa: E402
-    EMOTIONS,
-    ETHNICITIES,
-    expectation,
-)
-from facemodels.errors import WeightsError  # noqa: E402
-from training import datasets, metrics, networks  # noqa: E402
+from facemodels.attributes import EMOTIONS, ETHNICITIES, FIVE_GROUPS, expectation  # noqa: E402
+from facemodels.errors import DataError, WeightsError  # noqa: E402
+from facemodels.hub.registry import Head  # noqa: E402
+from training import imagenet, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
 from training.config import Config, ancestors, load_config  # noqa: E402
-from training.losses import partial_label_crossentropy  # noqa: E402
+from training.data import DATASETS, load, packed  # noqa: E402
+from training.data.face_data import AGE_SIGMA, HEADS, SPLITS, YEARS, FaceData, age_distribution  # noqa: E402
+from training.data.packed import ferplus_majority  # noqa: E402
+from training.losses import adjusted_crossentropy, partial_label_crossentropy  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,6 +41,16 @@ def test_the_loss_reads_all_three_kinds_of_target() -> None:
     assert loss([0, 0.5, 0.5], p) == pytest.approx(-(np.log(0.2) + np.log(0.7)) / 2, rel=1e-5)
     assert loss([1, 1, 0], p) == pytest.approx(-np.log(0.3), rel=1e-5)  # one of the first two
     assert loss([1, 1, 1], p) == pytest.approx(0, abs=1e-5)  # not known
+
+
+def test_the_loss_leaves_the_prior_out_of_what_is_learned() -> None:
+    prior = np.log(np.array([0.8, 0.1, 0.1], np.float32))
+    says = np.array([[0.2, 0.3, 0.5]], np.float32)  # the image alone
+    seen = np.array([0.16, 0.03, 0.05]) / 0.24  # where labels are that common
+    for target in ([0, 0, 1], [0, 0.5, 0.5], [1, 1, 0], [1, 1, 1]):
+        found = adjusted_crossentropy(np.array([[*target, *prior]], np.float32), says)
+        assert float(found[0]) == pytest.approx(loss(target, seen.tolist()), abs=1e-5)
+    assert float(adjusted_crossentropy(np.array([[0, 0, 1, 0, 0, 0]], np.float32), says)[0]) == pytest.approx(np.log(2))
 
 
 def test_ferplus_majority_as_in_the_paper() -> None:
@@ -65,18 +74,18 @@ def test_ferplus_majority_as_in_the_paper() -> None:
         np.float32,
     )
     expected = ["happy", None, "sad", None, "contempt", None]
-    found = [EMOTIONS[i] if i >= 0 else None for i in datasets.ferplus_majority(votes)]
+    found = [EMOTIONS[i] if i >= 0 else None for i in ferplus_majority(votes)]
     assert found == expected
 
 
 def test_age_targets_and_estimates_fit_together() -> None:
     ages = np.array([0.0, 25.0, 50.0, 116.0])
-    rows = datasets.age_distribution(ages)
+    rows = age_distribution(ages)
     assert np.allclose(rows.sum(1), 1)
-    value, error = expectation(rows, np.arange(datasets.YEARS))
+    value, error = expectation(rows, np.arange(YEARS))
     assert value[1] == pytest.approx(25, abs=0.01) and value[2] == pytest.approx(50, abs=0.01)
     assert value[0] < 2.5 and value[3] > 97.5  # cut at both ends
-    assert error[1] == pytest.approx(datasets.AGE_SIGMA * np.sqrt(2 / np.pi), abs=0.05)
+    assert error[1] == pytest.approx(AGE_SIGMA * np.sqrt(2 / np.pi), abs=0.05)
     assert metrics.age_bins(rows).argmax(1).tolist() == [0, 3, 6, 8]
 
 
@@ -93,6 +102,64 @@ def test_class_table_confusion_and_calibration() -> None:
     assert (low, high) == (pytest.approx(0.404, abs=1e-3), pytest.approx(0.596, abs=1e-3))
 
 
+def test_macro_recall_counts_classes_alike_and_leaves_rare_ones_out() -> None:
+    truth = np.array([0] * 90 + [1] * 10 + [2] * 9)
+    says = np.eye(4)[np.where(truth == 1, np.arange(109) % 2, 0)]
+    assert metrics.macro_recall_of_common(truth, says) == pytest.approx((1 + 0.5) / 2)
+    assert np.isnan(metrics.macro_recall_of_common(truth[:5], says[:5]))
+
+
+def test_a_correction_for_the_prior_is_chosen_by_accuracy_and_macro_recall() -> None:
+    rng = np.random.default_rng(0)
+    prior = np.array([0.9, 0.08, 0.02])
+    truth = rng.choice(3, 20_000, p=prior)
+    likelihood = np.exp(1.5 * (rng.normal(size=(20_000, 3)) + 1.5 * np.eye(3)[truth]))
+    says = likelihood * prior / (likelihood * prior).sum(1, keepdims=True)
+    strength = metrics.best_prior_strength(prior, [(truth, says)])
+    corrected = metrics.without_prior(says, prior, strength)
+    assert 0 < strength <= 1
+    gains = [
+        measure(truth, corrected) - measure(truth, says)
+        for measure in (metrics.macro_recall_of_common, metrics.accuracy)
+    ]
+    assert gains[0] > 0.05 and gains[1] < 0 < sum(gains)
+    assert metrics.without_prior(corrected, prior, -strength) == pytest.approx(says)
+    even = np.full(3, 1 / 3)
+    assert metrics.best_prior_strength(even, [(truth, says)]) == 0  # nothing to correct: the smallest
+    assert metrics.served_prior(prior, 1) == pytest.approx(even) and metrics.served_prior(prior, 0) == pytest.approx(
+        prior
+    )
+
+
+def test_calibration_under_other_class_shares() -> None:
+    truth = np.array([0] * 8 + [1] * 2)
+    says = np.tile([0.5 + 1e-9, 0.5], (10, 1))
+    assert metrics.calibration_error(truth, says) == pytest.approx(0.3)
+    assert metrics.calibration_error(truth, says, weights=np.where(truth, 4.0, 1.0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_a_correction_changes_is_measured() -> None:
+    from training.evaluate import measure
+
+    prior = (0.6, 0.3, 0.05, 0.01, 0.01, 0.01, 0.01, 0.01)
+    head = Head("emotion", "emotion", "classification", EMOTIONS, prior=prior, prior_strength=0.5)
+    rng = np.random.default_rng(0)
+    truth = np.array([0] * 60 + [1] * 30 + [2] * 20 + [7])
+    says = rng.dirichlet(np.ones(8), len(truth))
+    data = FaceData("some test", [np.zeros((2, 2), np.uint8)] * len(truth), {}, {"emotion": truth})
+    (plain,) = measure(data, {"emotion": says})
+    (with_prior,) = measure(data, {"emotion": says}, {"emotion": head})
+    before = with_prior["without_prior_correction"]
+    assert "without_prior_correction" not in plain and plain["accuracy"] == with_prior["accuracy"]
+    uncorrected = says * np.sqrt(prior)
+    assert before["accuracy"] == pytest.approx((uncorrected.argmax(1) == truth).mean())
+    assert before["macro_recall"] == metrics.macro_recall_of_common(truth, uncorrected)
+    # The single face of the last class stands for nothing: it weighs nothing.
+    weights = np.array([*[0.6**0.5 / 60] * 60, *[0.3**0.5 / 30] * 30, *[0.05**0.5 / 20] * 20, 0])
+    expected = metrics.calibration_error(truth, says, weights=weights)
+    assert with_prior["served_prior_calibration_error"] == pytest.approx(expected)
+
+
 def test_temperature_mends_overconfidence() -> None:
     rng = np.random.default_rng(0)
     honest = rng.dirichlet([1.0, 1.0, 1.0], 4000)
@@ -106,58 +173,30 @@ def test_five_groups_are_sums() -> None:
     rows = np.eye(7)
     grouped = metrics.five_groups(rows)
     assert grouped.sum() == 7
-    asian = datasets.FIVE_GROUPS.index("asian")
+    asian = FIVE_GROUPS.index("asian")
     assert [ETHNICITIES[i] for i in np.flatnonzero(grouped[:, asian])] == ["east_asian", "southeast_asian"]
 
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_of_emotions(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for category in ("happy", "Sad"):
-        (tmp_path / "Emotion" / category).mkdir(parents=True)
-        for index in range(20):
-            cv2.imwrite(
-                str(tmp_path / "Emotion" / category / f"{index}.png"), rng.integers(0, 256, (30, 30, 3), np.uint8)
-            )
-    train, held_out, everything = (
-        datasets.load("folder", split, tmp_path) for split in ("train", "validation", "test")
-    )
-    assert len(train) + len(held_out) == len(everything) == 40 and len(held_out) > 0
-    assert set(everything.labels["emotion"]) == {EMOTIONS.index("happy"), EMOTIONS.index("sad")}
-    assert np.allclose(everything.targets["emotion"].sum(1), 1)
-
-    (tmp_path / "Emotion" / "happy" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(datasets.DataError, match=r"happy/0\.png"):
-        datasets.load("folder", "test", tmp_path)
-
-
-@pytest.mark.parametrize("problem", ["nothing", "unknown category", "empty category"])
-def test_a_bad_folder_is_named(tmp_path: Path, problem: str) -> None:
-    if problem != "nothing":
-        (tmp_path / "Emotion" / ("bored" if problem == "unknown category" else "happy")).mkdir(parents=True)
-    with pytest.raises(datasets.DataError, match="Emotion|emotion"):
-        datasets.load("folder", "train", tmp_path)
-
-
 def test_packed_parts_that_are_missing_or_lack_columns(tmp_path: Path) -> None:
-    with pytest.raises(datasets.DataError, match=r"fer2013_48-\*\.npz.*--data"):
-        datasets.load("fer2013", "train", tmp_path)
+    with pytest.raises(DataError, match=r"fer2013_48-\*\.npz.*--data"):
+        load("fer2013", "train", tmp_path)
     np.savez(tmp_path / "fer2013_48-00.npz", blob=np.zeros(1, np.uint8), offset=np.zeros(1, np.int64))
-    with pytest.raises(datasets.DataError, match="emotion, usage, ferplus"):
-        datasets.load("fer2013", "train", tmp_path)
+    with pytest.raises(DataError, match="emotion, usage, ferplus"):
+        load("fer2013", "train", tmp_path)
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="known: fer2013"):
-        datasets.load("mnist", "train", ".")
+        load("mnist", "train", ".")
     with pytest.raises(ValueError, match="known: train"):
-        datasets.load("synthetic", "all", ".")
+        load("synthetic", "all", ".")
 
 
 def test_fer2013_follows_the_protocol(data_folder: Path) -> None:
-    parts = {split: datasets.load("fer2013", split, data_folder) for split in datasets.SPLITS}
+    parts = {split: load("fer2013", split, data_folder) for split in SPLITS}
     assert len(parts["test"]) == len(parts["public_test"]) == 3589
     assert int((parts["test"].labels["emotion"] >= 0).sum()) == 3153
     assert 28709 - 703 - 221 - 20 <= len(parts["train"]) + len(parts["validation"]) <= 28709 - 703 - 221
@@ -168,8 +207,19 @@ def test_fer2013_follows_the_protocol(data_folder: Path) -> None:
 
 @pytest.mark.parametrize(("name", "total", "test"), [("utkface", 23704, 2333), ("fairface", 26000, 1301)])
 def test_splits_are_whole_and_apart(data_folder: Path, name: str, total: int, test: int) -> None:
-    sizes = {split: len(datasets.load(name, split, data_folder)) for split in ("train", "validation", "test")}
+    sizes = {split: len(load(name, split, data_folder)) for split in ("train", "validation", "test")}
     assert sum(sizes.values()) == total and sizes["test"] == test
+
+
+def test_lfw_is_split_by_person_and_cut_as_in_serving(data_folder: Path) -> None:
+    parts = {split: load("lfw_expressions", split, data_folder) for split in ("train", "validation", "test")}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 4416, "validation": 1343, "test": 1463}
+    test = parts["test"]
+    assert np.bincount(test.labels["emotion"], minlength=8).tolist() == [28, 0, 1, 621, 10, 41, 762, 0]
+    assert test.images[0].shape == (packed.LFW_SIZE,) * 2
+    rows = test.targets["emotion"]
+    assert rows.sum(1) == pytest.approx(1, abs=1e-5) and (rows.max(1) > packed.LFW_TRUST).all()
+    assert (rows.argmax(1) == test.labels["emotion"]).all()
 
 
 # --- augmentation and networks ---------------------------------------------------------------------------------------
@@ -186,7 +236,7 @@ def test_augmentation_is_repeatable_and_leaves_its_input() -> None:
 
 
 def test_augmentation_switched_off_changes_nothing() -> None:
-    off = Augment(0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    off = Augment(0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     assert np.array_equal(off(image, 48, np.random.default_rng(0)), image)
 
@@ -215,7 +265,7 @@ def test_a_grey_network_ignores_colour() -> None:
 
 @pytest.mark.parametrize("network", sorted(networks.NETWORKS))
 def test_a_mirrored_network_answers_from_the_mean_of_both_views(network: str, tmp_path: Path) -> None:
-    from training.export import in_one_batch
+    from training.release.compile import in_one_batch
 
     plain, both = (
         networks.build(network, {"a": 3}, input_size=48, width=0.25, mirrored=mirrored) for mirrored in (False, True)
@@ -249,7 +299,7 @@ def test_a_mirrored_network_answers_from_the_mean_of_both_views(network: str, tm
 def test_imagenet_weights_fit_one_to_one() -> None:
     model = networks.build("efficientnet_lite0", {"a": 3}, input_size=96)
     backbone = [layer for layer in model.layers if layer.weights and "logits" not in layer.name]
-    assert networks.load_imagenet_lite0(model) == sum(len(layer.weights) for layer in backbone)
+    assert imagenet.load_imagenet_lite0(model) == sum(len(layer.weights) for layer in backbone)
     # Features of a trained network differ from picture to picture; those of a wrong copy die or explode.
     features = keras.Model(model.input, model.get_layer("pool").output)
     crops = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3)).astype(np.float32)
@@ -261,7 +311,7 @@ def test_configs_name_what_exists() -> None:
     for path in (ROOT / "training" / "configs").glob("*.py"):
         config = load_config(path)
         assert config.model == path.stem and config.network in networks.NETWORKS
-        assert set(config.heads) <= set(datasets.HEADS) and set(config.datasets) <= set(datasets.DATASETS)
+        assert set(config.heads) <= set(HEADS) and set(config.datasets) <= set(DATASETS)
     with pytest.raises(FileNotFoundError, match="emotion-efficientnet"):
         load_config("configs/no-such-model")
 
@@ -296,7 +346,7 @@ def test_truncated_networks_hold_fewer_blocks() -> None:
 
 
 def test_teachers_answers_are_mixed_into_the_targets() -> None:
-    from training.train import distilled
+    from training.teachers import distilled
 
     targets = {"ethnicity": np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]], np.float32)}
     answers = {"ethnicity": np.array([[0.2, 0.3, 0.5], [0.1, 0.3, 0.6], [0.2, 0.3, 0.5]], np.float32)}
@@ -307,10 +357,11 @@ def test_teachers_answers_are_mixed_into_the_targets() -> None:
 
 
 def test_every_teacher_of_seven_emotions_says_something_of_the_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    from training import train
+    from training import teachers
 
     class Teacher:
         input_shape = (None, 48, 48, 3)
+        layers: tuple[object, ...] = ()
 
         def __init__(self, **answers: list[float]) -> None:
             self.answers = answers
@@ -320,11 +371,11 @@ def test_every_teacher_of_seven_emotions_says_something_of_the_four(monkeypatch:
 
     seven = [0.1, 0.1, 0, 0.4, 0.2, 0.1, 0.1]
     known = {"seven": Teacher(emotion_fer2013=seven), "both": Teacher(emotion_fer2013=seven, emotion4=[1, 0, 0, 0])}
-    monkeypatch.setattr(train.networks, "open_trained", known.__getitem__)
+    monkeypatch.setattr(teachers.networks, "open_trained", known.__getitem__)
     config = Config(
         model="student", version="0.1.0", heads=("emotion4",), datasets=("synthetic",), teachers=("seven", "both")
     )
-    answers = train.taught(config, [np.zeros((48, 48, 3), np.uint8)] * 2)
+    answers = teachers.taught(config, [np.zeros((48, 48, 3), np.uint8)] * 2)
     assert set(answers) == {"emotion4"}
     # Given one of the four, the first says 0.5, 0.25, 0.125, 0.125; the second has an answer of its own.
     assert answers["emotion4"] == pytest.approx(np.tile([0.75, 0.125, 0.0625, 0.0625], (2, 1)))
@@ -337,11 +388,11 @@ def test_unlabelled_faces_have_the_teachers_answers_alone(monkeypatch: pytest.Mo
         model="student", version="0.1.0", heads=("gender",), datasets=("synthetic",), teachers=("one",), distil=0.4
     )
     faces = [np.zeros((48, 48, 3), np.uint8)] * 2
-    known = datasets.FaceData("a train", faces, {"gender": np.array([[1, 0], [0, 1]], np.float32)}, {})
+    known = FaceData("a train", faces, {"gender": np.array([[1, 0], [0, 1]], np.float32)}, {})
     # What is known of the others does not count.
-    other = datasets.FaceData("b train", faces[:1], {"gender": np.array([[1, 0]], np.float32)}, {})
+    other = FaceData("b train", faces[:1], {"gender": np.array([[1, 0]], np.float32)}, {})
     answers = np.array([[0.5, 0.5], [0.5, 0.5], [0.1, 0.9]], np.float32)
-    monkeypatch.setattr(train, "taught", lambda config, images: {"gender": answers[: len(images)]})
+    monkeypatch.setattr(train, "taught", lambda config, images, folder: {"gender": answers[: len(images)]})
     batches = train.Batches([known], config, [other])
     assert len(batches.images) == 3
     assert batches.targets["gender"] == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]))
@@ -355,11 +406,97 @@ def test_the_networks_behind_a_network_are_told() -> None:
     assert stranger == {"somebody/else@1.0.0": None}
 
 
+def test_answers_of_a_teacher_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import teachers
+
+    asked: list[int] = []
+
+    class Teacher:
+        input_shape = (None, 48, 48, 3)
+        layers: tuple[object, ...] = ()
+
+        def get_weights(self) -> list[np.ndarray]:
+            return [np.ones(2)]
+
+        def predict(self, crops: np.ndarray, **_: object) -> dict[str, np.ndarray]:
+            asked.append(len(crops))
+            return {"gender": np.tile(np.float32([len(asked) / 10, 0]), (len(crops), 1))}
+
+    monkeypatch.setattr(teachers.networks, "open_trained", lambda _: Teacher())
+    faces = [np.full((48, 48, 3), value, np.uint8) for value in (1, 2)]
+    first = teachers.answers_of("runs/a", faces, tmp_path / "answers")
+    again = teachers.answers_of("runs/a", faces, tmp_path / "answers")
+    assert asked == [2, 2]  # the crops and their mirror images, once
+    assert first["gender"] == pytest.approx(again["gender"]) and first["gender"][0, 0] == pytest.approx(0.15)
+    teachers.answers_of("runs/a", faces[:1], tmp_path / "answers")
+    assert asked == [2, 2, 1, 1]  # other faces
+
+
+def test_rare_labels_are_drawn_more_often_and_the_loss_knows() -> None:
+    from training.drawing import class_weights, log_priors
+
+    targets = np.eye(2, dtype=np.float32)[[0] * 8 + [1] * 2]
+    unknown = np.ones((5, 2), np.float32)
+    rows, sizes = np.concatenate([targets, unknown]), [10, 5]
+    even = class_weights(rows, sizes, 1.0)
+    assert even[:8].sum() == pytest.approx(even[8:10].sum(), rel=0.4) and even[8] > 2.5 * even[0]
+    assert even[:10].mean() == pytest.approx(1) and even[10:] == pytest.approx(np.ones(5))
+    assert class_weights(rows, sizes, 0.0) == pytest.approx(np.ones(15))
+
+    as_they_come = np.exp(log_priors(rows, sizes, None, 1.0))
+    assert as_they_come[0] == pytest.approx([9 / 12, 3 / 12]) and as_they_come[9] == pytest.approx(as_they_come[0])
+    assert as_they_come[10:] == pytest.approx(np.full((5, 2), 0.5))  # nothing is known there
+    drawn = np.exp(log_priors(rows, sizes, np.array([1.0] * 8 + [4.0] * 2 + [1.0] * 5), 1.0))
+    assert drawn[0] == pytest.approx([0.5, 0.5], abs=0.02)
+    assert log_priors(rows, sizes, None, 0.5) == pytest.approx(np.log(as_they_come) / 2)
+
+
+@pytest.mark.slow
+def test_a_run_learns_with_the_prior_taken_out(tmp_path: Path) -> None:
+    from training.train import smoke, train
+
+    config = replace(smoke(load_config("emotion-everyday")), epochs=1)
+    assert config.logit_adjustment == 1 and config.class_balance > 0
+    train(config, ".", tmp_path, limit=48)
+    log = (tmp_path / "log.csv").read_text().splitlines()[0]
+    assert "val_balanced" in log and "val_emotion_macro_recall" in log
+
+
+def test_a_run_begins_with_the_prior_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.train import take_priors_out
+
+    config = Config(model="a", version="1.0.0", heads=("emotion",), datasets=("synthetic",), logit_adjustment=0.5)
+    model = networks.build("efficientnet_lite0", {"emotion": 8}, input_size=48, width=0.25, head_width=64, blocks=1)
+    prior = np.tile(0.5 * np.log(np.arange(1, 9) / 36), (3, 1)).astype(np.float32)
+    bias = model.get_layer("emotion_logits").weights[1]
+    for reference, left in (("", 0), ("emotion4-vgg16", 1)):  # random heads hold none, that release all
+        bias.assign(np.zeros(8))
+        take_priors_out(model, replace(config, start=reference), {"emotion": prior})
+        assert np.asarray(bias) == pytest.approx(-left * prior[0])
+
+
+def test_a_correction_is_folded_into_the_logits() -> None:
+    from training.release.calibrate import correct_prior
+
+    config = Config(model="a", version="1.0.0", heads=("emotion",), datasets=("synthetic",), input_size=48)
+    model = networks.build("efficientnet_lite0", {"emotion": 8}, input_size=48, width=0.25, head_width=64, blocks=2)
+    held_out = [load("synthetic", "validation", ".")]
+    prior = np.array([0.3, 0.2, 0.2, 0.1, 0.08, 0.06, 0.04, 0.02])
+    layer = model.get_layer("emotion_logits")
+    layer.set_weights([layer.get_weights()[0] * 0, 50 * np.log(prior)])
+    crops = np.zeros((1, 48, 48, 3), np.float32)
+    before = np.asarray(model(crops)["emotion"])
+    made = correct_prior(model, config, {"emotion": prior}, held_out)["emotion"]
+    after = np.asarray(model(crops)["emotion"])
+    assert after == pytest.approx(metrics.without_prior(before, prior, made["strength"]), abs=1e-6)
+    assert made["prior"] == prior.tolist() and set(made["validation"]) == {"synthetic validation"}
+
+
 def test_small_groups_are_drawn_more_often() -> None:
-    from training.train import balanced
+    from training.drawing import balanced
 
     groups = {"gender": np.array(["female"] * 2 + ["male"] * 8), "ethnicity": np.array(["black"] * 10)}
-    part = datasets.FaceData("some train", [np.zeros((2, 2), np.uint8)] * 10, {}, {}, groups)
+    part = FaceData("some train", [np.zeros((2, 2), np.uint8)] * 10, {}, {}, groups)
     assert balanced([part], 0, {}) is None
     weights = balanced([part], 1, {})
     assert weights is not None and weights[:2].sum() == pytest.approx(0.5) and weights.sum() == pytest.approx(1)
@@ -397,7 +534,7 @@ def test_every_data_set_counts_the_same_for_a_temperature() -> None:
 
 
 def test_int8_serves_only_if_it_costs_next_to_nothing() -> None:
-    from training.export import int8_is_as_good
+    from training.release.compile import int8_is_as_good
 
     before = {"a gender_accuracy": 0.9, "b gender_accuracy": 0.8, "a age_mae": 5.0, "a age_expected_error": 5.0}
     assert int8_is_as_good(before, {**before, "a gender_accuracy": 0.896, "a age_expected_error": 9.0})
@@ -423,7 +560,7 @@ def test_fairness_leaves_children_apart() -> None:
     ages = np.array(["3-9"] * 20 + ["20-29"] * 40)
     genders = np.array(["female"] * 10 + ["male"] * 10 + ["female"] * 20 + ["male"] * 20)
     groups = {"gender": genders, "ethnicity": np.array(["black"] * 60), "age": ages}
-    part = datasets.FaceData("some test", [np.zeros((2, 2), np.uint8)] * 60, {}, {}, groups)
+    part = FaceData("some test", [np.zeros((2, 2), np.uint8)] * 60, {}, {}, groups)
     right = np.array([False] * 20 + [True] * 20 + [True, False] * 10)
     fairness = _fairness(part, right, np.ones(60, bool))
     assert fairness["children"]["value"] == 0 and fairness["others"]["value"] == pytest.approx(0.75)
@@ -441,13 +578,13 @@ def test_a_smoke_run_becomes_a_model_that_serves(release: Path) -> None:
     assert spec.datasets == ("synthetic faces",) and spec.metrics == ()
     assert 0 < spec.tolerance < 0.02
     faces = FaceAnalyzer(["emotion"], models={"emotion": release}, detector=None).analyze_crops(
-        datasets.load("synthetic", "test", ".").images[:3]
+        load("synthetic", "test", ".").images[:3]
     )
     assert [sum(face.emotion.scores.values()) for face in faces] == pytest.approx([1, 1, 1])
 
 
 def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
-    from training.export import read_run
+    from training.release.export import read_run
 
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         read_run(tmp_path)
@@ -481,7 +618,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
 
 
 def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
-    from training.export import read_run, served
+    from training.release.export import read_run, served
     from training.train import predict, smoke, train
 
     config = replace(smoke(load_config("emotion4-first")), epochs=1, dtype="mixed_bfloat16")
@@ -492,7 +629,7 @@ def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
     network = served(config, model)
     assert set(model.output) == {"emotion4", "emotion", "emotion_fer2013"} and set(network.output) == {"emotion4"}
     assert network.dtype_policy.name == "float32" and {v.dtype for v in network.weights} == {"float32"}
-    data = datasets.load("synthetic", "test", ".", 16)
+    data = load("synthetic", "test", ".", 16)
     ours, theirs = (predict(each, data, config)["emotion4"] for each in (network, model))
     assert np.abs(ours - theirs).max() < 0.05
 

@@ -23,7 +23,7 @@ FULL = Face(
     ethnicity=Classification.of({"white": 0.1, "black": 0.9}),
     track_id=7,
 )
-ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotion-efficientnet@1.2.0"})
+ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotion-efficientnet@1.3.0"})
 
 
 def test_box_measures() -> None:
@@ -153,7 +153,7 @@ def test_to_dict_shares_nothing_with_the_result() -> None:
     data["models"]["emotion"] = "other"
     assert ANALYSIS.faces[0].emotion is not None
     assert ANALYSIS.faces[0].emotion.scores["happy"] == 0.75
-    assert ANALYSIS.models["emotion"] == "emotion-efficientnet@1.2.0"
+    assert ANALYSIS.models["emotion"] == "emotion-efficientnet@1.3.0"
 
 
 def test_analysis_counts_and_iterates() -> None:

@@ -31,6 +31,7 @@ class Augment:
         grey: Probability of dropping colour.
         blur: Probability of losing resolution (down to a third and back).
         noise: Probability of adding sensor noise.
+        jpeg: Probability of compressing the crop as a JPEG of quality 30 to 90.
         erase: Probability of covering a rectangle (up to a quarter of the crop).
     """
 
@@ -46,6 +47,7 @@ class Augment:
     grey: float = 0.05
     blur: float = 0.1
     noise: float = 0.1
+    jpeg: float = 0.0
     erase: float = 0.25
 
     def __call__(self, image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -91,9 +93,19 @@ class Augment:
         if rng.random() < self.noise:
             noisy = crop + rng.normal(0, rng.uniform(2, 10), crop.shape)
             crop = np.clip(noisy, 0, 255).astype(np.uint8)
+        if self.jpeg and rng.random() < self.jpeg:
+            crop = _compressed(crop, int(rng.integers(30, 91)))
         if rng.random() < self.erase:
             height, width = (max(1, int(size * rng.uniform(0.1, 0.5))) for _ in range(2))
             y, x = int(rng.integers(0, size - height + 1)), int(rng.integers(0, size - width + 1))
             crop = np.ascontiguousarray(crop)
             crop[y : y + height, x : x + width] = rng.integers(0, 256, 3)
         return crop
+
+
+def _compressed(crop: np.ndarray, quality: int) -> np.ndarray:
+    """A crop as a JPEG of this quality leaves it."""
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    found = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert found is not None  # it was encoded above
+    return found

@@ -18,9 +18,9 @@ class Config:
     Attributes:
         model: Name of the published model, for example ``emotion-efficientnet``.
         version: Version that an export of this run gets.
-        heads: Heads to learn and to publish; each is a key of `datasets.HEADS`.
+        heads: Heads to learn and to publish; each is a key of `training.data.face_data.HEADS`.
         auxiliary: Heads that are learned beside them, because what they teach helps, and dropped at export.
-        datasets: Data sets to learn from, keys of `datasets.DATASETS`.
+        datasets: Data sets to learn from, keys of `training.data.DATASETS`.
         network: Key of `networks.NETWORKS`.
         network_options: Passed on to the network's function.
         input_size: Side of the network's input in pixels.
@@ -38,6 +38,13 @@ class Config:
         balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
             come, 1 until all groups are drawn equally often.
         emphasis: Group, such as ``fairface female black``, to how many times as often its faces are drawn besides.
+        class_balance: How far faces of rare labels of the first head are drawn more often within their data set: 0 as
+            they come, 1 until all labels are drawn equally often.
+        validation: Data sets whose validation part is measured, calibrates and corrects, besides those learned from.
+        prior_correction: Whether the published heads of emotions are corrected for the shares of their labels in
+            training, as far as validation says.
+        logit_adjustment: How far the prior of the labels, as they are drawn from each data set, is taken out of what
+            the network learns (Menon et al. 2021): 0 not at all, 1 wholly. Of heads of emotions only.
         loss_weights: Head to weight of its loss; 1 where not named.
         teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
             answers is mixed into the targets (distillation).
@@ -45,6 +52,7 @@ class Config:
         unlabelled: Data set to how many of its training faces are learned from besides, with the teachers' answers for
             all their labels (a noisy student, Xie et al. 2020).
         epochs: Passes over the training split.
+        epoch_size: Faces of a pass, drawn anew for each; 0 for all.
         batch_size: Images per step.
         learning_rate: Peak of the schedule.
         schedule: ``cosine`` (to near zero at the last epoch), or ``plateau``: halved whenever `monitor` has not got
@@ -80,11 +88,16 @@ class Config:
     freeze_blocks: int = -1
     balance: float = 0.0
     emphasis: Mapping[str, float] = field(default_factory=dict)
+    class_balance: float = 0.0
+    logit_adjustment: float = 0.0
+    validation: tuple[str, ...] = ()
+    prior_correction: bool = False
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     distil: float = 0.5
     unlabelled: Mapping[str, int] = field(default_factory=dict)
     epochs: int = 10
+    epoch_size: int = 0
     batch_size: int = 64
     learning_rate: float = 1e-3
     schedule: str = "cosine"
@@ -104,6 +117,11 @@ class Config:
     def learned(self) -> tuple[str, ...]:
         """All heads of the network in training."""
         return (*self.heads, *self.auxiliary)
+
+    @property
+    def validated(self) -> tuple[str, ...]:
+        """All data sets whose validation part is measured."""
+        return (*self.datasets, *(name for name in self.validation if name not in self.datasets))
 
     @property
     def seen(self) -> tuple[str, ...]:

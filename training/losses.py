@@ -1,8 +1,25 @@
-"""One loss for every head: full, soft and partial labels alike."""
+"""One loss for every head: full, soft and partial labels alike, with the prior of the labels or without."""
 
 from __future__ import annotations
 
 from keras import KerasTensor, ops
+
+
+def adjusted_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> KerasTensor:
+    """The same for targets that carry a prior: logit adjustment in the loss (Menon et al. 2021).
+
+    The network's answer is multiplied by the prior of the labels that the row was drawn from, and only then compared
+    with its target. So it learns what the image says, and the prior stays out of it.
+
+    Args:
+        target: ``(N, 2 * outputs)``: weights as above, then the logarithm of the row's prior.
+        probabilities: ``(N, outputs)``, each row summing to one.
+
+    Returns:
+        ``(N,)`` losses.
+    """
+    weights, prior = ops.split(ops.cast(target, probabilities.dtype), 2, axis=-1)
+    return partial_label_crossentropy(weights, ops.softmax(ops.log(ops.clip(probabilities, 1e-7, 1.0)) + prior))
 
 
 def partial_label_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> KerasTensor:

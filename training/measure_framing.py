@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from facemodels.detection import DETECTORS, make_detector
-from training.datasets import DATASETS, load
+from training.data import DATASETS, load
 
 
 def framing(name: str, folder: str, detector: str, count: int) -> dict[str, float]:

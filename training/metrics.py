@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, INTERVAL, expectation
+from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS, INTERVAL, expectation
 from facemodels.evaluation.metrics import (
     accuracy,
     calibration_error,
     class_table,
     confusion,
+    macro_recall,
     mean_interval,
     wilson_interval,
 )
-from training.datasets import AGE_BINS, FIVE_GROUPS, YEARS, FaceData
+from training.data.face_data import AGE_BINS, YEARS, FaceData
 
 __all__ = [
+    "SMALLEST_CLASS",
     "accuracy",
     "age_bins",
+    "best_prior_strength",
     "best_temperature",
     "bins_off",
     "calibration_error",
@@ -28,10 +33,20 @@ __all__ = [
     "five_groups",
     "head_metrics",
     "interval_temperature",
+    "macro_recall_of_common",
     "mean_interval",
+    "served_prior",
     "wilson_interval",
+    "without_prior",
     "years_off",
 ]
+
+SMALLEST_CLASS = 10  # faces; the recall of a rarer class is mostly chance, and enters no macro recall
+
+
+def macro_recall_of_common(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The macro recall over classes of at least `SMALLEST_CLASS` faces."""
+    return macro_recall(truth, probabilities, SMALLEST_CLASS)
 
 
 def head_metrics(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[str, float]:
@@ -39,6 +54,7 @@ def head_metrics(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[str
     measured: dict[str, float] = {}
     for name, (truth, probabilities) in classifications(data, predictions).items():
         measured[f"{name}_accuracy"] = accuracy(truth, probabilities)
+        measured[f"{name}_macro_recall"] = macro_recall_of_common(truth, probabilities)
     if "age" in predictions and "age" in data.labels:
         off, error = years_off(data, predictions["age"])
         measured["age_mae"] = float(off.mean())
@@ -105,6 +121,45 @@ def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.n
         return float(np.average(-np.log(np.clip(held, 1e-9, 1)), weights=weights))
 
     return float(min(TEMPERATURES, key=loss))
+
+
+PRIOR_STRENGTHS = np.arange(21) / 20
+
+
+def best_prior_strength(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """How far to correct for a prior: where accuracy and macro recall, summed and averaged over data sets, are highest.
+
+    Of equally good strengths the smallest is taken.
+
+    Args:
+        prior: ``(labels,)``.
+        measured: For each data set its true indices and ``(N, labels)`` probabilities under the prior.
+    """
+
+    def gain(strength: float) -> float:
+        return float(
+            np.mean(
+                [
+                    accuracy(truth, corrected) + macro_recall_of_common(truth, corrected)
+                    for truth, probabilities in measured
+                    for corrected in (without_prior(probabilities, prior, strength),)
+                ]
+            )
+        )
+
+    return float(max(PRIOR_STRENGTHS, key=lambda strength: round(gain(strength), 6)))
+
+
+def without_prior(probabilities: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
+    """``p / prior ** strength``, normalized; a negative strength undoes a positive one. ``(N, labels)``."""
+    scaled = probabilities.astype(float) / np.asarray(prior, float) ** strength
+    return scaled / scaled.sum(1, keepdims=True)
+
+
+def served_prior(prior: np.ndarray, strength: float) -> np.ndarray:
+    """The class shares under which scores corrected by `without_prior` are probabilities, ``(labels,)``."""
+    left = np.asarray(prior, float) ** (1 - strength)
+    return left / left.sum()
 
 
 def interval_temperature(ages: np.ndarray, probabilities: np.ndarray) -> float:

@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from facemodels.attributes import FIVE_GROUPS
 from facemodels.crops import cut, whole_window
 from facemodels.errors import DataError
 from training.config import Config, load_config
-from training.datasets import AGE_BINS, FIVE_GROUPS, HEADS, FaceData, load
+from training.data import load
+from training.data.face_data import AGE_BINS, HEADS, FaceData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +76,7 @@ def examples(data: FaceData, label: str, each: int = 8, tile: int = TILE) -> Ima
     """A row per class, with how many faces it has; ages by bin.
 
     Args:
-        data: From `datasets.load`.
+        data: From `training.data.load`.
         label: What is labelled, a key of ``data.labels``.
         each: Faces per class, the first ones.
         tile: Side of a picture, pixels.

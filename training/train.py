@@ -1,7 +1,7 @@
 """Train one model: `python -m training.train configs/emotion-efficientnet --data DIR`.
 
 One loop for every model and every Keras backend. It leaves a run folder with the config, the log, the best weights
-(moving average) and a backup to resume from; `evaluate.py` and `export.py` take it from there.
+(moving average) and a backup to resume from; `evaluate.py` and `release/` take it from there.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ import numpy as np
 
 from facemodels.crops import cut_all, whole_window
 from facemodels.errors import FaceModelsError
-from training import networks
-from training.config import Config, load_config
-from training.datasets import HEADS, FaceData, load, target_for
-from training.losses import partial_label_crossentropy
+from facemodels.hub import store
+from training import imagenet, networks
+from training.config import Config, config_from, load_config
+from training.data import load
+from training.data.face_data import HEADS, FaceData, target_for
+from training.drawing import adjusted, balanced, class_weights, log_priors
+from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
+from training.teachers import distilled, taught
 
 log = logging.getLogger("training")
 
@@ -38,11 +42,17 @@ class Batches(keras.utils.PyDataset):
         parts: Faces and their labels.
         config: Of the run.
         unlabelled: Faces of which nothing counts but what the config's teachers say.
+        answers_folder: Where the teachers' answers are kept, to be read again when a run is resumed.
         **kwargs: Of `keras.utils.PyDataset`.
     """
 
     def __init__(
-        self, parts: list[FaceData], config: Config, unlabelled: Sequence[FaceData] = (), **kwargs: object
+        self,
+        parts: list[FaceData],
+        config: Config,
+        unlabelled: Sequence[FaceData] = (),
+        answers_folder: Path | None = None,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.config = config
@@ -51,16 +61,27 @@ class Batches(keras.utils.PyDataset):
         self.images = [image for part in parts for image in part.images]
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
         if config.teachers:
-            answers = taught(config, self.images)
+            answers = taught(config, self.images, answers_folder)
             self.targets = distilled(self.targets, answers, config.distil)
             for head, rows in answers.items():
                 self.targets[head][labelled:] = rows[labelled:]
+        sizes = [len(part) for part in parts]
         self.weights = balanced(parts, config.balance, config.emphasis)
+        if config.class_balance:
+            rarity = class_weights(self.targets[config.heads[0]], sizes, config.class_balance)
+            self.weights = rarity if self.weights is None else self.weights * rarity
+            self.weights = self.weights / self.weights.sum()
+        self.priors: dict[str, np.ndarray] = {}
+        if config.logit_adjustment:
+            for head in filter(adjusted, config.learned):
+                self.priors[head] = log_priors(self.targets[head], sizes, self.weights, config.logit_adjustment)
+                self.targets[head] = np.concatenate([self.targets[head], self.priors[head]], axis=1)
         self.epoch = 0
         self.order = self._shuffled()
 
     def __len__(self) -> int:
-        return max(1, len(self.images) // self.config.batch_size)
+        faces = min(self.config.epoch_size or len(self.images), len(self.images))
+        return max(1, faces // self.config.batch_size)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         rows = self.order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
@@ -80,30 +101,6 @@ class Batches(keras.utils.PyDataset):
         return rng.choice(len(self.images), len(self.images), p=self.weights)
 
 
-def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float]) -> np.ndarray | None:
-    """How likely each image is drawn, ``(N,)``, for `Config.balance` and `Config.emphasis`.
-
-    Returns:
-        None where every image is drawn once.
-
-    Raises:
-        ValueError: If a group of `emphasis` has no faces.
-    """
-    if not balance and not emphasis:
-        return None
-    names = []
-    for part in parts:
-        # Of some data sets neither is known: their faces are one group.
-        known = [part.groups[name] for name in ("gender", "ethnicity") if name in part.groups]
-        rows = zip(*known, strict=True) if known else [()] * len(part)
-        names += [" ".join((part.name.split()[0], *row)) for row in rows]
-    groups, group, counts = np.unique(names, return_inverse=True, return_counts=True)
-    if unknown := set(emphasis) - set(groups):
-        raise ValueError(f"emphasis: no faces of {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
-    often = counts.astype(float) ** -balance * [emphasis.get(name, 1.0) for name in groups]
-    return often[group] / often[group].sum()
-
-
 class Validate(keras.callbacks.Callback):
     """At each epoch's end, measure every head on the validation split, into the epoch's log."""
 
@@ -116,6 +113,7 @@ class Validate(keras.callbacks.Callback):
         # What is only learned to help is measured, but chooses nothing.
         scored = [f"{head}_accuracy" for head in self.config.heads]
         scored += ["ethnicity_five_accuracy"] * ("ethnicity" in self.config.heads)
+        recalls = [f"{head}_macro_recall" for head in self.config.heads]
         for part in self.parts:
             predictions = predict(self.model, part, self.config)
             for head, probabilities in predictions.items():
@@ -127,8 +125,12 @@ class Validate(keras.callbacks.Callback):
                 measured[f"val_{part.name.split()[0]}_{name}"] = value
                 measured.setdefault(f"val_{name}", value)
         assert logs is not None
+        # Every data set counts, under its own name; the even classes as much as the faces as they come.
+        names = [f"val_{part.name.split()[0]}_{name}" for part in self.parts for name in (*scored, *recalls)]
         accuracies = [value for name, value in measured.items() if name.removeprefix("val_") in scored]
         logs.update(measured, val_loss=float(np.sum(losses)), val_accuracy=float(np.mean(accuracies)))
+        # Of a few faces no class has enough for a macro recall.
+        logs["val_balanced"] = float(np.nanmean([measured[name] for name in names if name in measured]))
         log.info("epoch %d: %s", epoch + 1, "  ".join(f"{k} {v:.4f}" for k, v in logs.items()))
 
 
@@ -191,47 +193,6 @@ def learning_rate(config: Config, steps: int) -> float | keras.optimizers.schedu
     )
 
 
-def taught(config: Config, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """What the teachers of a config say of every crop, on average over them and over the crop and its mirror image.
-
-    Returns:
-        ``(N, outputs)`` for each learned head, averaged over those teachers that answer it.
-    """
-    answers: dict[str, list[np.ndarray]] = {}
-    for reference in config.teachers:
-        teacher = networks.open_trained(reference)
-        for mirrored in (False, True):
-            seen = [np.fliplr(image) if mirrored else image for image in images]
-            crops = cut_all(seen, [whole_window(image) for image in seen], teacher.input_shape[1])
-            said = teacher.predict(crops, batch_size=128, verbose=0)
-            if "emotion_fer2013" in said:
-                # The four of the seven, given that it is one of them.
-                four = said["emotion_fer2013"][:, 3:]
-                said.setdefault("emotion4", four / four.sum(1, keepdims=True))
-            for head, probabilities in said.items():
-                answers.setdefault(head, []).append(probabilities)
-    found = {head: np.mean(rows, axis=0) for head, rows in answers.items()}
-    return {head: rows for head, rows in found.items() if head in config.learned}
-
-
-def distilled(targets: dict[str, np.ndarray], answers: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
-    """Targets with a share of the teacher's answers mixed in.
-
-    Of a set of possible labels the teacher's answer within it is taken whole; what is not known stays so.
-    """
-    mixed = dict(targets)
-    for head, answer in answers.items():
-        target = targets[head]
-        sets = target.sum(1, keepdims=True) > 1.5
-        within = target * answer
-        within /= np.maximum(within.sum(1, keepdims=True), 1e-9)
-        known = target.sum(1, keepdims=True) < target.shape[1] - 0.5
-        mixed[head] = np.where(sets, np.where(known, within, target), (1 - share) * target + share * answer).astype(
-            np.float32
-        )
-    return mixed
-
-
 def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int = 128) -> dict[str, np.ndarray]:
     """Every head's probabilities for whole crops, as serving computes them: ``(N, outputs)`` each."""
     crops = cut_all(data.images, [whole_window(image) for image in data.images], config.input_size)
@@ -257,13 +218,37 @@ def build_model(config: Config) -> keras.Model:
     if config.start:
         log.info("%d layers from %s", networks.load_trained(model, config.start), config.start)
     elif config.imagenet:
-        log.info("%d arrays from ImageNet", networks.load_imagenet_lite0(model))
+        log.info("%d arrays from ImageNet", imagenet.load_imagenet_lite0(model))
     if config.freeze_blocks >= 0:
         frozen = ("stem", *(f"block{i}" for i in range(config.freeze_blocks)))
         for layer in model.layers:
             if layer.name.split("_")[0] in frozen:
                 layer.trainable = False
     return model
+
+
+def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.ndarray]) -> None:
+    """Begin with heads that leave the prior out as far as the loss will want it (`Config.logit_adjustment`).
+
+    Otherwise the first epochs would go into learning that, as a bias moves slowly.
+
+    Args:
+        model: With its starting weights.
+        config: Of the run.
+        priors: Head to the logarithm of the prior of each row, as `log_priors` makes them.
+    """
+    if not config.start:
+        return
+    file = Path(config.start) / "config.json"
+    if (file.parent / "metrics.json").is_file() or not file.is_file():
+        strengths = {head.output: head.prior_strength for head in store.resolve(config.start).heads}
+    else:
+        strengths = dict.fromkeys(priors, config_from(json.loads(file.read_text("utf-8"))).logit_adjustment)
+    for head, rows in priors.items():
+        layer = model.get_layer(f"{head}_logits")
+        kernel, bias = layer.get_weights()
+        left = 1 - strengths.get(head, 0.0) / config.logit_adjustment
+        layer.set_weights([kernel, bias - left * rows[0]])
 
 
 def train(
@@ -296,11 +281,12 @@ def train(
 
     parts = [load(name, "train", data_folder, limit) for name in config.datasets]
     extra = [load(name, "train", data_folder, min(count, limit or count)) for name, count in config.unlabelled.items()]
-    batches = Batches(parts, config, extra, workers=workers, max_queue_size=8 * workers)
-    held_out = [load(name, "validation", data_folder, limit) for name in config.datasets]
+    batches = Batches(parts, config, extra, run.parent / "answers", workers=workers, max_queue_size=8 * workers)
+    held_out = [load(name, "validation", data_folder, limit) for name in config.validated]
     log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *extra, *held_out)))
 
     model = build_model(config)
+    take_priors_out(model, config, batches.priors)
     optimizer = keras.optimizers.AdamW(
         learning_rate(config, len(batches)),
         weight_decay=config.weight_decay,
@@ -312,7 +298,10 @@ def train(
     # XLA makes small convolution networks several times slower on a CPU.
     model.compile(
         optimizer,
-        loss=dict.fromkeys(config.learned, partial_label_crossentropy),
+        loss={
+            head: adjusted_crossentropy if config.logit_adjustment and adjusted(head) else partial_label_crossentropy
+            for head in config.learned
+        },
         loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.learned},
         jit_compile=False,
     )
@@ -363,6 +352,8 @@ def smoke(config: Config) -> Config:
     return replace(
         config,
         datasets=("synthetic",),
+        validation=(),
+        epoch_size=0,
         network_options=options,
         imagenet=False,
         start="",

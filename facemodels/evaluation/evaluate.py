@@ -256,7 +256,7 @@ def _measure_classes(
         "accuracy": share,
         "accuracy_interval": metrics.wilson_interval(share, len(index)),
         "macro_f1": float(np.mean([row["f1"] for row in present])),
-        "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
+        "balanced_accuracy": metrics.macro_recall(index, probabilities),
         "calibration_error": metrics.calibration_error(index, probabilities),
         "calibration": metrics.calibration(index, probabilities),
         "classes": table,

@@ -13,6 +13,14 @@ def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
     return float((probabilities.argmax(1) == truth).mean())
 
 
+def macro_recall(truth: np.ndarray, probabilities: np.ndarray, fewest: int = 1) -> float:
+    """Mean of the recalls of all classes that have at least `fewest` rows; NaN if none has."""
+    correct = probabilities.argmax(1) == truth
+    counts = np.bincount(truth, minlength=probabilities.shape[1])
+    recalls = [correct[truth == label].mean() for label in np.flatnonzero(counts >= max(fewest, 1))]
+    return float(np.mean(recalls)) if recalls else float("nan")
+
+
 def class_table(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and support of every label, 0..1; without examples or predictions, 0."""
     predicted = probabilities.argmax(1)
@@ -54,10 +62,22 @@ def calibration(
     ]
 
 
-def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence."""
-    rows = calibration(truth, probabilities, bins)
-    return float(sum(abs(row["accuracy"] - row["confidence"]) * row["count"] for row in rows) / len(truth))
+def calibration_error(
+    truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS, weights: np.ndarray | None = None
+) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence.
+
+    Args:
+        truth: ``(N,)`` indices.
+        probabilities: ``(N, labels)``.
+        bins: Number of bins.
+        weights: ``(N,)``, how much each row counts; equally by default.
+    """
+    weights = np.ones(len(truth)) if weights is None else weights
+    confidence = probabilities.max(1)
+    excess = (probabilities.argmax(1) == truth) - confidence
+    bin_index = np.minimum((confidence * bins).astype(int), bins - 1)
+    return float(np.abs(np.bincount(bin_index, weights * excess)).sum() / weights.sum())
 
 
 def wilson_interval(fraction: float, count: int) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def _examples(names: Sequence[str]) -> str:
 def _classes(attribute: str, measured: Mapping[str, Any]) -> Iterator[str]:
     results = measured["results"]
     yield table(
-        ("model", "correct", "95 % interval", "mean recall", "macro F1", "calibration error", "faces"),
+        ("model", "correct", "95 % interval", "macro recall", "macro F1", "calibration error", "faces"),
         [
             (
                 *(result["model"], f"{result['accuracy']:.1%}", _shares(result["accuracy_interval"])),
@@ -90,10 +90,15 @@ def _classes(attribute: str, measured: Mapping[str, Any]) -> Iterator[str]:
     for result in results:
         yield f"**{result['model']}**, by {attribute}:"
         rows = [(name, row) for name, row in result["classes"].items() if row["support"] or row["precision"]]
+        taken = taken_for_neutral(result["confusion"], measured["labels"])
         yield table(
-            (attribute, "precision", "recall", "F1", "faces"),
+            (attribute, "precision", "recall", "F1", *(("answered neutral",) if taken else ()), "faces"),
             [
-                (name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", f"{row['support']:,}")
+                (
+                    *(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}"),
+                    *((taken[name],) if taken else ()),
+                    f"{row['support']:,}",
+                )
                 for name, row in rows
             ],
         )
@@ -125,6 +130,26 @@ def _differences(measured: Mapping[str, Any], shown: Any) -> Iterator[str]:
             chance = "; chance alone could make this" if low <= 0 <= high else ""
             text += f" ({shown(low)} to {shown(high)}{chance})"
         yield f"{text}."
+
+
+def taken_for_neutral(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, str]:
+    """For each label, which fraction of its faces was answered ``neutral``; empty where that is not a label.
+
+    Args:
+        confusion: As from `metrics.confusion`.
+        labels: Of its rows and columns, in order.
+
+    Example:
+        >>> taken_for_neutral([[3, 1], [0, 2]], ("sad", "neutral"))
+        {'sad': '25.0%', 'neutral': ''}
+    """
+    if "neutral" not in labels:
+        return {}
+    column = list(labels).index("neutral")
+    counts = [
+        (label, row[column], sum(int(count) for count in row)) for label, row in zip(labels, confusion, strict=True)
+    ]
+    return {label: f"{taken / faces:.1%}" if label != "neutral" and faces else "" for label, taken, faces in counts}
 
 
 def _groups(results: Sequence[Mapping[str, Any]], what: str, shown: Any, interval: Any) -> Iterator[str]:

@@ -75,7 +75,7 @@ def publish(
     """Check a release folder and publish it: one commit and a tag on the hub, or a plain local folder.
 
     Args:
-        run_folder: A release folder as `training/export.py` makes it.
+        run_folder: A release folder as `training/release` makes it.
         repo_id: Hub repository, ``owner/name``, made if needed; None for the one in the spec.
         version: If given, it must be the spec's, as a safeguard: a version is chosen when it is exported.
         to: A new local folder to write instead of the hub.

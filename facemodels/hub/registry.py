@@ -48,6 +48,9 @@ class Head:
         kind: ``classification``, or ``age`` for a distribution over years.
         labels: One per output, in order (for ages, the years).
         views: Coarser views: name to a mapping from label to group.
+        prior: How common each label was among the faces it was trained on, summing to one; empty where not stated.
+        prior_strength: How far the weights correct for that prior (logit adjustment, Menon et al. 2021): the scores are
+            ``p(label | face) / prior ** prior_strength``, normalized. 0 leaves the prior in, 1 evens it out.
     """
 
     attribute: str
@@ -55,6 +58,8 @@ class Head:
     kind: str
     labels: tuple[str, ...]
     views: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    prior: tuple[float, ...] = ()
+    prior_strength: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,11 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in `config.json`."""
-        return {name: value for name, value in asdict(self).items() if name not in _NOT_WRITTEN}
+        data = {name: value for name, value in asdict(self).items() if name not in _NOT_WRITTEN}
+        for head in data["heads"]:
+            if not head["prior"]:
+                del head["prior"], head["prior_strength"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "the spec") -> ModelSpec:
@@ -263,6 +272,10 @@ def _check_head(head: Head) -> None:
     if unknown := [label for label in head.labels if not attribute.kind.is_label(attribute, label)]:
         wrong = ", ".join(map(repr, unknown[:5]))
         raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")
+    if head.prior and not (len(head.prior) == len(head.labels) and all(value > 0 for value in head.prior)):
+        raise ValueError("prior: needs a positive number for each label")
+    if not 0 <= head.prior_strength <= 1:
+        raise ValueError(f"prior_strength: {head.prior_strength!r} is not within 0..1")
     for name, view in head.views.items():
         if set(view) != set(head.labels):
             raise ValueError(f"views: {name!r} does not map every label")

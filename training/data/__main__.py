@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from facemodels.errors import DataError
+from training.data.face_data import AGE_BINS, SPLITS
 from training.data.manifest import AGE_BIN_NAMES, LABELS, VOTES, Picture, find_manifests, read_manifest, read_picture
-from training.datasets import AGE_BINS, SPLITS, DataError
 
 TILE = 72  # pixels
 TILES = 10  # pictures of a class on the contact sheet

@@ -21,13 +21,15 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from facemodels.attributes import EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, GENDERS
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS, GENDERS, Numeric
+from facemodels.errors import DataError
 from facemodels.evaluation.tables import read_table
-from training.datasets import AGE_BINS, FIVE_GROUPS, SPLITS, YEARS, DataError, FaceData, age_distribution
+from training.data.face_data import AGE_BINS, SPLITS, YEARS, FaceData, age_distribution
 
 MANIFEST = "manifest.csv"
 TEST_SPLITS = ("test", "public_test")
-MAX_AGE = 130
+_AGE = ATTRIBUTES["age"].kind
+MAX_AGE = int(_AGE.maximum) if isinstance(_AGE, Numeric) else 0
 AGE_BIN_NAMES = tuple(f"{first}-{last}" if last < YEARS - 1 else f"{first}+" for first, last in AGE_BINS)
 VOTES = "emotion_votes"  # a number per emotion, separated by blanks, in the order of EMOTIONS
 
@@ -211,7 +213,7 @@ LOADED_SIDE = 128  # pixels; longer sides are shrunk to it, so that a large set 
 
 
 def face_data(folder: str | Path, split: str) -> FaceData:
-    """One split of every manifest under a folder, as `training.datasets.load` hands it out.
+    """One split of every manifest under a folder, as `training.data.load` hands it out.
 
     Raises:
         DataError: If there is no manifest, or one is not in order.

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from facemodels.errors import DataError
+from training.data.face_data import digest
 from training.data.manifest import (
     MANIFEST,
     TEST_SPLITS,
@@ -24,7 +26,6 @@ from training.data.manifest import (
     read_picture,
     write_manifest,
 )
-from training.datasets import DataError, digest
 
 log = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facemodels.errors import DataError
 from facemodels.evaluation.tables import read_table
 from training.data.manifest import Picture, read_picture
 from training.data.preparing import LeftOut, build, command, find, find_optional, pick, write_picture
-from training.datasets import DataError
 
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
 NO_EMOTION = ("None", "Uncertain", "No-Face")

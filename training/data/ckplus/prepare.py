@@ -24,9 +24,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facemodels.errors import DataError
 from training.data.manifest import Picture, read_picture
 from training.data.preparing import LeftOut, build, command, find, find_optional, write_picture
-from training.datasets import DataError
 
 log = logging.getLogger(__name__)
 

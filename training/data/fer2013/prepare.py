@@ -29,10 +29,12 @@ from pathlib import Path
 import numpy as np
 
 from facemodels.attributes import EMOTIONS
+from facemodels.errors import DataError
 from facemodels.evaluation.tables import read_table
+from facemodels.image_formats import image_suffixes
 from training.data.manifest import VOTES, Picture
+from training.data.packed import FERPLUS_COLUMNS, FERPLUS_UNTRUSTED, ferplus_majority
 from training.data.preparing import LeftOut, build, command, find, find_optional, pick, write_picture
-from training.datasets import FERPLUS_COLUMNS, FERPLUS_UNTRUSTED, IMAGE_SUFFIXES, DataError, ferplus_majority
 
 SIDE = 48
 USAGES = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "test"}
@@ -109,7 +111,7 @@ def _from_folders(part: Path, left_out: LeftOut) -> Iterator[Picture]:
         if label not in EMOTIONS[:7]:
             raise DataError(f"{folder}: not an emotion of FER2013; known: {', '.join(EMOTIONS[:7])}")
         for file in sorted(folder.iterdir()):
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
+            if file.suffix.lower() not in image_suffixes():
                 left_out("files that are no pictures", str(file))
                 continue
             split = USAGES.get(file.name.split("_")[0], "test") if part.name == "test" else "train"

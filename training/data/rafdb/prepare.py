@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from facemodels.errors import DataError
 from training.data.manifest import Picture
 from training.data.preparing import LeftOut, build, command, find
-from training.datasets import DataError
 
 EMOTIONS_FROM_ONE = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 SPLITS = {"train": "train", "test": "test"}

@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from facemodels.attributes import FIVE_GROUPS
 from training.data.manifest import LABELS, Picture
 from training.data.preparing import LeftOut, build, command, find
-from training.datasets import FIVE_GROUPS
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_\d+[ .]*jpg\.chip\.jpg")  # two have a blank or lack a dot
 GENDERS_FROM_ZERO = ("male", "female")

@@ -10,12 +10,14 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from facemodels.evaluation.report import taken_for_neutral
 from facemodels.hub.registry import Head, ModelSpec
 from training.config import Config, ancestors
 from training.evaluate import SMALLEST_GROUP
-from training.pictures import GROUPS
+from training.metrics import SMALLEST_CLASS
+from training.release.figures import GROUPS
 
-TEMPLATE = Path(__file__).parent.parent / "model_cards" / "_template.md"
+TEMPLATE = Path(__file__).parents[2] / "model_cards" / "_template.md"
 DOCUMENTATION = "https://huggingface.co/facemodels"
 
 # What a card says of a data set.
@@ -33,7 +35,11 @@ DATASET_CARDS = {
         "title": "FairFace",
         "licence": "FairFace (Kärkkäinen and Joo 2021) is CC BY 4.0.",
     },
-    "folder": {"title": "own pictures", "licence": "Your own pictures: their licence is yours to state."},
+    "lfw_expressions": {
+        "title": "LFW expressions",
+        "licence": "The expression labels of Labeled Faces in the Wild (muxspace/facial_expressions) are Apache-2.0; "
+        "LFW itself (Huang et al. 2007) was published for research, its images are news photos.",
+    },
     "manifest": {"title": "prepared data sets", "licence": "The data sets named by its manifests: see training/data."},
     "synthetic": {"title": "synthetic faces", "licence": "Synthetic faces: none."},
 }
@@ -50,8 +56,9 @@ SUMMARIES = {
 }
 LIMITS = {
     "emotion": "FER2013 holds small grey pictures from web searches, many of them acted. Disgust and contempt are "
-    "rare in it (see the supports above), so little was learned of them. A face's expression is not its "
-    "owner's feeling.",
+    "rare in it (see the supports above), so little was learned of them. What it fails at most: faint and mixed "
+    "expressions, and posed anger, contempt and fear on pictures of another kind, are answered `neutral` (see that "
+    "column of the tables). A face's expression is not its owner's feeling.",
     "age": "The ages of UTKFace are estimates themselves, and few of its people are above 80; the tables above "
     "show how the error grows.",
     "gender": "Two labels as annotators perceived them. They say nothing of gender identity and leave out people "
@@ -63,7 +70,13 @@ SERVING = {
     "int8": "weights and activations in int8, the heads in float32",
     "float16": "weights in half precision, arithmetic in full",
 }
-METRIC_KEYS = {"accuracy": "accuracy", "f1": "macro_f1", "mae": "mae", "within_one_bin": "within_one"}
+METRIC_KEYS = {
+    "accuracy": "accuracy",
+    "recall": "macro_recall",
+    "f1": "macro_f1",
+    "mae": "mae",
+    "within_one_bin": "within_one",
+}
 # What a card says beside its own figures, by output.
 BESIDE = {
     "emotion4": "The VGG16 that this project descends from reports 79.9 % accuracy on the same 5,085 faces; its epoch "
@@ -71,6 +84,7 @@ BESIDE = {
 }
 METRIC_NAMES = {
     "accuracy": "accuracy",
+    "recall": "macro recall",
     "f1": "macro F1",
     "mae": "mean absolute error, years",
     "within_one_bin": "within one age bin",
@@ -99,7 +113,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
         pipeline_tag="image-classification",
         tags=["facemodels", "keras", "litert", "face", *spec.attributes],
         datasets=list(spec.datasets),
-        metrics=sorted({row["metric"] for row in spec.metrics if row["metric"] in ("accuracy", "f1", "mae")}),
+        metrics=sorted({row["metric"] for row in spec.metrics if row["metric"] in ("accuracy", "recall", "f1", "mae")}),
         eval_results=[_eval_result(spec, row) for row in spec.metrics] or None,
     )
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
@@ -125,6 +139,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
         pins=", ".join(f'"{attribute}": "{spec.id}"' for attribute in spec.attributes),
         prints=", ".join(_print_of(attribute) for attribute in spec.attributes),
         metrics_table=_metrics_table(spec),
+        prior=f"\n{prior}\n" if (prior := _prior(spec, measured)) else "",
         details="\n\n".join(_details(test, pictures) for test in measured["tests"]),
         serving=_serving(measured),
         serving_kind=SERVING[measured["serving"]["file"]],
@@ -182,6 +197,44 @@ def _metrics_table(spec: ModelSpec) -> str:
     )
 
 
+def _prior(spec: ModelSpec, measured: Mapping[str, Any]) -> str:
+    """The prior of each head that is corrected for it, and the figures without and with that."""
+    heads = [head for head in spec.heads if head.prior]
+    if not heads:
+        return ""
+    parts = [
+        "Scores are corrected for how common each label was in training (logit adjustment, Menon et al. 2021): "
+        "`p(label | face) / prior ** strength`, folded into the weights. The strength is the one at which accuracy and "
+        "macro recall, summed, are highest on average over the validation sets.",
+        _table(
+            ("head", "strength", "prior"),
+            [
+                (
+                    head.output,
+                    f"{head.prior_strength:.2f}",
+                    ", ".join(f"{label} {value:.1%}" for label, value in zip(head.labels, head.prior, strict=True)),
+                )
+                for head in heads
+            ],
+        ),
+        "Without and with the correction. Each calibration error is under the class shares that the scores assume: "
+        "those of the test set, or (faces weighted) what the correction leaves of the prior. Macro recall is the mean "
+        f"of the recalls of classes with at least {SMALLEST_CLASS} faces.",
+    ]
+    rows = []
+    for test in measured["tests"]:
+        for result in test["results"]:
+            if before := result.get("without_prior_correction"):
+                after = {**result, "calibration_error": result["served_prior_calibration_error"]}
+                cells = [f"{row[key]:.1%}" for key in ("accuracy", "macro_recall") for row in (before, after)]
+                errors = [f"{row['calibration_error']:.3f}" for row in (before, after)]
+                rows.append((test["dataset"], result["label"], *cells, *errors))
+    columns = [
+        f"{name}, {when}" for name in ("accuracy", "macro recall", "calibration error") for when in ("without", "with")
+    ]
+    return "\n\n".join([*parts, _table(("test set", "label", *columns), rows)])
+
+
 def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
     """Per-class, per-group and robustness tables of one test set, with the pictures that show it."""
     parts = [f"### {test['dataset']}"]
@@ -191,7 +244,7 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
             low, high = result["accuracy_interval"]
             parts.append(
                 f"**{label}**, {result['count']} faces: {result['accuracy']:.1%} (95 % interval {low:.1%} to "
-                f"{high:.1%}); expected calibration error {result['calibration_error']:.3f}"
+                f"{high:.1%}){_recall(result)}; expected calibration error {result['calibration_error']:.3f}"
             )
             parts.append(_class_table(result))
             if label in BESIDE:
@@ -230,7 +283,12 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
     return "\n\n".join(parts)
 
 
+def _recall(result: Mapping[str, Any]) -> str:
+    return f", macro recall {result['macro_recall']:.1%}" if "macro_recall" in result else ""
+
+
 def _class_table(result: Mapping[str, Any]) -> str:
+    taken = taken_for_neutral(result["confusion"], tuple(result["classes"]))
     rows = dict(result["classes"])
     support = sum(row["support"] for row in rows.values())
     present = [row for row in rows.values() if row["support"]]
@@ -238,9 +296,13 @@ def _class_table(result: Mapping[str, Any]) -> str:
     rows["macro average"] = {kind: sum(row[kind] for row in present) / len(present) for kind in kinds}
     rows["weighted average"] = {kind: sum(row[kind] * row["support"] for row in present) / support for kind in kinds}
     return _table(
-        ("", "precision", "recall", "F1", "support"),
+        ("", "precision", "recall", "F1", *(("answered neutral",) if taken else ()), "support"),
         [
-            (label, *(f"{row[kind]:.3f}" for kind in kinds), str(row.get("support", support)))
+            (
+                *(label, *(f"{row[kind]:.3f}" for kind in kinds)),
+                *((taken.get(label, ""),) if taken else ()),
+                str(row.get("support", support)),
+            )
             for label, row in rows.items()
         ],
     )
@@ -273,7 +335,7 @@ def _robustness_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     names = list(rows["as it is"])
 
     def shown(name: str, value: float) -> str:
-        return f"{value:.1%}" if name.endswith(("accuracy", "within_one")) else f"{value:.2f}"
+        return f"{value:.1%}" if name.endswith(("accuracy", "recall", "within_one")) else f"{value:.2f}"
 
     return _table(
         ("", *(name.replace("_", " ") for name in names)),
@@ -329,7 +391,21 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
         f"{measured['epochs']} epochs ({_chosen(measured)}) of AdamW (rate {config.learning_rate:g}, {schedule}), "
         f"batch {config.batch_size}, moving average of the weights ({config.ema}), "
         f"{config.dtype} arithmetic.{drawn}{beside}{taught}{averaged} "
-        f"Temperatures folded into the logits, chosen on validation: {temperatures}."
+        f"Temperatures folded into the logits, chosen on validation: {temperatures}.{_corrected(measured)}"
+    )
+
+
+def _corrected(measured: Mapping[str, Any]) -> str:
+    """What validation said of the correction for the prior."""
+    return "".join(
+        f" The correction of {head} for its prior at strength {row['strength']:.2f}, on validation: "
+        + "; ".join(
+            f"{name.split()[0]} accuracy {figures['accuracy'][0]:.1%} to {figures['accuracy'][1]:.1%}, macro recall "
+            f"{figures['macro_recall'][0]:.1%} to {figures['macro_recall'][1]:.1%}"
+            for name, figures in row["validation"].items()
+        )
+        + "."
+        for head, row in measured.get("prior", {}).items()
     )
 
 

@@ -17,7 +17,7 @@ GROUPS = "gender, ethnicity, age"  # the grouping that the fairness picture show
 FAIRNESS = ("age", "gender", "ethnicity")  # for these labels; coarser views of them would only say it again
 
 
-def write_pictures(measured: Mapping[str, Any], folder: Path) -> None:
+def write_figures(measured: Mapping[str, Any], folder: Path) -> None:
     """Draw the pictures of everything that was measured.
 
     Args:

@@ -1,0 +1,80 @@
+"""Which faces are drawn how often, and the prior that the labels have then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from training.data.face_data import FaceData
+
+
+def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float]) -> np.ndarray | None:
+    """How likely each image is drawn, ``(N,)``, for `Config.balance` and `Config.emphasis`.
+
+    Returns:
+        None where every image is drawn once.
+
+    Raises:
+        ValueError: If a group of `emphasis` has no faces.
+    """
+    if not balance and not emphasis:
+        return None
+    names = []
+    for part in parts:
+        # Of some data sets neither is known: their faces are one group.
+        known = [part.groups[name] for name in ("gender", "ethnicity") if name in part.groups]
+        rows = zip(*known, strict=True) if known else [()] * len(part)
+        names += [" ".join((part.name.split()[0], *row)) for row in rows]
+    groups, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    if unknown := set(emphasis) - set(groups):
+        raise ValueError(f"emphasis: no faces of {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
+    often = counts.astype(float) ** -balance * [emphasis.get(name, 1.0) for name in groups]
+    return often[group] / often[group].sum()
+
+
+def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> np.ndarray:
+    """How often each row is drawn beside the others of its data set, ``(N,)``, for `Config.class_balance`.
+
+    Args:
+        targets: ``(N, outputs)``; rows that are no distribution count as an average one.
+        sizes: Rows of each data set, in order.
+        balance: 0 (all alike) to 1 (every label equally often).
+
+    Returns:
+        Positive weights whose mean is one in each data set. A label is drawn ten times as often at most.
+    """
+    weights = []
+    for rows in np.split(targets, np.cumsum(sizes)[:-1]):
+        known = rows.sum(1) < 1.5
+        share = (rows[known].sum(0) + 1) / (known.sum() + rows.shape[1])
+        often = np.minimum((share * rows.shape[1]) ** -balance, 10.0)
+        weight = np.where(known, rows @ often, 1.0)
+        if known.any():
+            weight[~known] = weight[known].mean()
+        weights.append(weight / weight.mean())
+    return np.concatenate(weights)
+
+
+def log_priors(targets: np.ndarray, sizes: Sequence[int], weights: np.ndarray | None, strength: float) -> np.ndarray:
+    """The logarithm of the labels' prior for each row, ``(N, outputs)``, as they are drawn from its data set.
+
+    Args:
+        targets: ``(N, outputs)``; rows that are no distribution say nothing of the prior.
+        sizes: Rows of each data set, in order.
+        weights: ``(N,)``, how often each row is drawn; all alike by default.
+        strength: As of `Config.logit_adjustment`.
+    """
+    ends = np.cumsum(sizes)[:-1]
+    drawn = np.ones(len(targets)) if weights is None else weights / weights.mean()
+    priors = []
+    for rows, often in zip(np.split(targets, ends), np.split(drawn, ends), strict=True):
+        known = rows.sum(1) < 1.5
+        prior = ((rows * often[:, None])[known].sum(0) + 1) / (often[known].sum() + rows.shape[1])
+        priors.append(np.repeat(strength * np.log(prior)[None], len(rows), axis=0))
+    return np.concatenate(priors).astype(np.float32)
+
+
+def adjusted(head: str) -> bool:
+    """Whether `Config.logit_adjustment` is for this head: emotions are, whose shares say how a data set was made."""
+    return head.startswith("emotion")

@@ -1,0 +1,115 @@
+"""Scores that can be read as probabilities: temperatures and the correction for the prior, folded into the logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.config import Config
+from training.data import load
+from training.data.face_data import HEADS, FaceData, target_for
+from training.drawing import adjusted
+from training.metrics import (
+    accuracy,
+    best_prior_strength,
+    best_temperature,
+    classifications,
+    interval_temperature,
+    macro_recall_of_common,
+    without_prior,
+)
+from training.train import predict
+
+
+def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> dict[str, float]:
+    """Fold each head's best validation temperature into its logits; returns the temperatures.
+
+    Ages get the temperature at which the 80 % interval holds 80 % of the known ages; other heads the most likely one,
+    every data set counting the same.
+    """
+    predictions = [predict(model, data, config) for data in held_out]
+    temperatures = {}
+    for head in config.heads:
+        aged = [(data, p[head]) for data, p in zip(held_out, predictions, strict=True) if head in data.labels]
+        if head == "age" and aged:
+            temperatures[head] = interval_temperature(
+                np.concatenate([data.labels[head] for data, _ in aged]), np.concatenate([p for _, p in aged])
+            )
+        else:
+            truths, answers, weights = [], [], []
+            for data, predicted in zip(held_out, predictions, strict=True):
+                sets = _truth_sets(head, data)
+                known = sets.sum(1) < sets.shape[1]
+                truths.append(sets[known])
+                answers.append(predicted[head][known])
+                weights.append(np.full(known.sum(), 1 / max(known.sum(), 1)))
+            temperatures[head] = best_temperature(
+                np.concatenate(truths), np.concatenate(answers), np.concatenate(weights)
+            )
+        layer = model.get_layer(f"{head}_logits")
+        layer.set_weights([weight / temperatures[head] for weight in layer.get_weights()])
+    return temperatures
+
+
+def _truth_sets(head: str, data: FaceData) -> np.ndarray:
+    """What calibration holds true: the scored label where there is one, else the head's set of possible labels."""
+    if head in data.labels:
+        truth = data.labels[head]
+        index = np.clip(truth, 0, len(HEADS[head]) - 1).astype(int)
+        sets = np.eye(len(HEADS[head]))[index]
+        return np.where((truth >= 0)[:, None], sets, 1.0)
+    return target_for(head, data)
+
+
+def label_priors(config: Config, data_folder: str | Path, limit: int | None = None) -> dict[str, np.ndarray]:
+    """How common each label was in training, by published head of emotions: the mean of all known targets."""
+    parts = [load(name, "train", data_folder, limit) for name in config.datasets]
+    priors = {}
+    for head in filter(adjusted, config.heads):
+        rows = np.concatenate([target_for(head, part) for part in parts])
+        known = rows[rows.sum(1) < 1.5]
+        prior = (known.sum(0) + 1) / (len(known) + rows.shape[1])
+        priors[head] = np.round(prior / prior.sum(), 6)
+    return priors
+
+
+def shift_logits(model: keras.Model, head: str, prior: np.ndarray, power: float) -> None:
+    """Multiply a head's probabilities by ``prior ** power`` (before they are normalized), in its bias."""
+    layer = model.get_layer(f"{head}_logits")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias + power * np.log(prior)])
+
+
+def correct_prior(
+    model: keras.Model, config: Config, priors: dict[str, np.ndarray], held_out: list[FaceData]
+) -> dict[str, Any]:
+    """Correct the logits for the labels' prior, as far as validation says (`metrics.best_prior_strength`).
+
+    Returns:
+        For each head its prior, the strength, and accuracy and macro recall on validation without and with it.
+    """
+    predictions = [predict(model, data, config) for data in held_out]
+    corrected = {}
+    for head, prior in priors.items():
+        scored = {
+            data.name: classifications(data, predicted)[head]
+            for data, predicted in zip(held_out, predictions, strict=True)
+            if head in data.labels
+        }
+        strength = best_prior_strength(prior, list(scored.values()))
+        shift_logits(model, head, prior, -strength)
+        corrected[head] = {
+            "prior": prior.tolist(),
+            "strength": strength,
+            "validation": {
+                name: {
+                    key: [round(measure(truth, without_prior(answers, prior, power)), 4) for power in (0.0, strength)]
+                    for key, measure in (("accuracy", accuracy), ("macro_recall", macro_recall_of_common))
+                }
+                for name, (truth, answers) in scored.items()
+            },
+        }
+    return corrected

@@ -1,0 +1,137 @@
+"""From a run folder, or from another release, to a release folder. No number is copied by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from facemodels.hub.registry import SPEC_FILE, ModelSpec
+from training.config import Config, config_from, load_config
+from training.data import load
+from training.release.calibrate import calibrate, correct_prior, label_priors, shift_logits
+from training.release.compile import compile_serving_file, save_keras
+from training.release.describe import describe
+from training.train import build_network
+
+MADE = ("config", "epochs", "chosen_epoch", "validation", "parameters", "temperatures", "prior", "serving")
+
+
+def read_run(run: Path) -> tuple[Config, keras.Model]:
+    """The config and the best weights of a run folder.
+
+    Raises:
+        FileNotFoundError: If the run is not finished.
+    """
+    for name in ("config.json", "model.keras"):
+        if not (run / name).is_file():
+            raise FileNotFoundError(f"{run / name} is missing: is this the folder of a finished training run?")
+    config = config_from(json.loads((run / "config.json").read_text()))
+    return config, keras.saving.load_model(run / "model.keras", compile=False)
+
+
+def served(config: Config, model: keras.Model) -> keras.Model:
+    """The network that is published: full precision, without the heads that only helped to learn."""
+    keras.config.set_dtype_policy("float32")
+    network = build_network(config, config.heads, mirrored=config.mirrored)
+    for layer in network.layers:
+        if layer.trainable_weights:  # fixed layers hold their weights from the start
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return network
+
+
+def history(run: Path, config: Config) -> dict[str, Any]:
+    """How many epochs a run had, which one was taken, and what validation said of it."""
+    with (run / "log.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    name, mode = config.monitor
+    values = [float(epoch[name]) for epoch in epochs]
+    best = min(values) if mode == "min" else max(values)
+    return {"epochs": len(epochs), "chosen_epoch": values.index(best) + 1, "validation": {name: round(best, 4)}}
+
+
+def export(run: Path, target: Path, data_folder: str | Path, limit: int | None = None) -> ModelSpec:
+    """Make a release folder from a run folder.
+
+    Args:
+        run: A finished run of `train.py`.
+        target: Folder to make; an existing one is replaced at the end, when everything succeeded.
+        data_folder: Where the data sets are (validation calibrates, test measures).
+        limit: Use only this many images of each data set (for trying).
+
+    Returns:
+        The spec, with its measured figures.
+
+    Raises:
+        ValueError: If the two weights files do not agree.
+    """
+    config, model = read_run(run)
+    model = served(config, model)
+    held_out = [load(name, "validation", data_folder, limit) for name in config.validated]
+    priors = label_priors(config, data_folder, limit) if config.prior_correction or config.logit_adjustment else {}
+    for head, prior in priors.items():
+        # A temperature is found where scores are probabilities: under the prior of the data.
+        shift_logits(model, head, prior, config.logit_adjustment)
+    made = {
+        "config": config.to_dict(),
+        **history(run, config),
+        "parameters": int(model.count_params()),
+        "temperatures": calibrate(model, config, held_out),
+        "prior": correct_prior(model, config, priors, held_out),
+    }
+    return release(model, target, config, made, data_folder, limit)
+
+
+def export_again(old: Path, target: Path, data_folder: str | Path, limit: int | None = None) -> ModelSpec:
+    """Make a new version from a release's weights: only the correction for the prior is new.
+
+    Version and correction are those of the model's config in `configs/`; the rest of the config stays as it was.
+
+    Args:
+        old: The folder of the release; calibrated already.
+        target: As of `export`.
+        data_folder: As of `export`.
+        limit: As of `export`.
+
+    Raises:
+        ValueError: If the weights were corrected before, or the config asks for no correction or no new version.
+    """
+    measured = json.loads((old / "metrics.json").read_text(encoding="utf-8"))
+    before = config_from(measured["config"])
+    new = load_config(before.model)
+    if measured.get("prior") or not new.prior_correction or new.version == before.version:
+        raise ValueError(f"{old}: nothing to make of it: {before.version} is the version, or corrected already")
+    config = replace(before, version=new.version, prior_correction=True, validation=new.validation)
+    model = keras.saving.load_model(old / "model.keras", compile=False)
+    held_out = [load(name, "validation", data_folder, limit) for name in config.validated]
+    prior = correct_prior(model, config, label_priors(config, data_folder, limit), held_out)
+    made = {**{key: measured[key] for key in MADE if key in measured}, "config": config.to_dict(), "prior": prior}
+    return release(model, target, config, made, data_folder, limit)
+
+
+def release(
+    model: keras.Model,
+    target: Path,
+    config: Config,
+    made: dict[str, Any],
+    data_folder: str | Path,
+    limit: int | None = None,
+) -> ModelSpec:
+    """Write a release folder from a network that is ready to be published; see `export`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        folder = Path(temporary) / target.name
+        folder.mkdir()
+        save_keras(model, folder / "model.keras")
+        made = {**made, **compile_serving_file(folder, config, data_folder, limit)}
+        describe(folder, made, data_folder, limit)
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    return ModelSpec.from_file(target / SPEC_FILE)
