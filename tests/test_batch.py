@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -574,6 +575,27 @@ def test_a_report(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert main(["report", str(out), "--labels", str(labels)]) == 1
         assert message in capsys.readouterr().err
     assert main(["report", str(tmp_path / "photos")]) == 2
+
+
+def test_the_queries_of_the_readme(photo: Path, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="the README's queries need duckdb: pip install -e '.[dev]'")
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with Image.open(photo) as picture:
+        exif = picture.getexif()
+        exif[0x0132] = "2024:05:31 12:00:00"
+        picture.save("photos/dated.jpg", exif=exif)
+    analyze_many("photos", "tables")
+    (sql,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    months, folders, certain = [duckdb.sql(query).fetchall() for query in sql.split(";") if query.strip()]
+    assert [(month.isoformat()[:10], *rest) for month, *rest in months] == [("2024-05-01", "happy", 1)]
+    assert folders[0][0] == "photos" and 20 < folders[0][1] < 60
+    assert certain[0][:3] == ("photos/dated.jpg", 1, "happy")
+    (code,) = re.findall(r"```py\n(.*?)```", readme, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["ages"].loc["happy", "count"] == 1
 
 
 # --- Ray -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
@@ -42,7 +43,8 @@ class LocalEngine:
     def __init__(self, analyzer: FaceAnalyzer, *, fps: float | None, workers: int, time_limit: float) -> None:
         self.restarts = 0
         self._make = lambda: _Lane(analyzer, fps, time_limit)
-        self._lanes = [self._make() for _ in range(workers)]
+        self._workers = workers
+        self._lanes: list[_Lane] = []
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -63,6 +65,10 @@ class LocalEngine:
             FaceModelsError: If a worker cannot start.
         """
         coming = iter(chunks)
+        if (first := next(coming, None)) is None:
+            return
+        coming = chain([first], coming)
+        self._lanes = self._lanes or [self._make() for _ in range(self._workers)]
         again: deque[Chunk] = deque()  # after a worker's end
         is_over = False
         while True:
