@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN = .venv/bin/
 
-.PHONY: app test test-slow check style smoke bench notebooks lock audit sbom wheel clean
+.PHONY: app test test-slow check style smoke bench robustness notebooks lock audit sbom wheel clean
 
 app: ## set up and start the app
 	$(PYTHON) -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python app.py
@@ -30,6 +30,10 @@ bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (D
 	$(IN)python -m benchmarks.api --write
 	$(IN)python -m benchmarks.peers --write $(PICTURES)
 	$(if $(DATA),$(IN)python -m benchmarks.accuracy --write --data $(DATA))
+	$(IN)python -m benchmarks.tables
+
+robustness: ## damage files by the thousand, and write what came of it into benchmarks/README.md
+	$(IN)python -m benchmarks.robustness --write
 	$(IN)python -m benchmarks.tables
 
 notebooks: ## run the notebooks and write their copies with outputs

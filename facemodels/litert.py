@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import prod
 
 import numpy as np
@@ -119,32 +119,38 @@ class _Notice:
 
     @contextmanager
     def kept_from_stderr(self) -> Iterator[None]:
-        """Make the process's first interpreter in here; for every later one nothing is done.
+        """Make the process's first interpreter in here; for every later one nothing is done."""
+        with ExitStack() as stack:
+            if not self._past:
+                stack.enter_context(self._lock)
+            if not self._past:
+                stack.enter_context(self._filtered_stderr())
+            yield
+            self._past = True
 
-        The line is written in C++, so only the file descriptor itself can be turned aside, into a pipe. A thread
-        forwards everything else, as long as anybody holds the pipe: so a process that is started meanwhile, and
-        inherits it as its standard error, can go on writing there.
+    @contextmanager
+    def _filtered_stderr(self) -> Iterator[None]:
+        """Keep the line from standard error, and nothing else.
+
+        It is written in C++, so only the file descriptor itself can be turned aside, into a pipe. A thread forwards
+        everything else, as long as anybody holds the pipe: so a process that is started meanwhile, and inherits it as
+        its standard error, can go on writing there.
         """
-        if self._past:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # no standard error at all: nothing to keep quiet
             yield
             return
-        with self._lock:
-            try:
-                stderr = os.dup(2)
-            except OSError:  # no standard error at all: nothing to keep quiet
-                yield
-                return
-            reading, writing = os.pipe()
-            forwarding = threading.Thread(target=self._forward, args=(reading, stderr), daemon=True)
-            forwarding.start()
-            os.dup2(writing, 2)
-            os.close(writing)
-            try:
-                yield
-                self._past = True
-            finally:
-                os.dup2(stderr, 2)
-                forwarding.join(0.5)  # so that what was written in here comes before what is written next
+        reading, writing = os.pipe()
+        forwarding = threading.Thread(target=self._forward, args=(reading, stderr), daemon=True)
+        forwarding.start()
+        os.dup2(writing, 2)
+        os.close(writing)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            forwarding.join(0.5)  # so that what was written in here comes before what is written next
 
     def _forward(self, reading: int, stderr: int) -> None:
         held = b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import reprlib
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,7 @@ def keras_problems(content: bytes) -> Iterator[str]:
         if name == "__keras_tensor__":
             continue
         if name in ("Lambda", "__lambda__") or (module != "keras" and not str(module).startswith("keras.")):
-            yield f"holds {name!r} of module {module!r}, which is not built into Keras"
+            yield f"holds {reprlib.repr(name)} of module {reprlib.repr(module)}, which is not built into Keras"
 
 
 def _read(content: bytes) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def _read(content: bytes) -> list[dict[str, Any]]:
             entries = archive.infolist()
             names, size = sorted(entry.filename for entry in entries), sum(entry.file_size for entry in entries)
             if names != KERAS_PARTS or size > MAX_UNPACKED_BYTES:
-                raise ValueError(f"holds {', '.join(names)} ({size:,} bytes), not what Keras saves")
+                raise ValueError(f"holds {reprlib.repr(names)} ({size:,} bytes), not what Keras saves")
             return list(_objects(parse_json(archive.read("config.json"))))
     except ValueError:
         raise
