@@ -14,6 +14,17 @@ from facemodels.hub.fields import parse_json
 KERAS_PARTS = ["config.json", "metadata.json", "model.weights.h5"]
 MAX_UNPACKED_BYTES = 2**30
 
+# Where layers and what belongs to them come from. Keras finds more under its name, functions that download files too.
+MODULES = {
+    *("keras", "keras.activations", "keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.layers"),
+    *("keras.models", "keras.regularizers", "keras.src.models.functional", "keras.src.models.sequential"),
+}
+TOP_LEVEL = {"DTypePolicy", "Functional", "Input", "Model", "Sequential"}
+REFUSED = {
+    *("Lambda", "__lambda__", "function", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),  # run code
+    *("IntegerLookup", "StringLookup", "TextVectorization"),  # read vocabularies from files
+}
+
 
 def keras_problems(content: bytes) -> Iterator[str]:
     """What in a `.keras` file could run code, or fill the memory, when it is loaded."""
@@ -23,11 +34,14 @@ def keras_problems(content: bytes) -> Iterator[str]:
         yield str(error)
         return
     for part in objects:
-        name, module = part["class_name"], part.get("module") or ""
+        name, module = str(part["class_name"]), str(part.get("module") or "")
         if name == "__keras_tensor__":
             continue
-        if name in ("Lambda", "__lambda__") or (module != "keras" and not str(module).startswith("keras.")):
-            yield f"holds {reprlib.repr(name)} of module {reprlib.repr(module)}, which is not built into Keras"
+        if module not in MODULES or name in REFUSED or (module == "keras" and name not in TOP_LEVEL):
+            yield (
+                f"holds {reprlib.repr(name)} of module {reprlib.repr(module)}, "
+                "which is not built into Keras, or can run code or open files"
+            )
 
 
 def _read(content: bytes) -> list[dict[str, Any]]:
