@@ -238,7 +238,7 @@ def test_an_unknown_backend() -> None:
 
 def test_a_file_that_does_not_fit_its_spec(tmp_path: Path) -> None:
     spec = get_spec("emotion-efficientnet")
-    wrong = replace(spec, heads=(replace(spec.heads[0], labels=("happy", "sad")),))
+    wrong = replace(spec, heads=(replace(spec.heads[0], labels=("happy", "sad"), prior=(), prior_strength=0.0),))
     with pytest.raises(WeightsError, match="expected the output 'emotion' with 2 values"):
         AttributeModel(wrong).warmup()
     copy = copy_of("emotion-efficientnet", tmp_path / "copy", {})

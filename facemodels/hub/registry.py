@@ -274,6 +274,8 @@ def _check_head(head: Head) -> None:
         raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")
     if head.prior and not (len(head.prior) == len(head.labels) and all(value > 0 for value in head.prior)):
         raise ValueError("prior: needs a positive number for each label")
+    if head.prior_strength and not head.prior:
+        raise ValueError("prior_strength: needs a prior")
     if not 0 <= head.prior_strength <= 1:
         raise ValueError(f"prior_strength: {head.prior_strength!r} is not within 0..1")
     for name, view in head.views.items():
