@@ -28,6 +28,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from facemodels.video.containers import begins_a_video
+
 Opener = Callable[[BinaryIO], ImageFile.ImageFile]
 
 
@@ -94,11 +96,6 @@ def image_suffixes() -> frozenset[str]:
     return found | _HEIF_SUFFIXES if "HEIC" in formats() else found
 
 
-# How videos begin: MP4 and MOV, Matroska and WebM, AVI, MPEG, MPEG transport (of camcorders, too), Ogg, Flash, WMV.
-_VIDEO = (
-    rb"....(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|OggS|FLV\x01"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x47.{187}\x47.{187}\x47|.{4}\x47.{191}\x47.{191}\x47"
-)
 # Canon, Fujifilm, Olympus, Panasonic, Sigma, Minolta, old Canon. Most others are TIFF files: see `raw_photo`.
 _RAW = rb"....ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR"
 
@@ -117,7 +114,6 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\s*%PDF", "pdf", "this is a PDF document: export its page as PNG or JPEG"),
     (_HEIF, "heic", "HEIC photos can't be read here: save it as JPEG and try again"),
     (_RAW, "raw", "this is a camera raw photo: export it as JPEG"),
-    (_VIDEO, "video", "this is a video, not a photo"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "jxl", "JPEG XL images can't be read here: save it as JPEG or PNG and try again"),
     (rb"8BPS", "psd", "this is a Photoshop document: export it as PNG or JPEG"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "postscript", "this is a PostScript document: export it as PNG or JPEG"),
@@ -130,6 +126,8 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
 def kind_of(data: bytes) -> tuple[str, str]:
     """What bytes that are no readable image seem to be: a word, and a sentence for people."""
     head = data[:2048].removeprefix(b"\xef\xbb\xbf")
+    if begins_a_video(data[:4096]):
+        return "video", "this is a video, not a photo"
     for start, code, reason in _OTHERS:
         if re.match(start, head, re.DOTALL | re.IGNORECASE):
             return code, reason
@@ -137,11 +135,6 @@ def kind_of(data: bytes) -> tuple[str, str]:
     if not re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]", text[:-1]):  # the last character may be cut
         return "text", "this is text, not an image"
     return "unknown", "this is not an image, or one of a format that can't be read here"
-
-
-def is_video(head: bytes) -> bool:
-    """Whether the first bytes of a file, 600 or more, are those of a video."""
-    return kind_of(head)[0] == "video"
 
 
 # ---------------------------------------------------------------- camera raw, TIFF

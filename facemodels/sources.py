@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facemodels.files import OutputFolder
-from facemodels.image_formats import format_of, image_suffixes, is_video
+from facemodels.image_formats import format_of, image_suffixes
+from facemodels.video.containers import begins_a_video, is_video
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -22,6 +23,8 @@ VIDEO_SUFFIXES = frozenset(
         *(".mts", ".ogm", ".ogv", ".qt", ".tod", ".ts", ".vob", ".webm", ".wmv"),
     )
 )
+# Other files have them as well, or have no suffix either (TypeScript, music, modules of Go): the content tells.
+_AMBIGUOUS = frozenset(("", ".dat", ".mod", ".ts"))
 # What systems and programs put beside photos; hidden folders are left out anyway.
 _SKIPPED_FOLDERS = frozenset(
     (
@@ -51,7 +54,8 @@ class Sources:
     """The files that arguments name, in order, each once. Iterating walks the folders anew; nothing is collected.
 
     A file that does not exist is among them: reading it fails like any other bad photo, and the others go on. In a
-    folder the suffix tells photos and videos from other files, of a file that was named, its content.
+    folder the suffix tells photos and videos from other files, or where it does not, the content; of a file that was
+    named, its content alone.
 
     Args:
         arguments: Files, folders (subfolders too), glob patterns, or ``-``.
@@ -147,7 +151,7 @@ class Sources:
                 yield Source(path, self._animations)
             elif suffix in image_suffixes() or suffix in self._also:
                 yield Source(path, False)
-            elif suffix in VIDEO_SUFFIXES and _can_read_videos():
+            elif _can_read_videos() and (is_video(path) if suffix in _AMBIGUOUS else suffix in VIDEO_SUFFIXES):
                 yield Source(path, True)
             else:
                 shown = suffix if suffix in self.left_out or len(self.left_out) < _MOST_SUFFIXES else "others"
@@ -198,7 +202,7 @@ class Sources:
             return suffix in VIDEO_SUFFIXES
         if head.startswith(b"GIF8"):
             return self._animations
-        return format_of(head) is None and (is_video(head) or suffix in VIDEO_SUFFIXES)
+        return format_of(head) is None and (begins_a_video(head) or suffix in VIDEO_SUFFIXES)
 
 
 def _ordered(entries: Iterator) -> Iterator:  # type: ignore[type-arg]

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "facemodels"
 # A file of a package that stands elsewhere than its package is named.
 LAYERS = (
     {"attributes", "errors", "forking"},
-    {"types", "files", "sandbox"},
+    {"types", "files", "sandbox", "video.containers"},
     {"results"},
     {"image_formats"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},

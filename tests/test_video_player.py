@@ -19,6 +19,7 @@ from conftest import GROUND, moving_face, write_clip
 from PIL import Image
 
 from facemodels import Analysis, Box, Face, Timeline, VideoFrame, analyze_video, video_info
+from facemodels.sources import Sources
 from facemodels.video import reading
 from facemodels.video.containers import is_video
 from facemodels.video.cuts import mark_cuts
@@ -513,6 +514,20 @@ def test_what_is_no_video(photo: Path, face: np.ndarray, tmp_path: Path) -> None
         make("waves.wav", b"RIFF\0\0\0\0WAVEfmt "),
     ]
     assert [path for path in no_videos if is_video(path)] == []
+
+
+def test_a_folder_is_searched_for_videos_by_content(face: np.ndarray, tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "stream.ts", moving_face(face, 20)).read_bytes()
+    (tmp_path / "no suffix").write_bytes(video)
+    (tmp_path / "movie.dat").write_bytes(video)
+    (tmp_path / "program.ts").write_text("const first: number = 1;\n" * 100)
+    (tmp_path / "go.mod").write_text("module example.org/first\n")
+    (tmp_path / "notes").write_text("no video")
+    sources = Sources([str(tmp_path)])
+    assert {(Path(path).name, kind) for path, kind in sources} == {
+        *(("stream.ts", True), ("no suffix", True), ("movie.dat", True))
+    }
+    assert sources.left_out_text() == "1 .mod, 1 without a suffix, 1 .ts"
 
 
 def test_long_names_and_names_that_are_no_utf8(face: np.ndarray, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ class _Video:
         people, others = self.timeline.people, self.timeline.others
         count = len(people) + others
         found = f"{count or 'no'} {'person' if count == 1 else 'people'}"
-        yield f"{found} in {clock(self.last.time)}, {self._frames} frames, {self._analyzed} of them analyzed"
+        yield f"{found} in {clock(self.timeline.seconds)}, {self._frames} frames, {self._analyzed} of them analyzed"
         for person in people:
             seen = f"#{person.track_id} from {clock(person.first)} to {clock(person.last)}"
             yield "  ".join([seen, *face_texts(person.values)])

@@ -40,6 +40,11 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     return container_kind(Path(path)) not in (None, "gif")
 
 
+def begins_a_video(head: bytes) -> bool:
+    """The same of the first bytes of a file, 2,048 or more if it has as many."""
+    return _kind(head) not in (None, "gif")
+
+
 def container_kind(path: Path) -> Kind | None:
     """The container of a video file, or None for what is no video that can be read."""
     try:
