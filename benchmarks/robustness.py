@@ -10,7 +10,9 @@ import argparse
 import copy
 import hashlib
 import io
+import itertools
 import json
+import math
 import random
 import shutil
 import sys
@@ -28,7 +30,17 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.speed import RESULTS, machine
-from facemodels import ImageError, ModelSpec, WeightsError, get_spec, read_image
+from facemodels import (
+    Face,
+    FaceAnalyzer,
+    ImageError,
+    ModelSpec,
+    VideoError,
+    WeightsError,
+    analyze_video,
+    get_spec,
+    read_image,
+)
 from facemodels.evaluation.report import table
 from facemodels.hub.golden import golden_crops
 from facemodels.hub.registry import SPEC_FILE, WEIGHTS, WeightsFile
@@ -106,6 +118,47 @@ def try_images(count: int) -> Trial:
             return "used"
 
         trial.record(number, read, ImageError)
+    return trial
+
+
+class NoFaces:
+    """A detector that takes no time."""
+
+    name = "none"
+
+    def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:
+        """See `FaceDetector.detect`."""
+        return []
+
+
+def try_videos(count: int, folder: Path) -> Trial:
+    """Damaged videos with sound: `analyze_video` gives frames, whose last may say what is wrong, or a VideoError."""
+    import av
+
+    chance, trial = random.Random(0), Trial("video")
+    analyzer = FaceAnalyzer(["emotion"], detector=NoFaces())
+    sources = []
+    for name, codec in (("clip.mp4", "libx264"), ("clip.webm", "libvpx"), ("clip.avi", "mpeg4"), ("clip.gif", "gif")):
+        with av.open(str(folder / name), "w") as container:
+            stream = container.add_stream(codec, rate=10)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
+            for crop in golden_crops(64, range(12)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(crop, format="rgb24")))
+            container.mux(stream.encode(None))
+        sources.append(folder / name)
+    for number in range(count):
+        source = sources[number % len(sources)]
+        path = folder / f"damaged{source.suffix}"
+        path.write_bytes(damaged(source.read_bytes(), chance))
+
+        def read(path: Path = path) -> str:
+            last = None
+            for last in itertools.islice(analyze_video(path, analyzer, fps=5), 1000):
+                assert math.isfinite(last.time), last
+            return "used" if last is None or not last.problem else "used as far as it goes"
+
+        trial.record(number, read, VideoError)
     return trial
 
 
@@ -253,9 +306,10 @@ def robustness_table(trials: list[Trial]) -> str:
 
 TRIALS: dict[str, tuple[int, Callable[[int, Path], Trial]]] = {
     "images": (20_000, lambda count, folder: try_images(count)),
+    "videos": (500, try_videos),
     "specs": (5_000, try_specs),
     "weights": (300, try_weights),
-    "keras": (200, lambda count, folder: try_keras(count)),
+    "keras": (100, lambda count, folder: try_keras(count)),
 }
 
 
