@@ -147,6 +147,11 @@ class FaceAnalyzer:
         return {attribute: model.spec for attribute, (model, _) in self._answering.items()}
 
     @property
+    def backend(self) -> str:
+        """``litert`` or ``keras``."""
+        return self._settings.backend
+
+    @property
     def loaded(self) -> tuple[AttributeModel, ...]:
         """The models in use, each once."""
         return tuple(dict.fromkeys(model for model, _ in self._answering.values()))

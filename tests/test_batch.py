@@ -225,6 +225,19 @@ def test_a_run_goes_on_where_the_last_one_ended(
     assert Counter(row["source"] for row in faces(out)).most_common(1)[0][1] == 1 and len(faces(out)) == 12
 
 
+def test_an_input_is_the_same_by_whatever_name(
+    here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert analyze_many("photos", "out", analyzer)["run"]["inputs"] == 13
+    assert {row["source"].partition("/")[0] for row in faces(tmp_path / "out")} == {"photos"}
+    assert analyze_many([photos, "./photos/"], "out", analyzer)["run"]["inputs"] == 0
+    (tmp_path / "elsewhere" / "photos").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "photos" / "00.jpg").write_bytes(image())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert analyze_many("photos", "../out", analyzer)["run"]["inputs"] == 1
+
+
 def test_other_settings_are_refused(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
     analyze_many(photos, tmp_path / "out", analyzer)
     with pytest.raises(ArgumentError, match="min_score 0.6, not 0.7"):
@@ -537,9 +550,9 @@ def test_on_the_command_line(photo: Path, tmp_path: Path, capfd: pytest.CaptureF
     ]
     assert main(command) == 0
     printed = capfd.readouterr()
-    last = json.loads(printed.err.splitlines()[-1])
+    last = json.loads([line for line in printed.err.splitlines() if line.startswith("{")][-1])
     assert last["done"] == last["total"] == last["faces"] == 1 and last["rate"] > 0
-    assert "1 faces in 1 inputs, 0 errors" in printed.out
+    assert "faces 1, inputs 1, errors 0" in printed.out
     (face,) = FaceAnalyzer(threads=1).analyze(photo)
     (row,) = faces(tmp_path / "out")
     assert face.emotion is not None and (row["emotion"], row["landmarks"][0]) == (
@@ -616,3 +629,13 @@ def test_on_ray(analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
     assert analyze_many(photos, out, analyzer)["run"]["inputs"] == 0  # the engine is no setting
     with pytest.raises(FaceModelsError, match="the Ray cluster 127.0.0.1:9 cannot be used"):
         analyze_many(photos, tmp_path / "none", analyzer, engine="ray", address="127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="the engine needs Ray: pip install -e '.[dev]'")
+    from benchmarks import scale
+
+    monkeypatch.setattr(run, "_CHUNK_ITEMS", 4)
+    photos = scale.archive(tmp_path, 120, (160, 120))
+    assert "Lost: 0, twice: 0" in scale.cluster(photos, tmp_path / "out")

@@ -26,6 +26,7 @@ _TARS = frozenset((".tar", ".tgz"))
 _TABLES = frozenset((".parquet", ".arrow", ".feather"))
 _LISTS = frozenset((".txt", ".csv"))
 _IN_THIS_PROCESS = ("memory://",)  # stores that other processes do not see
+_MOST_SUFFIXES = 50  # counted one by one
 _ROWS = 16  # of a table of images that are held at a time
 
 
@@ -124,6 +125,8 @@ class Inputs:
         self.left_out.clear()
         for argument in self.arguments:
             for item in self._expanded(argument, claim):
+                if item.location and not _is_url(item.location):
+                    item = replace(item, location=identity(item.location, str(Path.cwd())))  # wherever it is read
                 if item.location.startswith(_IN_THIS_PROCESS) and item.data is None:
                     item = _with_data(item)
                 yield item
@@ -174,11 +177,15 @@ class Inputs:
                     count += 1
                     yield system.unstrip_protocol(name)
                 else:
-                    self.left_out[_suffix(name) or "without a suffix"] += 1
+                    self._leave_out(name)
             if not count:
                 self.problems.append(f"{url}: holds no photo or video")
                 with suppress(FileNotFoundError):
                     system.ls(folder)  # a pattern fits nothing in a store that does not answer, too
+
+    def _leave_out(self, name: str) -> None:
+        suffix = _suffix(name) or "without a suffix"
+        self.left_out[suffix if suffix in self.left_out or len(self.left_out) < _MOST_SUFFIXES else "others"] += 1
 
     def _shard(self, location: str, claim: Claim) -> Iterator[Item]:
         """The images and videos in a tar file. One that is not compressed is only indexed here."""
@@ -188,8 +195,10 @@ class Inputs:
                 while member := tar.next():
                     tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
                     suffix = _suffix(member.name)
-                    if not member.isfile() or suffix not in image_suffixes() | VIDEO_SUFFIXES:
-                        self.left_out[suffix or "without a suffix"] += member.isfile()
+                    if not member.isfile():
+                        continue
+                    if suffix not in image_suffixes() | VIDEO_SUFFIXES:
+                        self._leave_out(member.name)
                         continue
                     name = f"{location}#{member.name}"
                     item = Item(name, location, member.offset_data, member.size, is_video=suffix in VIDEO_SUFFIXES)
@@ -315,6 +324,16 @@ def _from_text(location: str) -> Iterator[str]:
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name.partition("?")[0]).suffix.lower()
+
+
+def identity(source: str, folder: str) -> str:
+    """What tells an input from all others: a URL, or an absolute path.
+
+    Args:
+        source: The input.
+        folder: What a path is relative to.
+    """
+    return source if _is_url(source) else os.path.normpath(Path(folder) / source)  # links are not followed
 
 
 def _is_url(text: str) -> bool:

@@ -26,6 +26,7 @@ from typing import IO, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from facemodels.batch.inputs import identity
 from facemodels.batch.worker import Result
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.files import write_errors, written_whole
@@ -102,7 +103,6 @@ class OutputTables:
         retry_errors: Forget the inputs of earlier runs that had errors and no row, so that they are done again.
 
     Attributes:
-        seen: The inputs that are done, or were claimed.
         done: What earlier runs did, and this one has committed.
 
     Raises:
@@ -121,7 +121,7 @@ class OutputTables:
         retry_errors: bool = False,
     ) -> None:
         self.path = path
-        self.seen = Seen()
+        self._seen = Seen()
         self.done = Counts()
         self._form = form
         self._settings = {"format": form, **settings}
@@ -163,6 +163,10 @@ class OutputTables:
         finally:
             shutil.rmtree(self.path / ".part", ignore_errors=True)
             self._lock.release()
+
+    def claim(self, source: str) -> bool:
+        """Whether an input is neither done nor claimed yet; now it is."""
+        return self._seen.add(identity(source, str(Path.cwd())))
 
     def add(self, result: Result) -> None:
         """Add what came of an input; it is committed with its block.
@@ -222,7 +226,7 @@ class OutputTables:
                 files.update(manifest["files"])
                 self.done.add(manifest["counts"])
                 for source in (*manifest["inputs"], *manifest["failed"]):
-                    self.seen.add(source)
+                    self._seen.add(identity(source, manifest["folder"]))
             for folder in ("faces", "errors"):
                 for file in (self.path / folder).iterdir():
                     if f"{folder}/{file.name}" not in files:
@@ -299,7 +303,7 @@ class _Block:
                 (part / "errors").replace(self._path / files[1])
         manifest = {
             **{"schema": SCHEMA, "block": self._number, "counts": vars(self.counts), "files": files},
-            **{"inputs": self._inputs, "failed": self._failed},
+            **{"folder": str(Path.cwd()), "inputs": self._inputs, "failed": self._failed},
         }
         _write_json(self._path / "blocks" / f"{self._number:08}.json", manifest)
 

@@ -130,7 +130,7 @@ def audit(out: Path, labels: Path, groups: Sequence[str] = ()) -> Evaluation:
             "facemodels": __version__,
             "source": str(labels),
             "models": list(dict.fromkeys(models.values())),
-            "backend": "of the batch",
+            "backend": settings["backend"],
             "crops": False,
             "detector": settings["detector"],
             "min_score": settings["min_score"],

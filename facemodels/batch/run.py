@@ -191,6 +191,7 @@ def _settings(analyzer: FaceAnalyzer, fps: float | None) -> dict[str, Any]:
             for name, spec in analyzer.specs.items()
         },
         "detector": analyzer.detector,
+        "backend": analyzer.backend,
         "min_score": analyzer.min_score,
         "max_faces": analyzer.max_faces,
         "fps": fps,
@@ -222,7 +223,7 @@ class _Run:
         """Do what is missing, and write the summary, also of a run that ends early."""
         is_complete = False
         try:
-            with _ahead(_chunks(self._inputs.items(self._tables.seen.add)), _CHUNKS_READY) as chunks:
+            with _ahead(_chunks(self._inputs.items(self._tables.claim)), _CHUNKS_READY) as chunks:
                 for results in engine.run(chunks):
                     for result in results:
                         self._add(result)

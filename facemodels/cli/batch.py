@@ -85,8 +85,8 @@ def _run(options: argparse.Namespace) -> int:
         complain("left out: " + ", ".join(f"{count:,} {suffix}" for suffix, count in summary["left_out"].items()))
     counts, run = summary["counts"], summary["run"]
     sys.stdout.write(
-        f"{counts['faces']:,} faces in {counts['inputs']:,} inputs, {counts['errors']:,} errors: {options.out}\n"
-        f"this run: {run['inputs']:,} inputs in {run['seconds']:.1f} s, {run['inputs_per_second']:.1f} a second\n"
+        f"{options.out}: faces {counts['faces']:,}, inputs {counts['inputs']:,}, errors {counts['errors']:,}\n"
+        f"this run: inputs {run['inputs']:,}, seconds {run['seconds']:.1f}, a second {run['inputs_per_second']:.1f}\n"
     )
     return FAILED if counts["errors"] or summary["problems"] else OK
 
