@@ -288,7 +288,9 @@ class FaceAnalyzer:
         shrunk = {}
         if isinstance(self._detector, MultiPassDetector) and image.scale[0] > 1:
             shrunk["shrunk"] = image.scale[0]
-        return self._detector.detect(image.pixels, self.min_score, **shrunk)[: self.max_faces]
+        faces = self._detector.detect(image.pixels, self.min_score, **shrunk)[: self.max_faces]
+        image.return_memory()
+        return faces
 
     def _plan(self, attributes: Iterable[str] | None) -> _Run:
         """What has to run for these attributes.

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
+from facemodels import Analysis, Box, Classification, Estimate, Face, list_models, read_image
 from facemodels.app.components import static
 from facemodels.app.html.image import (
     FIRST_FACES,
@@ -32,6 +32,7 @@ from facemodels.app.html.models import models_html
 from facemodels.app.html.parts import error_html, header_html
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.errors import FaceModelsError, ImageError
 
 PAGE = Path(__file__).parent.parent / "facemodels" / "app"
 SAY = words_in("en")
@@ -209,6 +210,29 @@ def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> N
         for english in ("picture", "Face 1", "faces", "years", "Happy", "Found", "Download", "likely"):
             assert english not in spoken
     assert json.loads(downloads(analysis_html(analysis, astronaut, "p.jpg", say))["p.json"]) == analysis.to_dict()
+
+
+@pytest.mark.parametrize("name", sorted(languages()))
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xff\xd8\xff\xe0", b"words", b"%PDF-1.7", b"\0\0\0\x18ftypcrx ", b"\0\0\0\x18ftypisom"),
+        *(b"8BPS", b"PK\3\4", b"\x80\x81"),
+    ],
+)
+def test_why_an_image_is_refused_is_said_in_the_pages_language(name: str, data: bytes) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_image(data)
+    error = caught.value.renamed("<my> photo.heic")
+    said = error_html(error, languages()[name])
+    assert "&lt;my&gt; photo.heic: " in said and not re.search("numpy|array|PIL|Accepted|Readable|decoder", said)
+    assert f"refused_{error.code}" in languages()[name].texts
+
+
+def test_heic_photos_are_refused_in_german() -> None:
+    error = ImageError("HEIC photos can't be read here", name="a.heic", code="heic")
+    assert "a.heic: HEIC-Fotos können hier nicht gelesen werden. Speichern Sie" in error_html(error, words_in("de"))
+    assert "the weights &lt;b&gt;" in error_html(FaceModelsError("the weights <b>"), words_in("de"))
 
 
 def test_one_and_many() -> None:

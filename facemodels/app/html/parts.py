@@ -12,6 +12,15 @@ from PIL import Image
 
 from facemodels.app.words import Words
 from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
+from facemodels.errors import ImageError
+
+# Of the words of `ImageError.code`, those that a visitor's file can give.
+REFUSALS = frozenset(
+    (
+        *("empty", "damaged", "pixels", "bytes", "heic", "raw", "video", "svg", "html", "pdf", "jxl", "psd"),
+        *("postscript", "archive", "zeros", "text", "unknown"),
+    )
+)
 
 
 def header_html(say: Words) -> str:
@@ -30,7 +39,10 @@ def message_html(title: str, text: str, kind: str = "info") -> str:
 
 
 def error_html(error: Exception, say: Words) -> str:
-    """What went wrong; the error itself speaks English, as everywhere."""
+    """What went wrong, in the page's language where an image was refused; other errors speak English, as everywhere."""
+    if isinstance(error, ImageError) and error.code in REFUSALS:
+        name = f"{html.escape(error.name)}: " if error.name else ""
+        return message_html(say("failed"), name + say(f"refused_{error.code}", **error.values), "error")
     return message_html(say("failed"), html.escape(str(error)), "error")
 
 
