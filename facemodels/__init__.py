@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facemodels.hub.registry import ModelSpec, get_spec, list_models
     from facemodels.hub.store import download
     from facemodels.images import read_image
+    from facemodels.privacy import anonymize
     from facemodels.types import Analysis, Box, Classification, Estimate, Face
     from facemodels.video.analyze import analyze_video
     from facemodels.video.frames import VideoFrame
@@ -62,6 +63,7 @@ __all__ = [
     "analyze_many",
     "analyze_video",
     "annotate",
+    "anonymize",
     "download",
     "get_spec",
     "list_models",
@@ -93,6 +95,7 @@ _HOMES = {
     "analyze_many": "batch.run",
     "analyze_video": "video.analyze",
     "annotate": "drawing",
+    "anonymize": "privacy",
     "download": "hub.store",
     "get_spec": "hub.registry",
     "list_models": "hub.registry",

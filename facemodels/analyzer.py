@@ -13,7 +13,7 @@ import numpy as np
 
 from facemodels.attributes import ATTRIBUTES
 from facemodels.crops import Window, cut_all, face_window, whole_window
-from facemodels.detection import FaceDetector, make_detector
+from facemodels.detection import FaceDetector, check_faces, make_detector
 from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
 from facemodels.forking import Lock
@@ -21,6 +21,7 @@ from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
 from facemodels.images import SizedImage, read_reduced, read_whole
 from facemodels.models import AttributeModel
+from facemodels.quality import measure
 from facemodels.types import Analysis, Box, Face
 
 
@@ -40,6 +41,7 @@ class FaceAnalyzer:
         backend: ``litert`` (fast) or ``keras`` (the same numbers from the `.keras` file; needs TensorFlow).
         min_score: Least confidence of a detected face, 0..1.
         max_faces: Keep only this many faces per image, the largest; None keeps all.
+        min_quality: Keep only faces of at least this `Quality.value`, 0..1.
         threads: Threads per model and call; None takes one per processor, at most four, which answers a single caller
             soonest. 1 leaves the processors to callers beside it.
 
@@ -65,11 +67,13 @@ class FaceAnalyzer:
         backend: str = "litert",
         min_score: float = 0.6,
         max_faces: int | None = None,
+        min_quality: float = 0.0,
         threads: int | None = None,
     ) -> None:
         self.attributes = _check_attributes(ATTRIBUTES if attributes is None else attributes)
         self.min_score = _check_number("min_score", min_score, 0.0, 1.0)
         self.max_faces = _check_count("max_faces", max_faces)
+        self.min_quality = _check_number("min_quality", min_quality, 0.0, 1.0)
         references = _check_models(models, self.attributes)
         self._settings = _Settings(references, detector, backend, _check_count("threads", threads))
         self._load(_Shared())
@@ -100,6 +104,7 @@ class FaceAnalyzer:
         detector: str | Path | FaceDetector | None = None,
         min_score: float | None = None,
         max_faces: int | None = None,
+        min_quality: float | None = None,
     ) -> FaceAnalyzer:
         """An analyzer with other settings that shares every model and detector already loaded.
 
@@ -108,6 +113,7 @@ class FaceAnalyzer:
             detector: Another detector.
             min_score: Another score threshold of the detector.
             max_faces: Another limit.
+            min_quality: Another quality that faces must have.
 
         Returns:
             A new analyzer; this one stays as it is. What None is given for stays too.
@@ -127,6 +133,8 @@ class FaceAnalyzer:
             other.min_score = _check_number("min_score", min_score, 0.0, 1.0)
         if max_faces is not None:
             other.max_faces = _check_count("max_faces", max_faces)
+        if min_quality is not None:
+            other.min_quality = _check_number("min_quality", min_quality, 0.0, 1.0)
         if other._settings != self._settings:
             other._load(self._shared)
         return other
@@ -196,8 +204,8 @@ class FaceAnalyzer:
         Args:
             image: Anything `read_image` takes: a path, bytes, a file, a PIL image, an RGB array.
             boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or
-                `Face` (another detector's, say), which keeps its score and landmarks. `min_score` and `max_faces` are
-                for detected faces only.
+                `Face` (another detector's, say), which keeps its score and landmarks. `min_score`, `max_faces` and
+                `min_quality` are for detected faces only.
             attributes: Those of this analyzer to answer; models that answer no other do not run. None means all.
 
         Returns:
@@ -288,9 +296,14 @@ class FaceAnalyzer:
         shrunk = {}
         if isinstance(self._detector, MultiPassDetector) and image.scale[0] > 1:
             shrunk["shrunk"] = image.scale[0]
-        faces = self._detector.detect(image.pixels, self.min_score, **shrunk)[: self.max_faces]
-        image.return_memory()
-        return faces
+        found = check_faces(self._detector.detect(image.pixels, self.min_score, **shrunk), image.pixels)
+        qualities = [measure(image.pixels, face, max(image.scale)) for face in found]
+        good = [
+            face.replace(quality=quality)
+            for face, quality in zip(found, qualities, strict=True)
+            if quality.value >= self.min_quality
+        ]
+        return good[: self.max_faces]
 
     def _plan(self, attributes: Iterable[str] | None) -> _Run:
         """What has to run for these attributes.
@@ -315,7 +328,7 @@ class _Settings(NamedTuple):
     threads: int | None
 
 
-_PICKLED = ("attributes", "min_score", "max_faces", "_settings")
+_PICKLED = ("attributes", "min_score", "max_faces", "min_quality", "_settings")
 
 
 class _Shared:
@@ -412,7 +425,7 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
             ) from error
         if not fits:
             raise ArgumentError(f"box {index} {given!r} holds no pixel of the {width}x{height} image")
-        faces.append(face.replace(box=inside))
+        faces.append(face.replace(box=inside, quality=measure(pixels, face.replace(box=inside))))
     return faces
 
 

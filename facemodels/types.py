@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,9 @@ SCHEMA = 1
 ROW_COLUMNS = (  # of `Face.to_row`
     *("x1", "y1", "x2", "y2", "score"),
     *(column for name, attribute in ATTRIBUTES.items() for column in attribute.kind.columns(name)),
+    *("quality", "doubts"),
 )
+DOUBTS = ("small", "blurred", "turned", "cut", "dark", "weak")  # why an answer may be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,35 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a face can be read.
+
+    Attributes:
+        value: 0..1: each measure as a fraction of what is enough, at most 1, multiplied. 1 means no doubt.
+        size: Longer side of the box, pixels of the original image.
+        sharpness: Fine detail as a fraction of all detail in the face, 0..1.
+        brightness: Mean grey level, 0..1.
+        turn: How far the nose lies beside the middle of the eyes, in eye distances; 0 from the front, above 0 where the
+            face looks to the right of the image. 0 without landmarks.
+        cut: Fraction of the face outside of the image, as its landmarks tell; 0 without landmarks.
+        doubts: Why answers may be wrong, out of DOUBTS; ``weak`` means a low score of the detector.
+    """
+
+    value: float
+    size: float
+    sharpness: float
+    brightness: float
+    turn: float
+    cut: float
+    doubts: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        numbers = {name: round(getattr(self, name), 4) for name in self.__slots__ if name != "doubts"}
+        return {**numbers, "doubts": list(self.doubts)}
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One face and what the models perceive in it; an attribute that was not asked for is None.
 
@@ -119,6 +150,7 @@ class Face:
         gender: Perceived gender.
         ethnicity: Perceived ethnicity.
         track_id: The id a `FaceTracker` gave, else None.
+        quality: How well it can be read; None for crops that were given.
     """
 
     box: Box
@@ -129,6 +161,12 @@ class Face:
     gender: Classification | None = None
     ethnicity: Classification | None = None
     track_id: int | None = None
+    quality: Quality | None = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why its answers may be wrong, out of DOUBTS."""
+        return self.quality.doubts if self.quality else ()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -165,6 +203,7 @@ class Face:
             "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
             **{name: values[name].to_dict() if name in values else None for name in ATTRIBUTES},
             "track_id": self.track_id,
+            "quality": None if self.quality is None else self.quality.to_dict(),
         }
 
     def to_row(self) -> dict[str, Any]:
@@ -177,6 +216,8 @@ class Face:
         row: dict[str, Any] = {**self.box.to_dict(), "score": self.score}
         for name, value in self.values.items():
             row.update(ATTRIBUTES[name].kind.cells(name, value))
+        if self.quality is not None:
+            row.update(quality=self.quality.value, doubts=" ".join(self.doubts))
         return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
@@ -243,6 +284,26 @@ class Analysis:
         point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         coordinate = {"type": "number", "minimum": 0}
         box = _object("Left, top, right and bottom in pixels of the image.", dict.fromkeys(Box.__slots__, coordinate))
+        number = {"type": "number"}
+        quality = {
+            **_object(
+                "How well the face can be read, or null where that was not measured.",
+                {
+                    **dict.fromkeys(("value", "sharpness", "brightness", "cut"), probability),
+                    "size": {"description": "Longer side of the box in pixels.", **coordinate},
+                    "turn": {
+                        "description": "Of the nose from the eyes' middle, in eye distances.",
+                        **number,
+                    },
+                    "doubts": {
+                        "description": "Why answers may be wrong.",
+                        "type": "array",
+                        "items": {"enum": [*DOUBTS]},
+                    },
+                },
+            ),
+            "type": ["object", "null"],
+        }
         face = _object(
             "One face and what the models perceive in it; an attribute that was not asked for is null.",
             {
@@ -259,7 +320,9 @@ class Analysis:
                     "type": ["integer", "null"],
                     "minimum": 1,
                 },
+                "quality": quality,
             },
+            optional={"quality"},
         )
         models = {
             "description": "Attribute to the name@version that answered, with #head where one was asked for by name.",
@@ -286,12 +349,12 @@ class Analysis:
         return {**identity, **analysis}
 
 
-def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """JSON Schema of an object that has exactly these properties."""
+def _object(description: str, properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:
+    """JSON Schema of an object that has no other properties than these; `optional` ones came with a later release."""
     return {
         "description": description,
         "type": "object",
         "additionalProperties": False,
-        "required": list(properties),
+        "required": [name for name in properties if name not in optional],
         "properties": properties,
     }

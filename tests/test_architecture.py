@@ -24,7 +24,7 @@ LAYERS = (
     {"results"},
     {"image_formats"},
     {"images", "crops", "litert", "hub.registry", "evaluation.metrics", "evaluation.tables"},
-    {"hub", "drawing", "explain", "evaluation.labels", "sources"},
+    {"hub", "drawing", "explain", "evaluation.labels", "sources", "quality", "privacy"},
     {"models", "detection", "video"},
     {"hub.golden", "hub.trial"},
     {"analyzer", "hub.publish"},

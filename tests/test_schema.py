@@ -12,7 +12,7 @@ import pytest
 from facemodels import Analysis, Box, Classification, Estimate, Face, FaceAnalyzer, FaceTracker
 from facemodels.attributes import ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
-from facemodels.types import SCHEMA
+from facemodels.types import SCHEMA, Quality
 
 jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]'")
 
@@ -26,6 +26,7 @@ FULL = Face(
     gender=Classification.of({"female": 0.5, "male": 0.5}),
     ethnicity=Classification.of({"white": 0.0, "black": 1.0}),
     track_id=7,
+    quality=Quality(0.5, 12.0, 0.01, 0.3, -0.1, 0.0, ("small",)),
 )
 ANALYSIS = Analysis((FULL, Face(Box(0, 0, 5, 5))), 640, 480, {"emotion": "emotion-efficientnet@1.3.0"})
 
@@ -57,7 +58,7 @@ def test_the_schema_names_what_results_have() -> None:
     face = SHAPE["properties"]["faces"]["items"]
     assert SHAPE["properties"]["schema"]["const"] == SCHEMA and SHAPE["$id"].endswith(f":{SCHEMA}")
     assert SHAPE["required"] == list(SHAPE["properties"]) == list(result)
-    assert face["required"] == list(face["properties"]) == list(result["faces"][0])
+    assert [*face["required"], "quality"] == list(face["properties"]) == list(result["faces"][0])
     assert SHAPE["properties"]["models"]["propertyNames"]["enum"] == list(ATTRIBUTES)
 
 

@@ -142,6 +142,7 @@ def test_to_dict_is_json_and_complete() -> None:
         "gender": {"label": "female", "score": 0.5, "scores": {"female": 0.5, "male": 0.5}},
         "ethnicity": {"label": "black", "score": 0.9, "scores": {"white": 0.1, "black": 0.9}},
         "track_id": 7,
+        "quality": None,
     }
     assert list(second) == list(first)
     assert all(second[name] is None for name in (*ATTRIBUTES, "landmarks", "track_id"))

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from facemodels.video.frames import VideoFrame
 
 
-_SUFFIXES = {"annotate": {False: ".jpg", True: ".mp4"}, "timeline": {True: ".svg"}}  # of outputs, by `is_video`
+_SUFFIXES = {  # of outputs, by `is_video`
+    "annotate": {False: ".jpg", True: ".mp4"},
+    "anonymize": {False: ".jpg"},
+    "timeline": {True: ".svg"},
+}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +46,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(form="text")
     parser.add_argument("--annotate", type=Path, metavar="DIR", help="also write annotated copies into this folder")
     parser.add_argument(
+        "--anonymize",
+        type=Path,
+        metavar="DIR",
+        help="also write copies of photos with blurred faces and no metadata into this folder",
+    )
+    parser.add_argument(
         "--timeline", type=Path, metavar="DIR", help="also write a plot of each video's emotions (SVG) into this folder"
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="let --annotate and --timeline replace files of an earlier run (never a photo or video to analyze)",
+        help="let --annotate, --anonymize and --timeline replace files of an earlier run (never a source)",
     )
     parser.add_argument(
         "--fps",
@@ -102,42 +112,60 @@ def _write(
     failed = 0
     many = len(options.files) > 4 or not sources.are_files
     for source in progress(sources, " files") if many else sources:
-        if source.is_video:
+        if source.is_video and "anonymize" in outputs:
+            error: str | None = "--anonymize is for photos, and this is a video"
+        elif source.is_video:
             fps = 5.0 if options.fps is None else None if math.isinf(options.fps) else options.fps
             error = _write_video(source.path, analyzer, fps, sink, outputs)
         else:
-            error = _write_image(source.path, analyzer, sink, outputs.get("annotate"))
+            error = _write_image(source.path, analyzer, sink, outputs)
         if error is not None:
             complain(f"{printable(source.path)}: {error}")
             failed += 1
     return failed
 
 
-def _write_image(path: str, analyzer: FaceAnalyzer, sink: Sink, output: OutputFolder | None) -> str | None:
+def _write_image(path: str, analyzer: FaceAnalyzer, sink: Sink, outputs: dict[str, OutputFolder]) -> str | None:
     """Analyze an image and write what was found; returns why that was not possible."""
     from facemodels.images import read_reduced, read_whole
 
-    target = None if output is None else output.claim(path, ".jpg")
-    read = read_reduced if target is None else read_whole  # the annotated copy has the size of the original
+    targets = {name: (output, output.claim(path, ".jpg")) for name, output in outputs.items() if name in _COPIES}
+    read = read_whole if targets else read_reduced  # a copy has the size of the original
     try:
         image = read(sys.stdin.buffer.read() if path == "-" else path)
         analysis = analyzer.analyze(image)
     except ImageError as error:
         analysis = Analysis((), 0, 0, analyzer.models, error.reason)
     else:
-        if output is not None and target is not None:
-            _write_annotated(image.pixels, analysis, target, overwrite=output.overwrite)
+        for name, (output, target) in targets.items():
+            _write_jpeg(_COPIES[name](image.pixels, analysis, analyzer), target, overwrite=output.overwrite)
     sink.write_image(path, analysis)
     return analysis.error
 
 
-def _write_annotated(pixels: Any, analysis: Analysis, target: Path, *, overwrite: bool) -> None:
-    from PIL import Image
-
+def _annotated(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
     from facemodels.drawing import annotate
 
+    return annotate(pixels, analysis)
+
+
+def _anonymized(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
+    """Every face is hidden, those too that the analyzer's thresholds leave out."""
+    from facemodels.privacy import MIN_SCORE, anonymize
+
+    low = min(MIN_SCORE, analyzer.min_score)
+    every = analyzer.using(min_score=low, max_faces=max(1, len(pixels)), min_quality=0.0)
+    return anonymize(pixels, [*analysis, *every.detect(pixels)])
+
+
+_COPIES = {"annotate": _annotated, "anonymize": _anonymized}
+
+
+def _write_jpeg(pixels: Any, target: Path, *, overwrite: bool) -> None:
+    from PIL import Image
+
     with written_whole(target, overwrite=overwrite) as part, write_errors(target):
-        Image.fromarray(annotate(pixels, analysis)).save(part, "jpeg", quality=92)
+        Image.fromarray(pixels).save(part, "jpeg", quality=92)
 
 
 def _write_video(

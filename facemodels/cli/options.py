@@ -36,6 +36,9 @@ def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
     )
     add_model_options(parser)
     parser.add_argument("--max-faces", type=int, metavar="N", help="keep only this many faces per photo, the largest")
+    parser.add_argument(
+        "--min-quality", type=float, default=0.0, metavar="Q", help="keep only faces of at least this quality, 0..1"
+    )
 
 
 def make_analyzer(options: argparse.Namespace, threads: int | None = None) -> FaceAnalyzer:
@@ -55,6 +58,7 @@ def make_analyzer(options: argparse.Namespace, threads: int | None = None) -> Fa
         backend=options.backend,
         min_score=options.min_score,
         max_faces=options.max_faces,
+        min_quality=options.min_quality,
         threads=threads,
     )
 

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facemodels.detection.base import FaceDetector
+from facemodels.detection.base import FaceDetector, check_faces
 from facemodels.detection.haar import Haar
 from facemodels.detection.libfacedetection import LibFaceDetection
 from facemodels.detection.yunet import YuNet
 from facemodels.errors import DetectorError
 
-__all__ = ["DETECTORS", "FaceDetector", "available_detectors", "make_detector"]
+__all__ = ["DETECTORS", "FaceDetector", "available_detectors", "check_faces", "make_detector"]
 
 DETECTORS: Mapping[str, Any] = {detector.name: detector for detector in (LibFaceDetection, YuNet, Haar)}
 AUTO = ("yunet", "libfacedetection")  # the first that is available

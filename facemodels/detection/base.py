@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 
+from facemodels.errors import DetectorError
 from facemodels.types import Box, Face
 
 
@@ -54,3 +56,23 @@ def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list
 def largest_first(faces: Iterable[Face]) -> list[Face]:
     """Faces by area; equal ones by position, so that the order never depends on how a face was found."""
     return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))
+
+
+def check_faces(faces: Iterable[Face], image: np.ndarray) -> list[Face]:
+    """What a detector found, as it may be used: cut to the image, those without a pixel in it left out.
+
+    Raises:
+        DetectorError: If it gives something else than faces, or a box or score that is not a finite number.
+    """
+    height, width = image.shape[:2]
+    checked = []
+    for face in faces:
+        if not isinstance(face, Face):
+            raise DetectorError(f"the detector gave {face!r}, which is not a Face")
+        numbers = (*(getattr(face.box, side) for side in Box.__slots__), face.score)
+        if not all(map(math.isfinite, (*numbers, *(value for point in face.landmarks or () for value in point)))):
+            raise DetectorError(f"the detector gave a face with a number that is not finite: {face!r}")
+        box = face.box.clip(width, height)
+        if box.width > 0 and box.height > 0:
+            checked.append(face if box == face.box else face.replace(box=box))
+    return checked

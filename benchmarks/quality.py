@@ -1,0 +1,125 @@
+"""Where answers get worse with the quality of faces: `python -m benchmarks.quality --data DIR` (`--write` keeps it).
+
+Validation faces of UTKFace are made smaller, blurred, darkened or cut; and detected ones are sorted by how
+far they are turned and by the detector's score. The thresholds of `facemodels.quality` stand where gender or age
+measurably get worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from training.datasets import load
+
+from benchmarks.speed import RESULTS, machine
+from facemodels import Face, FaceAnalyzer
+from facemodels.attributes import GENDERS
+from facemodels.evaluation.report import table
+from facemodels.quality import measure
+
+ROOM = 0.6  # that is put around a crop, per side, so that its face is detected as in a photo
+
+Change = Callable[[np.ndarray, float], np.ndarray]
+
+
+def smaller(image: np.ndarray, side: float) -> np.ndarray:
+    """The crop with this many pixels a side."""
+    return cv2.resize(image, (int(side), int(side)), interpolation=cv2.INTER_AREA)
+
+
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blurred by a fraction of its side."""
+    return cv2.GaussianBlur(image, (0, 0), sigma * len(image)) if sigma else image
+
+
+def darker(image: np.ndarray, factor: float) -> np.ndarray:
+    """Darkened by a factor, with some noise of the sensor."""
+    noise = np.random.default_rng(0).normal(0, 3, image.shape) if factor < 1 else 0
+    return np.clip(image * factor + noise, 0, 255).astype(np.uint8)
+
+
+def cut_off(image: np.ndarray, part: float) -> np.ndarray:
+    """Without this fraction on the left, where the border is repeated, as crops do."""
+    left = int(len(image) * part)
+    kept = np.ascontiguousarray(image[:, left:])
+    return cv2.copyMakeBorder(kept, 0, 0, left, 0, cv2.BORDER_REPLICATE)
+
+
+CHANGES: dict[str, tuple[Change, tuple[float, ...]]] = {
+    "side, pixels": (smaller, (96, 64, 48, 40, 32, 24, 20, 16, 12)),
+    "blur, per side": (blurred, (0, 0.01, 0.02, 0.03, 0.04, 0.06)),
+    "brightness, factor": (darker, (1, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08)),
+    "cut, fraction": (cut_off, (0, 0.1, 0.2, 0.3, 0.4, 0.5)),
+}
+
+
+def figures(faces: Sequence[Face], gender: np.ndarray, age: np.ndarray) -> list[str]:
+    """How many genders are right, and how far ages are off."""
+    right = np.mean([face.gender.label == label for face, label in zip(faces, gender, strict=True) if face.gender])
+    off = [abs(face.age.value - years) for face, years in zip(faces, age, strict=True) if face.age and years >= 0]
+    return [f"{right:.1%}", f"{np.mean(off):.2f}" if off else "-", f"{len(faces):,}"]
+
+
+def changed_rows(analyzer: FaceAnalyzer, images: list[np.ndarray], *truth: np.ndarray) -> Iterator[list[str]]:
+    """A row per change and degree of it, with what is measured of the face then."""
+    for what, (change, degrees) in CHANGES.items():
+        for degree in degrees:
+            made = [change(image, degree) for image in images]
+            faces = analyzer.analyze_crops(made, attributes=["gender", "age"])
+            measured = [measure(image, face) for image, face in zip(made, faces, strict=True)]
+            sharp = np.median([quality.sharpness for quality in measured])
+            bright = np.median([quality.brightness for quality in measured])
+            yield [what, f"{degree:g}", f"{sharp:.4f}", f"{bright:.3f}", *figures(faces, *truth)]
+
+
+def detected_rows(
+    analyzer: FaceAnalyzer, images: list[np.ndarray], gender: np.ndarray, age: np.ndarray
+) -> Iterator[list[str]]:
+    """A row per range of turn and of the detector's score."""
+    found: list[tuple[Face, str, float]] = []
+    for image, label, years in zip(images, gender, age, strict=True):
+        room = int(ROOM * len(image))
+        faces = analyzer.analyze(cv2.copyMakeBorder(image, room, room, room, room, cv2.BORDER_REFLECT_101)).faces
+        middle = len(image) / 2 + room
+        near = [face for face in faces if max(abs(value - middle) for value in face.box.centre) < len(image) / 4]
+        found += [(near[0], label, years)] if near else []
+    ranges = {
+        "turn": (lambda face: abs(face.quality.turn), (0, 0.1, 0.2, 0.3, 0.4, 0.6, 9)),
+        "detector's score": (lambda face: face.score, (0.3, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.01)),
+    }
+    for what, (value, edges) in ranges.items():
+        for low, high in pairwise(edges):
+            part = [item for item in found if low <= value(item[0]) < high]
+            if len(part) >= 20:
+                faces, labels, years = zip(*part, strict=True)
+                yield [what, f"{low:g} to {high:g}", "-", "-", *figures(faces, np.array(labels), np.array(years))]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--count", type=int, default=1500, help="faces of UTKFace")
+    parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
+    options = parser.parse_args(arguments)
+    data = load("utkface", "validation", options.data, options.count)
+    analyzer = FaceAnalyzer(["gender", "age"], detector="libfacedetection", min_score=0.3)
+    images = [np.asarray(image) for image in data.images]
+    gender, age = np.array(GENDERS)[data.labels["gender"]], data.labels["age"]
+    rows = [*changed_rows(analyzer, images, gender, age), *detected_rows(analyzer, images, gender, age)]
+    head = ("what", "degree", "sharpness", "brightness", "gender right", "age off, years", "faces")
+    text = f"{machine()}; UTKFace validation\n\n{table(head, rows)}\n"
+    print(text)
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"quality-{date.today()}.md").write_text(f"# Quality\n\n{text}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
