@@ -320,12 +320,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="files of each kind, instead of each trial's own number")
     parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
     options = parser.parse_args()
-    trials = []
+    tried, trials = machine(), []  # the commit that is tried, whatever happens to the folder meanwhile
     with tempfile.TemporaryDirectory() as folder:
         for name in options.trials or TRIALS:
             count, run = TRIALS[name]
             trials.append(run(options.count or count, Path(folder)))
-    text = f"{machine()}\n\n{robustness_table(trials)}\n"
+    text = f"{tried}\n\n{robustness_table(trials)}\n"
     failures = [failure for trial in trials for failure in trial.failures]
     print("\n".join([text, *failures[:50]]))
     if options.write:
