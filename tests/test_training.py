@@ -19,7 +19,7 @@ from facemodels.errors import DataError, WeightsError  # noqa: E402
 from facemodels.hub.registry import Head  # noqa: E402
 from training import imagenet, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
-from training.config import Config, ancestors, load_config  # noqa: E402
+from training.config import Config, ancestors, load_config, stages  # noqa: E402
 from training.data import DATASETS, load, packed  # noqa: E402
 from training.data.face_data import AGE_SIGMA, HEADS, SPLITS, YEARS, FaceData, age_distribution  # noqa: E402
 from training.data.packed import ferplus_majority  # noqa: E402
@@ -308,7 +308,7 @@ def test_imagenet_weights_fit_one_to_one() -> None:
 
 
 def test_configs_name_what_exists() -> None:
-    for path in (ROOT / "training" / "configs").glob("*.py"):
+    for path in (ROOT / "training" / "configs").rglob("*.py"):
         config = load_config(path)
         assert config.model == path.stem and config.network in networks.NETWORKS
         assert set(config.heads) <= set(HEADS) and set(config.datasets) <= set(DATASETS)
@@ -490,6 +490,37 @@ def test_a_correction_is_folded_into_the_logits() -> None:
     after = np.asarray(model(crops)["emotion"])
     assert after == pytest.approx(metrics.without_prior(before, prior, made["strength"]), abs=1e-6)
     assert made["prior"] == prior.tolist() and set(made["validation"]) == {"synthetic validation"}
+
+
+def test_every_stage_comes_after_those_it_needs() -> None:
+    for name in ("emotion-efficientnet", "emotion4-vgg16", "demographics-efficientnet"):
+        order = [stage.model for stage in stages(load_config(name))]
+        assert order[-1] == name and len(order) == len(set(order)) > 3
+        for position, stage in enumerate(stages(load_config(name))):
+            needed = {Path(run).name for run in (stage.start, *stage.average, *stage.teachers) if run}
+            assert needed <= set(order[:position])
+    with pytest.raises(ValueError, match="demographics-first needs emotion-first needs demographics-first"):
+        stages(replace(load_config("demographics-first"), start="runs/emotion-first"))
+    with pytest.raises(FileNotFoundError, match="no config nobody"):
+        stages(replace(load_config("emotion-first"), start="runs/nobody"))
+
+
+def test_stages_are_trained_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import train
+
+    monkeypatch.chdir(tmp_path)
+    trained: list[str] = []
+
+    def fake(config: Config, data: str, run: Path, *_: object) -> None:
+        trained.append(config.model)
+        run.mkdir(parents=True)
+        (run / "model.keras").touch()
+
+    monkeypatch.setattr(train, "train", fake)
+    needed = stages(load_config("gender-efficientnet"))[:-1]
+    train.train_stages(needed[:2], "data")
+    train.train_stages(needed, "data")
+    assert trained == [stage.model for stage in needed]
 
 
 def test_small_groups_are_drawn_more_often() -> None:

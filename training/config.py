@@ -156,7 +156,8 @@ def load_config(path: str | Path) -> Config:
         TypeError: If the file sets no `Config`.
     """
     folder = Path(__file__).parent / "configs"
-    for candidate in (Path(path), Path(f"{path}.py"), folder / f"{Path(path).name}.py"):
+    name = f"{Path(path).name}.py"
+    for candidate in (Path(path), Path(f"{path}.py"), folder / name, folder / "stages" / name):
         if candidate.is_file():
             config = runpy.run_path(str(candidate)).get("config")
             if not isinstance(config, Config):
@@ -187,3 +188,29 @@ def ancestors(config: Config) -> dict[str, Config | None]:
                 found[reference] = behind
                 waiting.append(behind)
     return found
+
+
+def stages(config: Config) -> list[Config]:
+    """Every run that a config needs, each after those that it needs itself; the config's own run comes last.
+
+    A run is needed where `Config.start`, `Config.average` or `Config.teachers` names its folder, ``runs/NAME``.
+
+    Raises:
+        FileNotFoundError: If there is no config of a run.
+        ValueError: If runs need each other.
+    """
+    ordered: dict[str, Config] = {}
+
+    def visit(one: Config, behind: tuple[str, ...]) -> None:
+        for reference in (one.start, *one.average, *one.teachers):
+            folder = Path(reference)
+            if folder.parts[:1] != ("runs",) or folder.name in ordered:
+                continue
+            if folder.name in behind:
+                raise ValueError(f"{' needs '.join((*behind, folder.name))}: no run can be the first")
+            stage = load_config(folder.name)
+            visit(stage, (*behind, folder.name))
+            ordered[folder.name] = stage
+
+    visit(config, (config.model,))
+    return [*ordered.values(), config]

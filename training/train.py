@@ -24,7 +24,7 @@ from facemodels.crops import cut_all, whole_window
 from facemodels.errors import FaceModelsError
 from facemodels.hub import store
 from training import imagenet, networks
-from training.config import Config, config_from, load_config
+from training.config import Config, config_from, load_config, stages
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
@@ -341,6 +341,27 @@ def train(
     return model
 
 
+def train_stages(needed: Sequence[Config], data_folder: str | Path, limit: int | None = None, workers: int = 2) -> None:
+    """Train runs one after the other into ``runs/NAME``; a finished one is left as it is, a begun one is resumed.
+
+    Args:
+        needed: In an order in which each finds what it needs, as from `config.stages`.
+        data_folder: As of `train`.
+        limit: As of `train`.
+        workers: As of `train`.
+    """
+    for number, config in enumerate(needed, start=1):
+        run = Path("runs") / config.model
+        if (run / "model.keras").is_file():
+            log.info("stage %d of %d, %s: trained already", number, len(needed), config.model)
+            continue
+        log.info("stage %d of %d, %s: begins", number, len(needed), config.model)
+        began = time.monotonic()
+        train(config, data_folder, run, limit, workers)
+        keras.backend.clear_session()
+        log.info("stage %d of %d, %s: %.0f minutes", number, len(needed), config.model, (time.monotonic() - began) / 60)
+
+
 def smoke(config: Config) -> Config:
     """A config of the same shape that trains on synthetic faces in well under a minute."""
     options = dict(config.network_options)
@@ -379,6 +400,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     parser.add_argument("--workers", type=int, default=2, help="threads that make batches")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard")
+    parser.add_argument(
+        "--with-stages", action="store_true", help="train before it whatever it needs, if not there yet"
+    )
     parser.add_argument("--smoke", action="store_true", help="a tiny network on synthetic faces, in under a minute")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -395,6 +419,8 @@ def main(arguments: list[str] | None = None) -> None:
         config = replace(config, epochs=options.epochs)
     run = options.run or Path("runs") / (config.model + ("-smoke" if options.smoke else ""))
     try:
+        if options.with_stages and not options.smoke:
+            train_stages(stages(config)[:-1], options.data, options.limit, options.workers)
         train(config, options.data or ".", run, options.limit, options.workers, options.tensorboard)
     except FaceModelsError as error:
         sys.exit(f"error: {error}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.config import load_config
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
+TRIED = FOLDER / "logs" / "tried.json"  # recipes that no published model descends from
 BEGIN, END = "<!-- tried: made by python -m training.tried -->", "<!-- /tried -->"
 FIGURES = {
     "val_emotion_accuracy": "eight emotions {:.1%}",
@@ -33,14 +35,11 @@ def table() -> str:
     """One row per log: what it was, the epoch that validation chose, and what validation said of that epoch."""
     rows = ["| config | what | epochs | taken | minutes | loss | on validation |", "|---|---|---|---|---|---|---|"]
     for path in sorted((FOLDER / "logs").glob("*.csv")):
-        config = load_config(path.stem)
+        first, (monitor, mode) = _recipe(path.stem)
         with path.open(newline="") as file:
             epochs = list(csv.DictReader(file))
-        monitor, mode = config.monitor
         best = (max if mode == "max" else min)(epochs, key=lambda row: float(row[monitor]))
         figures = [text.format(float(best[name])) for name, text in FIGURES.items() if name in best]
-        summary = ast.get_docstring(ast.parse((FOLDER / "configs" / f"{path.stem}.py").read_text(encoding="utf-8")))
-        first = " ".join((summary or "").split("\n\n")[0].split())
         minutes = [float(row["minutes"]) for row in epochs if row.get("minutes")]
         took = f"{sum(minutes):.0f}" if len(minutes) == len(epochs) else ""
         loss = f"{float(best['val_loss']):.3f}"
@@ -49,6 +48,16 @@ def table() -> str:
             f"| {', '.join(figures)} |"
         )
     return "\n".join(rows)
+
+
+def _recipe(name: str) -> tuple[str, tuple[str, str]]:
+    """What a run was, in a sentence, and its monitor: from its config, or from `TRIED` where that led to no model."""
+    tried = json.loads(TRIED.read_text(encoding="utf-8"))
+    if name in tried:
+        return tried[name]["summary"], tuple(tried[name]["monitor"])
+    (file,) = (FOLDER / "configs").rglob(f"{name}.py")
+    summary = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    return " ".join((summary or "").split("\n\n")[0].split()), load_config(name).monitor
 
 
 def with_table(readme: str) -> str:
