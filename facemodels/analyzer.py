@@ -303,6 +303,7 @@ class FaceAnalyzer:
             for face, quality in zip(found, qualities, strict=True)
             if quality.value >= self.min_quality
         ]
+        image.return_memory()
         return good[: self.max_faces]
 
     def _plan(self, attributes: Iterable[str] | None) -> _Run:

@@ -25,9 +25,15 @@ class ImageError(FaceModelsError, ValueError):
 
     def __init__(self, reason: str, *, name: str = "", hint: str = "", code: str = "", **values: object) -> None:
         super().__init__((f"{name}: " if name else "") + reason + (f". {hint}" if hint else ""))
+        self.name = name
         self.reason = reason
+        self.hint = hint
         self.code = code
         self.values = values
+
+    def renamed(self, name: str) -> ImageError:
+        """The same error of a source that is called otherwise."""
+        return ImageError(self.reason, name=name, hint=self.hint, code=self.code, **self.values)
 
 
 class VideoError(FaceModelsError, ValueError):

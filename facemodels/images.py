@@ -8,13 +8,16 @@ Safe to call from many threads. The words of `ImageError.code`: ``missing``, ``d
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import os
 import re
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -28,6 +31,7 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 MAX_PIXELS = 200_000_000  # the largest phone cameras give 200 megapixels
 MAX_BYTES = 100 * 2**20  # of an encoded file
+_LARGE = 10_000_000  # pixels of an image whose memory is given back at once
 REDUCE_FROM = 50_000_000  # pixels of an image that `read_reduced` decodes at half its size or less
 
 _FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000"
@@ -103,6 +107,11 @@ class SizedImage(NamedTuple):
         """How many times wider and higher the original is."""
         return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
 
+    def return_memory(self) -> None:
+        """Give the memory that work on a large image took back to the system: threads keep the most they ever had."""
+        if self.width * self.height >= _LARGE:
+            _malloc_trim()(0)
+
 
 def read_whole(source: ImageSource | SizedImage) -> SizedImage:
     """As `read_image`; a `SizedImage` is taken as it is.
@@ -130,7 +139,16 @@ def _read(source: ImageSource, reduce_from: int | None = None) -> SizedImage:
         with _as_image_error(f"PIL image of mode {source.mode!r}", "it cannot be read", "unreadable"):
             return _from_pil(source, "PIL image")
     data, name = _encoded(source)
-    return _decode(data, name, reduce_from)
+    image = _decode(data, name, reduce_from)
+    image.return_memory()
+    return image
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int]:
+    """What gives memory that was freed back to the system, where the C library keeps it (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    return trim or (lambda _: 0)
 
 
 def _sized(pixels: np.ndarray) -> SizedImage:

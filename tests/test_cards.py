@@ -111,6 +111,7 @@ def test_card_and_spec_agree(spec: ModelSpec) -> None:
     for label in (label for head in spec.heads if head.kind == "classification" for label in head.labels):
         assert label in text
     assert "$" not in text  # nothing of the template is left
+    assert "runs/" not in text  # nor a folder that only whoever trained has
 
 
 @every_model

@@ -741,7 +741,7 @@ def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("1.png,glad", r"labels\.csv:3: emotion 'glad' is out of range"),
-        ("gone.png,sad", r"labels\.csv:3: no such picture"),
+        ("gone.png,sad", r"labels\.csv:3: no such image"),
         ("broken.png,sad", r"labels\.csv:3: .*broken\.png.*; mend or remove it"),
     ],
 )

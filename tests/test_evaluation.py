@@ -127,7 +127,7 @@ def test_photos_are_searched_for_their_largest_face(tmp_path: Path, astronaut: n
     assert "**No face was found in 1** of them" in markdown(found.report)
 
     (tmp_path / "faces.csv").write_text("path,emotion\nempty.png,sad\n")
-    with pytest.raises(DataError, match=r"no face in any of 1 pictures.*--crops"):
+    with pytest.raises(DataError, match=r"no face in any of 1 images.*--crops"):
         evaluate(tmp_path / "faces.csv")
 
 
@@ -232,10 +232,10 @@ def test_intervals_hold_the_true_figure_in_19_of_20_samples() -> None:
         (2, "b.png,happy,-4,female,white,day,x", r"labels\.csv:3: age '-4'"),
         (2, "b.png,happy,20-29,female,white,day,x", r"labels\.csv:3: age '20-29'"),
         (3, "c.png,sad,,man,,night,z", r"labels\.csv:4: gender 'man' is out of range; known: female, male"),
-        (3, "gone.png,sad,,,,night,z", r"labels\.csv:4: no such picture: .*gone\.png"),
+        (3, "gone.png,sad,,,,night,z", r"labels\.csv:4: no such image: .*gone\.png"),
         (3, "a.png,sad,,,,night,z", r"labels\.csv:4: a\.png already stands in .*labels\.csv:2"),
         (3, "c.png,sad", r"labels\.csv:4: 2 cells where the header has 7"),
-        (3, ",sad,,,,night,z", r"labels\.csv:4: no such picture"),
+        (3, ",sad,,,,night,z", r"labels\.csv:4: no such image"),
     ],
 )
 def test_a_bad_csv_is_named_with_its_line(table: Path, line: int, new: str, message: str) -> None:
@@ -265,12 +265,12 @@ def test_every_bad_line_of_a_csv_is_named_at_once(table: Path) -> None:
 def test_csv_files_that_hold_nothing_or_are_not_there(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
         read_labels(tmp_path / "gone.csv")
-    for text, message in (("", "lacks the column path"), ("path,age\n", "labels no picture")):
+    for text, message in (("", "lacks the column path"), ("path,age\n", "no image has a label")):
         table.write_text(text)
         with pytest.raises(DataError, match=message):
             read_labels(table)
     table.write_text("path,age\na.png,\n")
-    with pytest.raises(DataError, match="labels no picture"):
+    with pytest.raises(DataError, match="no image has a label"):
         read_labels(table)
     table.write_bytes(b"path,age\n\xff\xfe,3\n")
     with pytest.raises(DataError, match=r"labels\.csv: cannot be read as a csv file"):
@@ -302,7 +302,7 @@ def make(folder: Path, *places: str) -> Path:
         (["train/Emotion/happy/1.png"], r"expected a folder per label, found train"),
         ([], r"found no folder"),
         (["happy/1.png", "glad/1.png"], r"glad: emotion 'glad' is out of range; known: angry"),
-        (["happy/1.png", "sad/notes.txt"], r"sad: holds no picture"),
+        (["happy/1.png", "sad/notes.txt"], r"sad: contains no images"),
         (["happy/1.png", "stray.png"], r"stray\.png: has no label"),
         (["Emotion/happy/1.png", "other/1.png"], r"other: is not an attribute; beside Emotion/"),
         (["Emotion/notes.txt"], r"emotion has no folder per label; known: angry"),

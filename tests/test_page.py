@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, list_models
+from facemodels import Analysis, Box, Classification, Estimate, Face, list_models, read_image
 from facemodels.app.components import static
 from facemodels.app.html.image import (
     FIRST_FACES,
@@ -25,6 +25,7 @@ from facemodels.app.html.image import (
     face_html,
     faces_table,
     heat_html,
+    summarize,
     thumbnail,
 )
 from facemodels.app.html.live import LIVE_HTML
@@ -32,6 +33,7 @@ from facemodels.app.html.models import models_html
 from facemodels.app.html.parts import error_html, header_html
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.errors import FaceModelsError, ImageError
 
 PAGE = Path(__file__).parent.parent / "facemodels" / "app"
 SAY = words_in("en")
@@ -69,9 +71,9 @@ def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
     face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
     page = faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}), SAY)
     cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
-    assert cells[:6] == ["Face", "Found", "Age", "Gender", "Place, pixels", "1"]
-    assert cells[5:10] == ["1", "90%", "31 ± 5", "Female 75%", "30 × 40 at 10, 20"]
-    assert cells[10:] == ["2", "70%", "", "", "30 × 40 at 10, 20"]
+    assert cells[:6] == ["Face", "Age", "Gender", "Detection", "Box, pixels", "1"]
+    assert cells[5:10] == ["1", "31 ± 5", "Female 75%", "90%", "30 × 40 at 10, 20"]
+    assert cells[10:] == ["2", "", "", "70%", "30 × 40 at 10, 20"]
 
 
 def test_what_models_and_visitors_wrote_is_escaped(astronaut: np.ndarray) -> None:
@@ -99,7 +101,30 @@ def test_a_thumbnail_of_any_box(box: Box, astronaut: np.ndarray) -> None:
 
 
 def test_a_face_without_attributes_has_a_card(astronaut: np.ndarray) -> None:
-    assert "Found, 80%" in face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut, SAY)
+    assert "Detection 80%" in face_html(Face(Box(10, 10, 90, 90), 0.8), 1, astronaut, SAY)
+
+
+def test_doubts_are_told(astronaut: np.ndarray) -> None:
+    sure = face_html(Face(Box(10, 10, 90, 90), 0.9), 1, astronaut, SAY)
+    assert "perhaps no face" not in sure and "less reliable" not in sure
+    assert "weak: perhaps no face" in face_html(Face(Box(10, 10, 90, 90), 0.7), 1, astronaut, SAY)
+    assert "small: less reliable" in face_html(Face(Box(10, 10, 40, 40), 0.9), 1, astronaut, SAY)
+
+
+def test_the_image_in_a_line() -> None:
+    joy, sorrow = (Classification.of({"happy": score, "sad": 1 - score}) for score in (0.9, 0.2))
+    faces = [
+        Face(Box(0, 0, 9, 9), emotion=emotion, age=Estimate(age, 5.0))
+        for emotion, age in ((joy, 25.0), (sorrow, 58.0), (joy, 40.0))
+    ]
+    assert summarize(Analysis(tuple(faces), 9, 9, {}), SAY) == ["3 faces", "2 of 3 Happy", "ages 25 to 58"]
+    assert summarize(Analysis((FACE,), 9, 9, {}), SAY) == ["1 face"]
+
+
+def test_an_image_that_no_browser_shows_comes_with_a_preview(astronaut: np.ndarray) -> None:
+    analysis = Analysis((FACE,), 512, 512, MODELS)
+    assert 'data-picture="data:image/jpeg' in analysis_html(analysis, astronaut, "scan.tif", SAY)
+    assert "data-picture" not in analysis_html(analysis, astronaut, "photo.JPG", SAY)
 
 
 def test_heat_is_red_for_and_blue_against() -> None:
@@ -173,7 +198,7 @@ def unused(keys: Iterable[str]) -> list[str]:
     prefixes = set(re.findall(r"""["'`]([a-z_]+_)(?:\$?\{|' *\+)""", code))
     suffixes = quoted | {*ATTRIBUTES} | {label for row in ATTRIBUTES.values() for label in row.known_labels}
     suffixes |= {row["label"] for spec in list_models() for row in spec.metrics}
-    suffixes |= {unit + end for row in ATTRIBUTES.values() if (unit := row.kind.unit) for end in ("", "_range")}
+    suffixes |= {row.kind.unit for row in ATTRIBUTES.values() if row.kind.unit}
 
     def used(key: str) -> bool:
         stem = re.sub("_(one|many|none)$", "", key)
@@ -209,6 +234,29 @@ def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> N
         for english in ("picture", "Face 1", "faces", "years", "Happy", "Found", "Download", "likely"):
             assert english not in spoken
     assert json.loads(downloads(analysis_html(analysis, astronaut, "p.jpg", say))["p.json"]) == analysis.to_dict()
+
+
+@pytest.mark.parametrize("name", sorted(languages()))
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xff\xd8\xff\xe0", b"words", b"%PDF-1.7", b"\0\0\0\x18ftypcrx ", b"\0\0\0\x18ftypisom"),
+        *(b"8BPS", b"PK\3\4", b"\x80\x81"),
+    ],
+)
+def test_why_an_image_is_refused_is_said_in_the_pages_language(name: str, data: bytes) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_image(data)
+    error = caught.value.renamed("<my> photo.heic")
+    said = error_html(error, languages()[name])
+    assert "&lt;my&gt; photo.heic: " in said and not re.search("numpy|array|PIL|Accepted|Readable|decoder", said)
+    assert f"refused_{error.code}" in languages()[name].texts
+
+
+def test_heic_photos_are_refused_in_german() -> None:
+    error = ImageError("HEIC photos can't be read here", name="a.heic", code="heic")
+    assert "a.heic: HEIC-Fotos können hier nicht gelesen werden. Speichern Sie" in error_html(error, words_in("de"))
+    assert "the weights &lt;b&gt;" in error_html(FaceModelsError("the weights <b>"), words_in("de"))
 
 
 def test_one_and_many() -> None:

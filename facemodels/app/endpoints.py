@@ -58,7 +58,7 @@ def add_endpoints(analyzer: Analyzer, limits: Limits) -> None:
         image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
     ) -> gr.FileData:
         pixels, analysis = analyze_upload(analyzer, image, max_faces, attributes)
-        return gr.FileData(path=save_image(annotate(pixels, analysis.faces), "png"))
+        return gr.FileData(path=save_image(annotate(pixels, analysis.faces)))
 
     @answers_errors
     def analyze_batch_endpoint(

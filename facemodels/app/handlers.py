@@ -45,7 +45,6 @@ from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec
 from facemodels.types import Analysis
 
-SHOWN_SIDE = 1920  # longest side of the annotated image on the page, in pixels
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
 TELL_SECONDS = 0.4  # between two reports of progress
 
@@ -105,20 +104,19 @@ def show_upload(
     min_score: Any,
     models: dict[str, Any],
     language: Any = "en",
-) -> tuple[str | None, str | None, Analysis | None]:
-    """The image tab: the annotated image's file, the cards, and what they show; a refusal becomes a message."""
+) -> tuple[str | None, Analysis | None]:
+    """The image tab: the cards, and what they show; a refusal becomes a message."""
     say = words_in(language)
     if image is None:
-        return None, None, None
+        return None, None
     if attributes == []:
-        return None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+        return message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
     try:
         chosen = choose(analyzer, models, detector, min_score)
         pixels, analysis = analyze_upload(chosen, image, max_faces, attributes)
     except FaceModelsError as error:
-        return None, error_html(error, say), None
-    picture = save_image(annotate(pixels, analysis.faces), "jpeg", SHOWN_SIDE)
-    return picture, analysis_html(analysis, pixels, file_name(image), say), analysis
+        return error_html(error, say), None
+    return analysis_html(analysis, pixels, file_name(image), say), analysis
 
 
 def explain_face(
@@ -158,7 +156,7 @@ def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
     """The annotated image as a PNG in full size, for download."""
     if analysis is None:
         return None
-    return save_image(annotate(read_upload(image), analysis.faces), "png")
+    return save_image(annotate(read_upload(image), analysis.faces), f"{Path(file_name(image)).stem}-faces.png")
 
 
 def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
@@ -247,17 +245,13 @@ class Stop:
     answer: str | None = None
 
 
-def save_image(pixels: np.ndarray, kind: str, longest: int | None = None) -> str:
-    """Write an image among the uploads; a name of its own keeps concurrent answers apart."""
-    image = Image.fromarray(pixels)
-    if longest is not None:
-        image.thumbnail((longest, longest))
-    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=get_upload_folder(), prefix="annotated-", suffix=f".{kind}", delete=False
-    ) as file:
-        image.save(file, quality=90, compress_level=1)
-    return file.name
+def save_image(pixels: np.ndarray, name: str = "annotated.png") -> str:
+    """Write an image among the uploads, under this name in a folder of its own."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=folder, prefix="annotated-")) / name
+    Image.fromarray(pixels).save(path, compress_level=1)
+    return str(path)
 
 
 def describe(spec: ModelSpec) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,22 +138,12 @@ def read_upload(image: Any) -> np.ndarray:
     """
     path = check_image(image)
     try:
-        file = _NamedBytes(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ImageError(f"{file_name(image)} is no longer here: {UPLOADS_GO}. Choose it again") from error
-    except OSError as error:
-        raise ImageError(f"{file_name(image)} cannot be read: {error.strerror}") from error
-    file.name = file_name(image)
-    try:
-        return read_image(file)
+        return read_image(path)
     except ImageError as error:
-        raise ImageError(str(error).removeprefix("file object ")) from error
-
-
-class _NamedBytes(io.BytesIO):
-    """Bytes with the name that messages about them give."""
-
-    name = ""
+        name = file_name(image)
+        if error.code == "missing":
+            raise ImageError(f"{name} is no longer here: {UPLOADS_GO}. Choose it again") from error
+        raise error.renamed(name) from error
 
 
 def file_name(upload: Mapping[str, Any]) -> str:

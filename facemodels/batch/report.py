@@ -13,7 +13,7 @@ from facemodels import __version__
 from facemodels.attributes import ATTRIBUTES, Numeric, readable
 from facemodels.errors import ArgumentError, DataError, FaceModelsError
 from facemodels.evaluation.evaluate import SCHEMA, Answered, Evaluation, measure
-from facemodels.evaluation.labels import LabelledPicture
+from facemodels.evaluation.labels import LabelledImage
 from facemodels.evaluation.report import markdown, table
 from facemodels.evaluation.tables import read_table
 from facemodels.files import write_errors, written_whole
@@ -146,9 +146,9 @@ def audit(out: Path, labels: Path, groups: Sequence[str] = ()) -> Evaluation:
     )
 
 
-def _read_labels(file: Path, groups: Sequence[str]) -> dict[str, LabelledPicture]:
+def _read_labels(file: Path, groups: Sequence[str]) -> dict[str, LabelledImage]:
     """Source to its labels."""
-    pictures: dict[str, LabelledPicture] = {}
+    pictures: dict[str, LabelledImage] = {}
     for where, row in read_table(file, ("source", *groups)):
         columns = [name for name in ATTRIBUTES if name in row]
         if not columns:
@@ -158,7 +158,7 @@ def _read_labels(file: Path, groups: Sequence[str]) -> dict[str, LabelledPicture
         except ValueError as error:
             raise DataError(f"{where}: a label is out of range; {error}") from error
         of_groups = {name: row[name] for name in groups}
-        pictures[row["source"]] = LabelledPicture(Path(row["source"]), labels, of_groups, where)
+        pictures[row["source"]] = LabelledImage(Path(row["source"]), labels, of_groups, where)
     return pictures
 
 

@@ -1,7 +1,7 @@
-"""How good models are on your own faces: `python -m facemodels evaluate FOLDER_OR_CSV`.
+"""Accuracy of models on your own labelled faces: `python -m facemodels evaluate FOLDER_OR_CSV`.
 
 Labels come from folder names or from a csv (`labels`), answers from `FaceAnalyzer` as users get them, figures from
-`metrics`; every model is asked about the same faces. `report` makes tables and pictures of the result.
+`metrics`; every model predicts the same faces. `report` makes tables and figures of the result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from facemodels.attributes import ATTRIBUTES, Numeric
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
 from facemodels.evaluation import metrics
-from facemodels.evaluation.labels import LabelledPicture, read_labels
+from facemodels.evaluation.labels import LabelledImage, read_labels
 from facemodels.evaluation.tables import all_problems
 from facemodels.hub import store
 from facemodels.hub.registry import DEFAULT_MODELS, ModelSpec
@@ -31,7 +31,7 @@ from facemodels.types import Classification, Estimate, Face
 SCHEMA = 1
 MAX_GROUPS = 50  # a column with more values is no grouping but a name
 
-Answered = tuple[LabelledPicture, dict[str, Face]]  # a picture, and its face as each model sees it
+Answered = tuple[LabelledImage, dict[str, Face]]  # a image, and its face as each model sees it
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def evaluate(
     min_score: float = 0.6,
     backend: str = "litert",
     skip_unreadable: bool = False,
-    progress: Callable[[Sequence[LabelledPicture]], Iterable[LabelledPicture]] = iter,
+    progress: Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]] = iter,
 ) -> Evaluation:
-    """Measure models on labelled pictures.
+    """Measure models on labelled images.
 
     Args:
         source: A folder ``Category/*.jpg`` or ``Attribute/Category/*.jpg`` (subfolders too), or a csv file with a
@@ -68,20 +68,20 @@ def evaluate(
             cell is "not known".
         models: As of `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
             answers and that is labelled.
-        crops: Whether the pictures are cut to one face already. Otherwise they are photos, and the largest face found
+        crops: Whether the images are cut to one face already. Otherwise they are photos, and the largest face found
             is taken.
         groups: More columns of the csv to make tables by. Labelled attributes are always taken.
         detector: As of `FaceAnalyzer`.
-        min_score: Least confidence of a face, 0..1.
+        min_score: Score threshold of the detector, 0..1.
         backend: ``litert`` or ``keras``.
         skip_unreadable: Count images that cannot be read; without it they are an error, which names them all.
-        progress: Wraps the list of pictures, to show how far it is.
+        progress: Wraps the list of images, to show how far it is.
 
     Returns:
         The figures, and every single answer.
 
     Raises:
-        DataError: If a folder, column, label or picture is not in order; the message names the file and the line.
+        DataError: If a folder, column, label or image is not in order; the message names the file and the line.
         ArgumentError: If an argument does not fit, or no model answers what is labelled.
         UnknownModelError: If a model is not known.
 
@@ -91,11 +91,11 @@ def evaluate(
     """
     references = list(models) or list(dict.fromkeys(DEFAULT_MODELS.values()))
     specs = [store.resolve(reference) for reference in references]
-    pictures, unused = read_labels(source, groups)
+    images, unused = read_labels(source, groups)
     for name in groups:
-        if len(values := {picture.groups[name] for picture in pictures}) > MAX_GROUPS:
+        if len(values := {image.groups[name] for image in images}) > MAX_GROUPS:
             raise DataError(f"{source}:1: the column {name} has {len(values)} values; groups are at most {MAX_GROUPS}")
-    labelled = [name for name in ATTRIBUTES if any(name in picture.labels for picture in pictures)]
+    labelled = [name for name in ATTRIBUTES if any(name in image.labels for image in images)]
     chosen = {
         name: (reference, spec)
         for name, reference, spec in zip(_names(references, specs), references, specs, strict=True)
@@ -113,28 +113,30 @@ def evaluate(
 
     faces: list[Answered] = []
     without_face, unreadable = [], []
-    for picture in progress(pictures):
+    for image in progress(images):
         try:
-            pixels = read_image(picture.path)
+            pixels = read_image(image.path)
         except ImageError as error:
-            message = f"{picture.where}: {error}" if picture.where else str(error)
+            message = f"{image.where}: {error}" if image.where else str(error)
             unreadable.append(message)
             continue
         if unreadable and not skip_unreadable:
             continue  # only to name all of those that cannot be read
         found = [] if finder is None else finder.detect(pixels, min_score)[:1]
         if finder is None:
-            faces.append((picture, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
+            faces.append((image, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
         elif found:
             answers = {name: one.analyze(pixels, boxes=found).faces[0] for name, one in analyzers.items()}
-            faces.append((picture, answers))
+            faces.append((image, answers))
         else:
-            without_face.append(str(picture.path))
+            without_face.append(str(image.path))
     if unreadable and not skip_unreadable:
-        raise DataError(f"{all_problems(unreadable)}. Mend or remove them, or count such pictures: --skip-unreadable")
+        raise DataError(
+            f"{all_problems(unreadable)}. Repair or remove them, or count such images with --skip-unreadable"
+        )
     if not faces:
         hint = "are they cut to one face already? Then say so: --crops" if without_face else "none could be read"
-        raise DataError(f"{source}: no face in any of {len(pictures)} pictures; {hint}")
+        raise DataError(f"{source}: no face in any of {len(images)} images; {hint}")
 
     measured: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
@@ -142,7 +144,7 @@ def evaluate(
         labels = {
             name: spec.head(attribute).labels for name, (_, spec) in chosen.items() if attribute in spec.attributes
         }
-        scored = [(picture, answers) for picture, answers in faces if attribute in picture.labels]
+        scored = [(image, answers) for image, answers in faces if attribute in image.labels]
         if labels and scored:
             measured[attribute], more = measure(attribute, scored, labels)
             rows += more
@@ -155,7 +157,7 @@ def evaluate(
         "crops": crops,
         "detector": None if finder is None else getattr(finder, "name", type(finder).__name__),
         "min_score": None if crops else min_score,
-        "pictures": len(pictures),
+        "pictures": len(images),
         "faces": len(faces),
         "without_face": without_face,
         "unreadable": unreadable,
@@ -188,20 +190,20 @@ def measure(
 
     Args:
         attribute: The attribute.
-        scored: Pictures that have a label of it, each with its face as each model sees it.
+        scored: Images that have a label of it, each with its face as each model sees it.
         labels_of: Model to the labels of its head.
 
     Returns:
         What stands in ``report["attributes"]``, with a result per model, and every answer behind it.
     """
-    pictures = [picture for picture, _ in scored]
-    truth = [picture.labels[attribute] for picture in pictures]
+    images = [image for image, _ in scored]
+    truth = [image.labels[attribute] for image in images]
     answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in labels_of}
     numeric = isinstance(ATTRIBUTES[attribute].kind, Numeric)
     labels: tuple[str, ...] = ()
     if not numeric:
         truth, answers, labels = comparable(attribute, truth, answers, list(labels_of.values()))
-    groups = _groups(pictures, attribute)
+    groups = _groups(images, attribute)
     results, rights = [], {}
     for name in labels_of:
         if numeric:
@@ -226,7 +228,7 @@ def measure(
             for name in others
         ],
     }
-    return measured, list(_rows(attribute, pictures, truth, answers))
+    return measured, list(_rows(attribute, images, truth, answers))
 
 
 def comparable(
@@ -278,19 +280,19 @@ def _measure_numbers(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[di
     }, off
 
 
-def _groups(pictures: Sequence[LabelledPicture], attribute: str) -> dict[str, list[str]]:
-    """Group name to each picture's value (empty where unknown): labelled attributes first, numbers by tens.
+def _groups(images: Sequence[LabelledImage], attribute: str) -> dict[str, list[str]]:
+    """Group name to each image's value (empty where unknown): labelled attributes first, numbers by tens.
 
     The attribute itself is left out, unless it is numeric: its table of classes says the same.
     """
     groups: dict[str, list[str]] = {}
     for name, row in ATTRIBUTES.items():
         numeric = isinstance(row.kind, Numeric)
-        values = [picture.labels.get(name, "") for picture in pictures]
+        values = [image.labels.get(name, "") for image in images]
         if len(set(values)) > 1 and (numeric or name != attribute):
             groups[name] = [_decade(value) for value in values] if numeric else values
-    for name in pictures[0].groups:
-        groups[name] = [picture.groups[name] for picture in pictures]
+    for name in images[0].groups:
+        groups[name] = [image.groups[name] for image in images]
     return groups
 
 
@@ -319,12 +321,12 @@ def _natural(group: str) -> tuple[int, str]:
 
 
 def _rows(
-    attribute: str, pictures: Sequence[LabelledPicture], truth: Sequence[str], answers: dict[str, list[Any]]
+    attribute: str, images: Sequence[LabelledImage], truth: Sequence[str], answers: dict[str, list[Any]]
 ) -> Iterable[dict[str, Any]]:
     for name, values in answers.items():
-        for picture, label, answer in zip(pictures, truth, values, strict=True):
+        for image, label, answer in zip(images, truth, values, strict=True):
             said, score = (answer.value, answer.error) if isinstance(answer, Estimate) else (answer.label, answer.score)
             yield {
-                **{"path": str(picture.path), "attribute": attribute, "model": name},
+                **{"path": str(image.path), "attribute": attribute, "model": name},
                 **{"truth": label, "answer": said, "score": score},
             }

@@ -1,4 +1,4 @@
-"""Pictures and what is true of them: a folder per label, or a csv file with a line per picture.
+"""Labelled images: a folder per label, or a CSV file with a row per image.
 
 Category/*.jpg                  happy/1.jpg
 Attribute/Category/*.jpg        Emotion/happy/1.jpg, Gender/female/2.jpg
@@ -19,14 +19,14 @@ from facemodels.image_formats import image_suffixes
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """One picture and what is true of it.
+class LabelledImage:
+    """An image and its true labels.
 
     Attributes:
-        path: The picture.
+        path: The image.
         labels: Attribute to label; ages are years, as text.
-        groups: Group column to this picture's value.
-        where: ``file:line`` that named it, empty for a picture found in a folder.
+        groups: Group column to this image's value.
+        where: ``file:line`` that named it, empty for a image found in a folder.
     """
 
     path: Path
@@ -35,15 +35,15 @@ class LabelledPicture:
     where: str = ""
 
 
-def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> tuple[list[LabelledPicture], list[str]]:
-    """The pictures of a folder or csv with their labels, checked, in order.
+def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> tuple[list[LabelledImage], list[str]]:
+    """The images of a folder or csv with their labels, checked, in order.
 
     Args:
         source: As of `evaluate`.
         groups: Columns of the csv to keep as groups.
 
     Returns:
-        The pictures, and the columns of the csv that were not used.
+        The images, and the columns of the csv that were not used.
 
     Raises:
         DataError: If something is missing or not a label; the message names the file and the line.
@@ -57,7 +57,7 @@ def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> t
     return _from_folder(path), []
 
 
-def _from_folder(folder: Path) -> list[LabelledPicture]:
+def _from_folder(folder: Path) -> list[LabelledImage]:
     inside = _folders(folder)
     attributes = [entry for entry in inside if normalize_label(entry.name) in ATTRIBUTES]
     if attributes and len(attributes) < len(inside):
@@ -68,32 +68,34 @@ def _from_folder(folder: Path) -> list[LabelledPicture]:
     trees = {normalize_label(entry.name): _folders(entry) for entry in attributes} or {
         _attribute_of(folder, inside): inside
     }
-    pictures = []
+    images = []
     for attribute, categories in trees.items():
         if not categories:
             raise DataError(f"{folder}: {attribute} has no folder per label; known: {ATTRIBUTES[attribute].label_text}")
         for category in categories:
             label = _label(attribute, category.name, str(category))
-            files = sorted(path for path in category.rglob("*") if _is_picture(path, category))
+            files = sorted(path for path in category.rglob("*") if _is_image(path, category))
             if not files:
-                raise DataError(f"{category}: holds no picture; fill or remove it")
-            pictures += [LabelledPicture(file, {attribute: label}) for file in files]
-    return pictures
+                raise DataError(f"{category}: contains no images; add some, or remove the folder")
+            images += [LabelledImage(file, {attribute: label}) for file in files]
+    return images
 
 
 def _folders(folder: Path) -> list[Path]:
     """The folders directly inside, by name.
 
     Raises:
-        DataError: If pictures lie beside or instead of them: they would have no label.
+        DataError: If images lie beside or instead of them: they would have no label.
     """
     inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if stray := [entry for entry in inside if _is_picture(entry, folder)]:
-        raise DataError(f"{stray[0]}: has no label; pictures belong into a folder named by theirs, or into a csv")
+    if stray := [entry for entry in inside if _is_image(entry, folder)]:
+        raise DataError(
+            f"{stray[0]}: has no label; put it into a folder named after its label, or name it in a CSV file"
+        )
     return [entry for entry in inside if entry.is_dir()]
 
 
-def _is_picture(path: Path, root: Path) -> bool:
+def _is_image(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.suffix.lower() in image_suffixes() and path.is_file() and not hidden
 
@@ -113,8 +115,8 @@ def _attribute_of(folder: Path, categories: Sequence[Path]) -> str:
     return best
 
 
-def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledPicture], list[str]]:
-    pictures: list[LabelledPicture] = []
+def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledImage], list[str]]:
+    images: list[LabelledImage] = []
     seen: dict[Path, str] = {}
     unused: list[str] = []
     problems: list[str] = []
@@ -125,7 +127,7 @@ def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledPicture],
         unused = [name for name in row if name not in ("path", *columns, *groups)]
         path = file.parent / row["path"]
         if not row["path"] or not path.is_file():
-            problems.append(f"{where}: no such picture: {path}")
+            problems.append(f"{where}: no such image: {path}")
         elif path in seen:
             problems.append(f"{where}: {row['path']} already stands in {seen[path]}")
         seen.setdefault(path, where)
@@ -135,12 +137,12 @@ def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledPicture],
                 labels |= {name: _label(name, row[name], where)} if row[name] else {}
             except DataError as error:
                 problems.append(str(error))
-        pictures.append(LabelledPicture(path, labels, {name: row[name] for name in groups}, where))
+        images.append(LabelledImage(path, labels, {name: row[name] for name in groups}, where))
     if problems:
         raise all_problems(problems)
-    if not any(picture.labels for picture in pictures):
-        raise DataError(f"{file}: labels no picture")
-    return pictures, unused
+    if not any(image.labels for image in images):
+        raise DataError(f"{file}: no image has a label")
+    return images, unused
 
 
 def _label(attribute: str, text: str, where: str) -> str:

@@ -1,4 +1,4 @@
-"""The result of an evaluation as Markdown, pictures and files; pictures need the extra ``evaluate`` (matplotlib)."""
+"""The result of an evaluation as Markdown, figures and files; figures need the extra ``evaluate`` (matplotlib)."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ FEW = 20  # faces; groups of fewer say little
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def markdown(report: Mapping[str, Any], pictures: Mapping[str, Sequence[str]] | None = None) -> str:
+def markdown(report: Mapping[str, Any], figures: Mapping[str, Sequence[str]] | None = None) -> str:
     """The report as Markdown.
 
     Args:
         report: `Evaluation.report`.
-        pictures: Attribute to the names of its pictures, to be shown beside its tables.
+        figures: Attribute to the file names of its figures, to be shown beside its tables.
 
     Example:
         >>> print(markdown(evaluate("faces/", crops=True).report))      # doctest: +SKIP
         # faces/: 240 faces
         ...
     """
-    parts = [f"# {report['source']}: {report['faces']:,} faces", _of_pictures(report)]
+    parts = [f"# {report['source']}: {report['faces']:,} faces", _coverage(report)]
     for attribute, measured in report["attributes"].items():
         of_kind = _numbers if isinstance(ATTRIBUTES[attribute].kind, Numeric) else _classes
         parts += [f"## {attribute.capitalize()}", *of_kind(attribute, measured)]
-        parts += [f"![{name}]({name})" for name in (pictures or {}).get(attribute, ())]
+        parts += [f"![{name}]({name})" for name in (figures or {}).get(attribute, ())]
     parts.append(
         "Intervals hold the true figure in 19 of 20 samples of this size, if the faces were drawn by chance from those "
-        "meant. Labels are what people saw in a picture; so are the answers."
+        "meant. Labels are what people saw in an image; so are the answers."
     )
     return "\n\n".join(parts) + "\n"
 
 
-def _of_pictures(report: Mapping[str, Any]) -> str:
+def _coverage(report: Mapping[str, Any]) -> str:
     how = "each one face already" if report["crops"] else f"the largest face that {report['detector']} finds in each"
-    parts = [f"{report['pictures']:,} pictures, {how}; backend {report['backend']}."]
+    parts = [f"{report['pictures']:,} images, {how}; backend {report['backend']}."]
     if count := len(report["without_face"]):
         parts.append(f"**No face was found in {count:,}** of them ({_examples(report['without_face'])}): not counted.")
     if count := len(report["unreadable"]):
@@ -186,7 +186,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([text[0], text[1].replace(" ", ""), *text[2:]])
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- figures --------------------------------------------------------------------------------------------------------
 
 
 def confusion_figure(result: Mapping[str, Any], labels: Sequence[str]) -> Figure:
@@ -317,7 +317,7 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> P
 
 
 def write(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
-    """Write `report.json`, `report.md`, `answers.csv` and the pictures: all of them, or nothing.
+    """Write `report.json`, `report.md`, `answers.csv` and the figures: all of them, or nothing.
 
     Args:
         evaluation: From `evaluate`.
@@ -352,13 +352,13 @@ def write(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
 
 
 def _write_all(evaluation: Evaluation, folder: Path) -> None:
-    pictures: dict[str, list[str]] = {}
+    figures: dict[str, list[str]] = {}
     for attribute, name, figure in _figures(evaluation):
         figure.savefig(folder / name, dpi=120)
-        pictures.setdefault(attribute, []).append(name)
+        figures.setdefault(attribute, []).append(name)
     with (folder / "answers.csv").open("w", newline="", encoding="utf-8") as file:
         table = CsvTable(file, ANSWERS)
         for answer in evaluation.answers:
             table.write(answer)
-    (folder / "report.md").write_text(markdown(evaluation.report, pictures), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(evaluation.report, figures), encoding="utf-8")
     (folder / REPORT).write_text(json.dumps(evaluation.report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -366,11 +366,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _training(config: Config, measured: dict[str, Any]) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in measured["temperatures"].items())
-    start = f"the weights of {config.start}" if config.start else "ImageNet weights"
+    start = f"the weights of {_source(config.start)}" if config.start else "ImageNet weights"
     start = start if config.start or config.imagenet else "random weights"
     beside = f" Learned beside, to help, and dropped: {', '.join(config.auxiliary)}." if config.auxiliary else ""
     taught = (
-        f" {config.distil:.0%} of the targets are the answers of {', '.join(config.teachers)}."
+        f" {config.distil:.0%} of the targets are the answers of {', '.join(map(_source, config.teachers))}."
         if config.teachers
         else ""
     )
@@ -382,7 +382,7 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     for group, times in config.emphasis.items():
         drawn += f" Faces of {group} are drawn {times:g} times as often."
     averaged = "".join(
-        f" Of the final weights {share:.0%} are those of {run}." for run, share in config.average.items()
+        f" Of the final weights {share:.0%} are those of {_source(run)}." for run, share in config.average.items()
     )
     schedule = "cosine" if config.schedule == "cosine" else f"halved after {config.plateau} epochs without progress"
     frozen = f", the stem and the first {config.freeze_blocks} blocks frozen" if config.freeze_blocks >= 0 else ""
@@ -393,6 +393,12 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
         f"{config.dtype} arithmetic.{drawn}{beside}{taught}{averaged} "
         f"Temperatures folded into the logits, chosen on validation: {temperatures}.{_corrected(measured)}"
     )
+
+
+def _source(reference: str) -> str:
+    """A network that this one comes from, in words: nobody else has its run folder."""
+    folder = Path(reference)
+    return f"the stage `{folder.name}`" if folder.parts[:1] == ("runs",) else reference
 
 
 def _corrected(measured: Mapping[str, Any]) -> str:
@@ -420,5 +426,5 @@ def _licences(config: Config) -> list[str]:
     for name in dict.fromkeys(name for one in behind.values() if one for name in one.seen if name not in config.seen):
         lines.append(f"{DATASET_CARDS[name]['licence']} Networks that this one descends from or was taught by saw it.")
     unknown = [reference for reference, one in behind.items() if one is None]
-    lines += [f"It descends from {reference}, whose own licence holds too." for reference in unknown]
+    lines += [f"It descends from {_source(reference)}, whose own licence holds too." for reference in unknown]
     return [*lines, IMAGENET_LICENCE] if config.imagenet else lines

@@ -6,6 +6,7 @@ import functools
 import html
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from PIL import Image
 
 from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url, table_html
 from facemodels.app.words import Words
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ATTRIBUTES, percent
 from facemodels.results import CsvSink
 from facemodels.types import Analysis, Classification, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
+TOP_LABELS = 3  # bars shown at once; the others unfold
+SMALL_SIDE = 40  # pixels: a face below that is told to be small
+WEAK_SCORE = 0.75  # a detection below that is told to be weak
+BROWSER_FORMATS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")  # what every browser shows by itself
 
 
 def empty_html(say: Words) -> str:
@@ -29,31 +34,60 @@ def empty_html(say: Words) -> str:
 def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words) -> str:
     """What was found in the file of this name: a summary with the downloads, a card per face, and a table."""
     count = len(analysis)
-    if not count:
-        found = message_html(say("no_face"), say("no_face_text"))
-    else:
-        cards = [face_html(face, place, pixels, say) for place, face in enumerate(analysis, 1)]
-        found = f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>'
-        if rest := cards[FIRST_FACES:]:
-            found += (
-                f'<details class="fm-more"><summary>{say.count("more", len(rest))}</summary>'
-                f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
-            )
-    if count > 1:
-        summary = say("table_open", count=count)
-        found += f'<details class="fm-more"><summary>{summary}</summary>{faces_table(analysis, say)}</details>'
     stem = html.escape(Path(name).stem)
     links = (
-        download_html("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2), say)
+        f'<button class="fm-download" data-action="png" aria-label="{say("download_png")}">PNG</button>'
         + download_html("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name), say)
-        + f'<button class="fm-download" data-action="png" aria-label="{say("download_png")}">PNG</button>'
+        + download_html("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2), say)
     )
-    return (
-        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}">'
-        f"<b>{say.count('faces', count) if count else say('faces_none')}</b>"
-        f"<span>{say('in_pixels', width=analysis.width, height=analysis.height)}</span>"
-        f'<span class="fm-downloads">{say("download")} {links}</span></div>{found}'
+    boxes = f'<label class="fm-toggle"><input type="checkbox" data-action="boxes" checked> {say("boxes")}</label>'
+    toggle = boxes if count else ""
+    heading = " · ".join(summarize(analysis, say)) if count else say("faces_none")
+    shown = "" if Path(name).suffix.lower() in BROWSER_FORMATS else f' data-picture="{preview(pixels)}"'
+    parts = [
+        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}"{shown}>'
+        f"<b>{heading}</b>{toggle}</div>"
+    ]
+    if not count:
+        return "".join([*parts, message_html(say("no_face"), say("no_face_text"))])
+    cards = [face_html(face, number, pixels, say) for number, face in enumerate(analysis, 1)]
+    parts.append(f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>')
+    if rest := cards[FIRST_FACES:]:
+        parts.append(
+            f'<details class="fm-more"><summary>{say.count("more", len(rest))}</summary>'
+            f'<div class="fm-cards fm-scroll" tabindex="0">{"".join(rest)}</div></details>'
+        )
+    if count > 1:
+        summary = say("table_open", count=count)
+        parts.append(f'<details class="fm-more"><summary>{summary}</summary>{faces_table(analysis, say)}</details>')
+    answered = ", ".join(dict.fromkeys(html.escape(model) for model in analysis.models.values()))
+    parts.append(
+        f'<div class="fm-foot"><span class="fm-downloads">{say("download")} {links}</span>'
+        f"<small>{say('answered_by')} {answered} · "
+        f"{say('in_pixels', width=analysis.width, height=analysis.height)}</small></div>"
     )
+    return "".join(parts)
+
+
+def summarize(analysis: Analysis, say: Words) -> list[str]:
+    """The image in a line: how many faces, the most frequent emotion, the span of ages."""
+    count = len(analysis)
+    parts = [say.count("faces", count)]
+    emotions = Counter(face.emotion.label for face in analysis if face.emotion is not None)
+    if emotions and count > 1:
+        label, frequency = emotions.most_common(1)[0]
+        parts.append(say("summary_emotion", count=frequency, total=count, label=html.unescape(say.label(label))))
+    ages = [face.age.value for face in analysis if face.age is not None]
+    if len(ages) > 1:
+        parts.append(say("summary_ages", low=f"{min(ages):.0f}", high=f"{max(ages):.0f}"))
+    return parts
+
+
+def preview(pixels: np.ndarray) -> str:
+    """An image that no browser shows by itself, small, in a data URL."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((1280, 1280))
+    return picture_url(np.asarray(image))
 
 
 def csv_text(analysis: Analysis, name: str) -> str:
@@ -66,52 +100,71 @@ def csv_text(analysis: Analysis, name: str) -> str:
 
 def faces_table(analysis: Analysis, say: Words) -> str:
     """All faces, a row each, with the columns that were asked for."""
-    columns: dict[str, Callable[[Face], str]] = {say("table_found"): lambda face: f"{face.score:.0%}"}
+    columns: dict[str, Callable[[Face], str]] = {}
     for name in analysis.models:
         columns[say(f"attribute_{name}")] = functools.partial(_value, name, say)
-    columns[say("table_place")] = functools.partial(_place, say)
-    rows = ((str(place), *(cell(face) for cell in columns.values())) for place, face in enumerate(analysis, 1))
+    columns[say("table_found")] = lambda face: percent(face.score)
+    columns[say("table_place")] = functools.partial(_box_text, say)
+    rows = ((str(number), *(cell(face) for cell in columns.values())) for number, face in enumerate(analysis, 1))
     return table_html(say("table_name"), (say("table_face"), *columns), rows)
 
 
-def _place(say: Words, face: Face) -> str:
+def _box_text(say: Words, face: Face) -> str:
     box = face.box
     return say("table_box", width=round(box.width), height=round(box.height), x=round(box.x1), y=round(box.y1))
 
 
 def _value(attribute: str, say: Words, face: Face) -> str:
     value = face.values.get(attribute)
-    return "" if value is None else ATTRIBUTES[attribute].kind.text(value, say.label)
+    return (
+        ""
+        if value is None
+        else html.escape(ATTRIBUTES[attribute].kind.text(value, lambda x: html.unescape(say.label(x))))
+    )
 
 
-def face_html(face: Face, place: int, pixels: np.ndarray, say: Words) -> str:
+def face_html(face: Face, number: int, pixels: np.ndarray, say: Words) -> str:
     """The card of one face: its crop and what the models perceive."""
     rows = facts_html(face.values, say)
-    headline = (
-        f"<b>{say.label(face.emotion.label)}</b> {face.emotion.score:.0%}"
-        if face.emotion
-        else say("face_found", score=f"{face.score:.0%}")
-    )
-    bars = bars_html(face.emotion, say) + ask_html(say) if face.emotion else ""
-    place_of = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
-    name = say("face", place=place)
+    name = say("face", place=number)
+    label, headline, more = "", name, ""
+    if face.emotion is not None:
+        label = say.label(face.emotion.label)
+        headline = f"{label} {html.escape(percent(face.emotion.score))}"
+        more = bars_html(face.emotion, say) + ask_html(say)
+    box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
+    emotion = "" if face.emotion is None else html.escape(face.emotion.label)
     return (
-        f'<article class="fm-card" aria-label="{name}" tabindex="-1" data-face="{place}" data-box="{place_of}">'
-        "<header>"
-        f'<img src="{thumbnail(face, pixels)}" alt="{say("face_cut", place=place)}" width="72" height="72">'
-        f"<div><small>{name}</small><p>{headline}</p></div></header>"
-        f"<dl>{rows}</dl>{bars}</article>"
+        f'<article class="fm-card" aria-label="{name}" tabindex="0" data-face="{number}" data-box="{box}" '
+        f'data-emotion="{emotion}" data-text="{label}">'
+        f'<header><img src="{thumbnail(face, pixels)}" alt="{say("face_cut", place=number)}" width="72" height="72">'
+        f"<div><small>{name}</small><p><b>{headline}</b></p></div></header>"
+        f"<dl>{rows}</dl>{doubts_html(face, say)}{more}</article>"
     )
+
+
+def doubts_html(face: Face, say: Words) -> str:
+    """What makes an answer less sure: a small face, a weak detection; and the detector's score."""
+    doubts = [say("face_found", score=percent(face.score))]
+    if face.score < WEAK_SCORE:
+        doubts.append(say("doubt_weak"))
+    if min(face.box.width, face.box.height) < SMALL_SIDE:
+        doubts.append(say("doubt_small"))
+    return f'<p class="fm-doubts">{" · ".join(doubts)}</p>'
 
 
 def bars_html(value: Classification, say: Words) -> str:
-    """A bar per label, in the model's order; the text says it all, so the bars are hidden from screen readers."""
-    rows = (
+    """A bar per label, the likeliest first; the text says it all, so the bars are hidden from screen readers."""
+    rows = [
         f"<li{' class=fm-top' if label == value.label else ''}><span>{say.label(label)}</span>"
-        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{score:.0%}</span></li>'
-        for label, score in value.scores.items()
-    )
-    return f'<ul class="fm-bars" aria-label="{say("scores")}">{"".join(rows)}</ul>'
+        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{html.escape(percent(score))}</span></li>'
+        for label, score in sorted(value.scores.items(), key=lambda item: -item[1])
+    ]
+    top = f'<ul class="fm-bars" aria-label="{say("scores")}">{"".join(rows[:TOP_LABELS])}</ul>'
+    if not rows[TOP_LABELS:]:
+        return top
+    rest = f'<ul class="fm-bars">{"".join(rows[TOP_LABELS:])}</ul>'
+    return f"{top}<details><summary>{say('scores_rest', count=len(rows) - TOP_LABELS)}</summary>{rest}</details>"
 
 
 def ask_html(say: Words) -> str:

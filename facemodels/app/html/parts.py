@@ -12,14 +12,24 @@ from PIL import Image
 
 from facemodels.app.words import Words
 from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
+from facemodels.errors import ImageError
+
+# Of the words of `ImageError.code`, those that a visitor's file can give.
+REFUSALS = frozenset(
+    (
+        *("empty", "damaged", "pixels", "bytes", "heic", "raw", "video", "svg", "html", "pdf", "jxl", "psd"),
+        *("postscript", "archive", "zeros", "text", "unknown"),
+    )
+)
 
 
 def header_html(say: Words) -> str:
     """The top of the page: what this is, and what its answers are."""
     return (
         f'<header class="fm-header"><h1>facemodels</h1><p>{say("lead")}</p></header>'
-        f'<aside class="fm-notice" aria-label="{say("notice_name")}">'
-        f"{say('notice_perceived')} {say('notice_kept')}</aside>"
+        f'<aside class="fm-notice" aria-label="{say("notice_name")}"><details>'
+        f"<summary>{say('notice_first')}</summary><p>{say('notice_perceived')}</p><p>{say('notice_kept')}</p>"
+        "</details></aside>"
     )
 
 
@@ -30,7 +40,10 @@ def message_html(title: str, text: str, kind: str = "info") -> str:
 
 
 def error_html(error: Exception, say: Words) -> str:
-    """What went wrong; the error itself speaks English, as everywhere."""
+    """What went wrong, in the page's language where an image was refused; other errors speak English, as everywhere."""
+    if isinstance(error, ImageError) and error.code in REFUSALS:
+        name = f"{html.escape(error.name)}: " if error.name else ""
+        return message_html(say("failed"), name + say(f"refused_{error.code}", **error.values), "error")
     return message_html(say("failed"), html.escape(str(error)), "error")
 
 
@@ -61,9 +74,8 @@ def _fact(attribute: str, value: Value, say: Words) -> str:
     if isinstance(value, Classification):
         return _top_scores(value, say)
     key = f"unit_{ATTRIBUTES[attribute].kind.unit}"
-    low, high = value.interval
-    text = say(key, age=f"{value.value:.0f}", error=f"{value.error:.0f}")
-    return f"{text} <small>{say(f'{key}_range', low=f'{low:.0f}', high=f'{high:.0f}')}</small>"
+    low, high = (f"{bound:.0f}" for bound in value.interval)
+    return say(key, low=low, high=high, value=f"{value.value:.0f}")
 
 
 def _top_scores(value: Classification, say: Words) -> str:

@@ -28,7 +28,7 @@ from facemodels.attributes import ETHNICITIES, FIVE_GROUPS
 from facemodels.crops import cut, face_window
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import DataError, ImageError
-from facemodels.evaluation.labels import LabelledPicture, read_labels
+from facemodels.evaluation.labels import LabelledImage, read_labels
 from facemodels.images import read_image
 from training.data.manifest import Picture
 from training.data.preparing import LeftOut, build, write_picture
@@ -69,7 +69,7 @@ def _read(source: Path, images: Path, left_out: LeftOut, detector: FaceDetector 
         yield Picture(path, "", _labels(picture, five), picture.groups.get(PERSON) or Path(name).as_posix(), where)
 
 
-def _face(picture: LabelledPicture, detector: FaceDetector) -> cv2.typing.MatLike | None:
+def _face(picture: LabelledImage, detector: FaceDetector) -> cv2.typing.MatLike | None:
     """The largest face of a photo, upright, as BGR; None if there is none."""
     try:
         pixels = read_image(picture.path)
@@ -81,7 +81,7 @@ def _face(picture: LabelledPicture, detector: FaceDetector) -> cv2.typing.MatLik
     return cut(pixels, face_window(found[0].box, landmarks=found[0].landmarks), SIDE)[:, :, ::-1]
 
 
-def _labels(picture: LabelledPicture, five: bool) -> dict[str, str]:
+def _labels(picture: LabelledImage, five: bool) -> dict[str, str]:
     """The labels by the manifest's columns: five ethnicities have one of their own, ages are whole years."""
     labels = dict(picture.labels)
     if "age" in labels:
