@@ -227,10 +227,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = measured(options.photos, folder, machine())
+        print(text)
         if options.cluster:
             few = archive(folder / "cluster", max(300, options.photos // 20))
-            text += f"\n\nA Ray cluster by `ray.cluster_utils`: {cluster(few, folder / 'cluster-out')}"
-    print(text)
+            lost = f"A Ray cluster by `ray.cluster_utils`: {cluster(few, folder / 'cluster-out')}"
+            print(f"\n{lost}")
+            text += f"\n\n{lost}"
     if options.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"scale-{date.today()}.md").write_text(text + "\n", encoding="utf-8")
