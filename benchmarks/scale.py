@@ -204,7 +204,8 @@ def measured(photos: int, folder: Path, machine_line: str) -> str:
             table(("what", "photos/s after start-up", "processor time a photo", "of the loop's"), speeds),
             "The same, and memory and resuming with photos of 160 x 120 pixels, age only:",
             table(("what", "measured"), rows),
-            f"On paper, {processors} processors that have nothing else to do: {full:.1f} photos/s.",
+            f"On paper, from the processor time of two workers: {processors} processors that do nothing else, "
+            f"{full:.1f} photos/s.",
             on_paper(full),
             "The next bottleneck is the process that starts the run: it lists the inputs and writes every row. Images "
             "in Parquet files and compressed tar shards pass through it, too; files, URLs and plain tar shards are "
