@@ -21,6 +21,9 @@ TRIED = FOLDER / "logs" / "tried.json"  # recipes that no published model descen
 BEGIN, END = "<!-- tried: made by python -m training.tried -->", "<!-- /tried -->"
 FIGURES = {
     "val_emotion_accuracy": "eight emotions {:.1%}",
+    "val_fer2013_emotion_macro_recall": "macro recall {:.1%}",
+    "val_lfw_expressions_emotion_accuracy": "on LFW {:.1%}",
+    "val_lfw_expressions_emotion_macro_recall": "macro recall {:.1%}",
     "val_emotion_fer2013_accuracy": "seven original {:.1%}",
     "val_emotion4_accuracy": "four original {:.1%}",
     "val_utkface_age_mae": "age off by {:.2f} years",
