@@ -22,7 +22,7 @@ from facemodels import Analysis, Box, Face, Timeline, VideoFrame, analyze_video,
 from facemodels.sources import Sources
 from facemodels.video import reading
 from facemodels.video.containers import is_video
-from facemodels.video.cuts import mark_cuts
+from facemodels.video.cuts import HEIGHT, WIDTH, mark_cuts
 
 pytest.importorskip("av", reason="videos need PyAV: pip install -e '.[dev]'")
 import av
@@ -424,7 +424,7 @@ def test_a_black_frame_between_two_people_is_a_cut_too(astronaut: np.ndarray, tm
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (64, 48), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
 def shots(image: np.ndarray) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -456,6 +456,27 @@ def test_motion_and_light_are_no_cuts(astronaut: np.ndarray) -> None:
     for name, frames in shots(astronaut):
         marks = [is_cut for _, is_cut in mark_cuts((None, grey(frame)) for frame in frames)]
         assert len(marks) == len(frames) and not any(marks), f"{name}: {marks}"
+
+
+def test_who_comes_or_goes_at_once_is_no_cut(astronaut: np.ndarray) -> None:
+    alone = portrait(astronaut, 0)
+    both = np.concatenate([alone, portrait(astronaut, 1)], axis=1)
+    alone = np.concatenate([alone, np.full_like(alone, GROUND)], axis=1)
+    marks = [is_cut for _, is_cut in mark_cuts((None, grey(frame)) for frame in [alone, alone, both, both, alone])]
+    assert not any(marks), marks
+
+
+@pytest.mark.parametrize("wall", ["plain", "textured"])
+def test_a_person_takes_the_place_of_another_before_the_same_wall(wall: str, astronaut: np.ndarray) -> None:
+    random = np.random.default_rng(0)
+    ground = cv2.resize(random.integers(60, 200, (18, 32, 3), np.uint8), (640, 360), interpolation=cv2.INTER_NEAREST)
+    scenes = []
+    for person in (0, 1):
+        scene = ground.copy() if wall == "textured" else np.full_like(ground, GROUND)
+        scene[120:360, 240:420] = cv2.resize(portrait(astronaut, person)[40:220, 90:230], (180, 240))
+        scenes.append(grey(scene))
+    marks = [is_cut for _, is_cut in mark_cuts((None, scene) for scene in [scenes[0]] * 4 + [scenes[1]] * 4)]
+    assert [place for place, is_cut in enumerate(marks) if is_cut] == [4]
 
 
 def test_cuts_are_found_while_all_moves(astronaut: np.ndarray) -> None:

@@ -332,7 +332,7 @@ class Reader:
             # A part of the light's plane as it lies there: many times faster than the scaler.
             plane: Any = frame.planes[0]
             rows = np.frombuffer(plane, np.uint8 if light.bits == 8 else "<u2").reshape(plane.height, -1)
-            step = max(1, min(frame.width // (2 * WIDTH), frame.height // (2 * HEIGHT)))
+            step = max(1, min(frame.width // WIDTH, frame.height // HEIGHT))
             part = np.ascontiguousarray(rows[::step, : frame.width : step])
             small = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
             return (small // 2 ** (light.bits - 8)).astype(np.uint8)
