@@ -58,8 +58,10 @@ from gradio_client.exceptions import AppError, AuthenticationError
 from facemodels import cli
 from facemodels.app import Limits, analyzers, build_demo, endpoints, handlers, launch, main, requests, server
 from facemodels.app.analyzers import Analyzer, choose, offered_models
+from facemodels.app.html.image import analysis_html
 from facemodels.app.settings import Settings, read_examples, variables
 from facemodels.app.theme import THEMES, make_theme
+from facemodels.app.words import words_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -348,6 +350,25 @@ def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any
     answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
     assert "there is no face" in answer["page"]
     assert "among the 0" in handlers.explain_face(FakeAnalyzer(), upload(photo), None, place)["page"]
+
+
+def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyzer = FaceAnalyzer(["gender"])
+    large, whole = handlers.analyze_upload(analyzer, upload(photo))
+    monkeypatch.setattr("facemodels.images.REDUCE_FROM", 512 * 512)
+    pixels, analysis = handlers.analyze_upload(analyzer, upload(photo))
+    assert pixels.shape == (256, 256, 3) and (analysis.width, analysis.height) == (512, 512)
+    assert analysis.faces[0].box.iou(whole.faces[0].box) > 0.8
+    widths = []
+    for shown, read in ((analysis, pixels), (whole, large)):
+        face = re.search(r"base64,([^\"]+)", analysis_html(shown, read, "a.jpg", words_in("en")))
+        assert face is not None
+        widths.append(Image.open(io.BytesIO(base64.b64decode(face.group(1)))).width)
+    assert 0.4 < widths[0] / widths[1] < 0.6  # the same part of the image
+    png = handlers.annotate_upload(upload(photo), analysis)
+    assert png is not None and Image.open(png).size == (512, 512)
 
 
 def test_what_cannot_be_explained_says_so(photo: Path) -> None:

@@ -27,7 +27,10 @@ ANALYZE_BATCH_DOC = (
     "Several pictures in one call: a list with the answer of /analyze for each, in order; one that cannot be analyzed "
     f"says why in error. images: a list of at most {MAX_IMAGES} uploaded files. The rest as for /analyze."
 )
-ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face. Arguments as for /analyze."
+ANNOTATE_DOC = (
+    "The picture, as PNG, with a box and a label at each face; one of 50 megapixels or more comes smaller. "
+    "Arguments as for /analyze."
+)
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
 
 
@@ -58,7 +61,7 @@ def add_endpoints(analyzer: Analyzer, limits: Limits) -> None:
         image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
     ) -> gr.FileData:
         pixels, analysis = analyze_upload(analyzer, image, max_faces, attributes)
-        return gr.FileData(path=save_image(annotate(pixels, analysis.faces)))
+        return gr.FileData(path=save_image(annotate(pixels, analysis.scaled(*pixels.shape[1::-1]).faces)))
 
     @answers_errors
     def analyze_batch_endpoint(

@@ -43,6 +43,7 @@ from facemodels.attributes import HEADLINE
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec
+from facemodels.images import read_reduced
 from facemodels.types import Analysis
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
@@ -61,14 +62,17 @@ def analyze_upload(
         attributes: See `check_attributes`; models that answer none of them do not run.
 
     Returns:
-        The image, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes.
+        The image, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes. A very large image
+        (see `read_reduced`) comes smaller; its faces are in pixels of the original all the same.
 
     Raises:
         FaceModelsError: If an argument or the image is refused.
     """
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
-    pixels = read_upload(image)
-    return pixels, analyzer.using(max_faces=limit).analyze(pixels, attributes=wanted)
+    read = read_upload(image, read_reduced)
+    # Its answer is in pixels of the original.
+    analyzed = read if read.scale > (1, 1) else read.pixels
+    return read.pixels, analyzer.using(max_faces=limit).analyze(analyzed, attributes=wanted)
 
 
 def analyze_uploads(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any) -> list[Analysis]:
@@ -143,7 +147,7 @@ def explain_face(
         if face.emotion is None:
             raise ArgumentError("only an emotion can be explained, and it was not asked for")
         answering = choose(analyzer, {HEADLINE: analysis.models[HEADLINE]})
-        crop = view(read_upload(image), face, answering.specs[HEADLINE])
+        crop = view(read_upload(image).pixels, face, answering.specs[HEADLINE])
         emotion_alone = SimpleNamespace(analyze_crops=functools.partial(answering.analyze_crops, attributes=[HEADLINE]))
         heat = occlusion_map(emotion_alone, crop, face.emotion.label)
         answer = heat_html(crop, heat, face.emotion.label, say)
@@ -156,7 +160,7 @@ def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
     """The annotated image as a PNG in full size, for download."""
     if analysis is None:
         return None
-    return save_image(annotate(read_upload(image), analysis.faces), f"{Path(file_name(image)).stem}-faces.png")
+    return save_image(annotate(read_upload(image).pixels, analysis.faces), f"{Path(file_name(image)).stem}-faces.png")
 
 
 def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from facemodels import read_image, video_info
 from facemodels.app.limits import Limits
 from facemodels.app.uploads import KEEP_SECONDS
 from facemodels.errors import ArgumentError, ImageError, VideoError
+from facemodels.images import SizedImage, read_whole
 
 MAX_FACES = 1000  # the most that a caller may ask for
 MAX_IMAGES = 100  # in one call of /analyze_batch
@@ -130,15 +131,19 @@ def shorten(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 80 else text[:80] + '…'}"
 
 
-def read_upload(image: Any) -> np.ndarray:
-    """The pixels of an uploaded file.
+def read_upload(image: Any, read: Callable[[Path], SizedImage] = read_whole) -> SizedImage:
+    """The image in an uploaded file.
+
+    Args:
+        image: The upload.
+        read: `read_whole`, or `read_reduced` where large images may be decoded smaller.
 
     Raises:
         FaceModelsError: If it is no upload, or no image; the message has the file's name, not its path.
     """
     path = check_image(image)
     try:
-        return read_image(path)
+        return read(path)
     except ImageError as error:
         name = file_name(image)
         if error.code == "missing":

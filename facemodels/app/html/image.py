@@ -50,7 +50,8 @@ def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words)
     ]
     if not count:
         return "".join([*parts, message_html(say("no_face"), say("no_face_text"))])
-    cards = [face_html(face, number, pixels, say) for number, face in enumerate(analysis, 1)]
+    scale = pixels.shape[1] / analysis.width  # a large image was decoded smaller
+    cards = [face_html(face, number, pixels, say, scale) for number, face in enumerate(analysis, 1)]
     parts.append(f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>')
     if rest := cards[FIRST_FACES:]:
         parts.append(
@@ -123,7 +124,7 @@ def _value(attribute: str, say: Words, face: Face) -> str:
     )
 
 
-def face_html(face: Face, number: int, pixels: np.ndarray, say: Words) -> str:
+def face_html(face: Face, number: int, pixels: np.ndarray, say: Words, scale: float = 1.0) -> str:
     """The card of one face: its crop and what the models perceive."""
     rows = facts_html(face.values, say)
     name = say("face", place=number)
@@ -134,10 +135,11 @@ def face_html(face: Face, number: int, pixels: np.ndarray, say: Words) -> str:
         more = bars_html(face.emotion, say) + ask_html(say)
     box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
     emotion = "" if face.emotion is None else html.escape(face.emotion.label)
+    cut_out = thumbnail(face.scaled(scale), pixels)
     return (
         f'<article class="fm-card" aria-label="{name}" tabindex="0" data-face="{number}" data-box="{box}" '
         f'data-emotion="{emotion}" data-text="{label}">'
-        f'<header><img src="{thumbnail(face, pixels)}" alt="{say("face_cut", place=number)}" width="72" height="72">'
+        f'<header><img src="{cut_out}" alt="{say("face_cut", place=number)}" width="72" height="72">'
         f"<div><small>{name}</small><p><b>{headline}</b></p></div></header>"
         f"<dl>{rows}</dl>{doubts_html(face, say)}{more}</article>"
     )
