@@ -614,9 +614,15 @@ def test_the_queries_of_the_readme(photo: Path, here: None, tmp_path: Path, monk
 # --- Ray -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_on_ray(analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def ray_finds_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's processes import this file."""
     pytest.importorskip("ray", reason="the engine needs Ray: pip install -e '.[dev]'")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parent.parent))))
+
+
+@pytest.mark.slow
+def test_on_ray(ray_finds_this: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
     (photos / "05-crash.jpg").write_bytes(image(CRASH))
     out = tmp_path / "out"
     summary = analyze_many(photos, out, analyzer, engine="ray", workers=(1, 2), time_limit=10, block_size=4)
@@ -632,8 +638,9 @@ def test_on_ray(analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="the engine needs Ray: pip install -e '.[dev]'")
+def test_a_node_that_is_lost_costs_nothing(
+    ray_finds_this: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchmarks import scale
 
     monkeypatch.setattr(run, "_CHUNK_ITEMS", 4)
