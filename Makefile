@@ -30,6 +30,8 @@ bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (D
 	$(IN)python -m benchmarks.api --write
 	$(IN)python -m benchmarks.peers --write $(PICTURES)
 	$(if $(DATA),$(IN)python -m benchmarks.accuracy --write --data $(DATA))
+	$(if $(DATA),$(IN)python -m benchmarks.detection --write --data $(DATA) --photos $(PICTURES))
+	$(if $(DATA),$(IN)python -m benchmarks.quality --write --data $(DATA))
 	$(IN)python -m benchmarks.tables
 
 robustness: ## damage files by the thousand, and write what came of it into benchmarks/README.md

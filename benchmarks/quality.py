@@ -15,13 +15,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from training.datasets import load
 
 from benchmarks.speed import RESULTS, machine
 from facemodels import Face, FaceAnalyzer
 from facemodels.attributes import GENDERS
 from facemodels.evaluation.report import table
 from facemodels.quality import measure
+from training.data import load
 
 ROOM = 0.6  # that is put around a crop, per side, so that its face is detected as in a photo
 

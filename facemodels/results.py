@@ -32,9 +32,11 @@ def table_columns(*, images: bool = True, videos: bool = False) -> tuple[str, ..
 
 
 def describe_face(face: Face) -> str:
-    """One line about a face: where it is, and what is perceived in it."""
+    """One line about a face: where it is, what is perceived in it, and why that may be wrong."""
     box = face.box
-    return "  ".join([f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}", *face_texts(face.values)])
+    doubts = [f"({', '.join(face.doubts)})"] if face.doubts else []
+    where = f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}"
+    return "  ".join([where, *face_texts(face.values), *doubts])
 
 
 def printable(name: str) -> str:

@@ -21,8 +21,6 @@ from facemodels.types import Analysis, Classification, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 TOP_LABELS = 3  # bars shown at once; the others unfold
-SMALL_SIDE = 40  # pixels: a face below that is told to be small
-WEAK_SCORE = 0.75  # a detection below that is told to be weak
 BROWSER_FORMATS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")  # what every browser shows by itself
 
 
@@ -146,12 +144,8 @@ def face_html(face: Face, number: int, pixels: np.ndarray, say: Words, scale: fl
 
 
 def doubts_html(face: Face, say: Words) -> str:
-    """What makes an answer less sure: a small face, a weak detection; and the detector's score."""
-    doubts = [say("face_found", score=percent(face.score))]
-    if face.score < WEAK_SCORE:
-        doubts.append(say("doubt_weak"))
-    if min(face.box.width, face.box.height) < SMALL_SIDE:
-        doubts.append(say("doubt_small"))
+    """The detector's score, and what makes the answers less sure."""
+    doubts = [say("face_found", score=percent(face.score)), *(say(f"doubt_{doubt}") for doubt in face.doubts)]
     return f'<p class="fm-doubts">{" · ".join(doubts)}</p>'
 
 
