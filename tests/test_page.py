@@ -146,7 +146,8 @@ def test_heat_is_red_for_and_blue_against() -> None:
 
 def test_the_models_table_lists_every_model() -> None:
     specs = list_models()
-    page = models_html(specs, [specs[0].id], SAY)
+    page = models_html(specs, [specs[-1].id], SAY)
+    assert page.index(f"<b>{specs[-1].name}</b>") < page.index(f"<b>{specs[0].name}</b>"), "in use first"
     assert all(spec.name in page and spec.version in page for spec in specs)
     assert page.count("in use") == 1
 

@@ -14,7 +14,7 @@ from facemodels.hub.registry import ModelSpec
 def models_html(specs: Sequence[ModelSpec], used: Collection[str], say: Words) -> str:
     """The table of models; `used` holds the ``name@version`` of those that answer here."""
     rows = []
-    for spec in specs:
+    for spec in sorted(specs, key=lambda spec: spec.id not in used):  # those in use first
         figures = "<br>".join(_figure(row, say) for row in spec.metrics if row["metric"] in ("accuracy", "mae"))
         answers = ", ".join(say(f"attribute_{name}") for name in spec.attributes)
         cells = (

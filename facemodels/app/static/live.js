@@ -33,11 +33,12 @@ const drawBoxes = (value, video) => {
   const size = 14 * Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
   overlay.replaceChildren();
   for (const {box, emotion, age, track_id: id} of value.faces) {
-    const group = node('g', overlay, {'data-id': id});
+    const group = node('g', overlay, {'data-id': id, class: emotion ? 'fm-emotion-' + emotion.label : ''});
     node('rect', group, {x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1, rx: size / 3});
     const place = {x: box.x1, y: Math.max(box.y1 - size / 2, size), 'font-size': size, 'stroke-width': size / 4};
-    const words = [emotion && title(emotion.label), age && Math.round(age.value)].filter(Boolean).join(', ');
-    node('text', group, place).textContent = '#' + id + (box.x2 - box.x1 > 7 * size ? ' ' + words : '');
+    const wide = box.x2 - box.x1 > 7 * size;
+    const words = [emotion && title(emotion.label), wide && age && Math.round(age.value)].filter(Boolean).join(', ');
+    node('text', group, place).textContent = '#' + id + ' ' + words;
   }
 };
 
@@ -110,7 +111,8 @@ const drawPlot = () => {
   }
   const seconds = Math.round(length / 1000);
   const time = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
-  element.querySelector('.fm-plot figcaption span').textContent = say('live_time', {time});
+  element.querySelector('.fm-plot figcaption span').textContent =
+    seconds < 60 ? say('live_seconds', {time: seconds}) : say('live_time', {time});
 };
 
 const cameraTrouble = {NotAllowedError: 'live_blocked', NotFoundError: 'live_missing', NotReadableError: 'live_taken'};
