@@ -110,7 +110,9 @@ def over(tmp_path: Path, photo: Path) -> tuple[Path, dict[Path, bytes]]:
     "sources",
     [["{over}"], ["{over}/."], ["{over}/a.jpg"], ["{over}/*.jpg"], ["{over}/a.png", "{over}/b.jpg"], ["{link}/b.jpg"]],
 )
+@pytest.mark.parametrize("option", ["--annotate", "--anonymize"])
 def test_originals_are_never_replaced(
+    option: str,
     sources: list[str],
     overwrite: bool,
     over: tuple[Path, dict[Path, bytes]],
@@ -120,10 +122,8 @@ def test_originals_are_never_replaced(
     folder, before = over
     (tmp_path / "link").symlink_to(folder)
     arguments = [source.format(over=folder, link=tmp_path / "link") for source in sources]
-    code, out, err = run(
-        capsys, "analyze", *arguments, "--annotate", str(folder), *(["--overwrite"] if overwrite else [])
-    )
-    assert (code, out) == (WRONG, "") and err.startswith(f"facemodels: --annotate {folder}") and err.count("\n") == 1
+    code, out, err = run(capsys, "analyze", *arguments, option, str(folder), *(["--overwrite"] if overwrite else []))
+    assert (code, out) == (WRONG, "") and err.startswith(f"facemodels: {option} {folder}") and err.count("\n") == 1
     assert unchanged(folder, before)
 
 
@@ -501,6 +501,7 @@ def test_sources(folder: Path) -> None:
         (["analyze", "no-such-*.jpg"], FAILED, "no-such-"),
         (["analyze", "x.jpg", "--attributes", "mood"], WRONG, "mood"),
         (["analyze", "x.jpg", "--min-score", "7"], WRONG, "min_score"),
+        (["analyze", "x.jpg", "--annotate", "d", "--anonymize", "./d"], WRONG, "are the same folder, d"),
         (["analyze", "x.jpg", "--max-faces", "0"], WRONG, "--max-faces must be at least 1, not 0"),
         # An example that exists.
         (["analyze", "x.jpg", "--model", "age"], WRONG, f"ATTRIBUTE=MODEL, for example age={AGE_MODEL}"),

@@ -96,7 +96,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace, sources: Sources) -> None:
-    """Refuse options that need a video where only photos were named."""
+    """Refuse options that need a video where only photos were named, and copies that would have the same names."""
+    copies = [folder for folder in (options.annotate, options.anonymize) if folder is not None]
+    if len({folder.resolve() for folder in copies}) < len(copies):
+        raise ArgumentError(f"--annotate and --anonymize are the same folder, {copies[0]}; give each its own")
     if (options.fps is not None or options.timeline is not None) and sources.are_files and not sources.kinds()[1]:
         raise ArgumentError(f"--fps and --timeline are for videos, and {options.files[0]} is none")
 
