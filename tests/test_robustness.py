@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from benchmarks import robustness
+from facemodels import FaceAnalyzer, VideoError, analyze_video
 
 
 def test_damaged_images_are_used_or_refused() -> None:
@@ -40,3 +42,16 @@ def test_damage_is_the_same_in_every_run() -> None:
     first = [robustness.damaged(content, random.Random(1)) for _ in range(2)]
     assert first[0] == first[1] != content
     assert isinstance(robustness.damaged(b"", random.Random(2)), bytes)
+
+
+def test_a_video_whose_aspect_ratio_makes_it_too_large(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "wide.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 2600, 2000, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(9)
+        container.mux(stream.encode(av.VideoFrame(2600, 2000, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match="23400 x 2000 pixels are more than 40 megapixels"):
+        list(analyze_video(path, FaceAnalyzer(["emotion"], detector=robustness.NoFaces())))

@@ -322,6 +322,11 @@ class Reader:
         if self._size is None:
             ratio = self.video.sample_aspect_ratio or 1
             self._size = max(1, round(frame.width * (ratio if 0.1 < ratio < 10 else 1))), frame.height
+            if self._size[0] * self._size[1] > MAX_PIXELS:  # which the header alone does not tell
+                most = f"{MAX_PIXELS // 10**6} megapixels"
+                raise VideoError(
+                    f"{self.path}: frames of {self._size[0]} x {self._size[1]} pixels are more than {most}"
+                )
         width, height = (max(1, round(side * shrink)) for side in self._size)
         return _upright(self._rgb(frame, width, height), frame)
 
