@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -726,6 +727,7 @@ def test_help_tells_every_setting_and_no_secret() -> None:
         ("auth", ":password", "must be user:password"),
         ("models", "emotion", "must be like emotion=NAME@VERSION"),
         ("models", "mood=x", "with attributes out of emotion, age, gender, ethnicity; got 'mood=x'"),
+        ("root-path", "faces", "must be a path such as /faces, or an address with https://"),
         ("examples", "/no/such/folder", "there is no folder '/no/such/folder'"),
     ],
 )
@@ -779,7 +781,8 @@ def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Pa
     }.items():
         monkeypatch.setenv(f"FACEMODELS_{name}", value)
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
-    main(["--port", "7999", "--webcams", "8"])
+    main(["--port", "7999", "--webcams", "8", "--root-path", "/faces/"])
+    assert seen["root_path"] == "/faces"
     assert seen["models"] == {"emotion": "mine@1.0.0", "age": "folder/of/mine"} and seen["detector"] == "haar"
     assert (seen["server_name"], seen["server_port"], seen["theme"], seen["auth"]) == (
         *("0.0.0.0", 7999, "glass"),
@@ -787,6 +790,53 @@ def test_settings_reach_what_they_set(monkeypatch: pytest.MonkeyPatch, photo: Pa
     )
     assert (seen["limits"]["webcam"], seen["limits"]["analyze"], seen["queue"]) == (8, 3, 5), "the option wins"
     assert seen["seconds"] == [11] and seen["max_file_size"] == 2 * 2**20 and seen["warm"]
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A reverse proxy that offers a server under a path."""
+
+    backend: str
+    prefix = "/faces"
+
+    def do_GET(self) -> None:
+        if not self.path.startswith(self.prefix):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        request = urllib.request.Request(
+            self.backend + self.path.removeprefix(self.prefix), body, headers, method=self.command
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            while piece := answer.read1():  # answers of queued events stream
+                self.wfile.write(piece)
+                self.wfile.flush()
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_behind_a_proxy_that_offers_it_under_a_path(photo: Path, tmp_path: Path) -> None:
+    analyzer = FakeAnalyzer()
+    demo = build_demo(analyzer, Limits())
+    try:
+        options: dict[str, Any] = {"prevent_thread_lock": True, "quiet": True, "server_name": "127.0.0.1"}
+        backend = launch(demo, analyzer, root_path="/faces", **options)
+        handler = type("Handler", (Proxy,), {"backend": backend.rstrip("/")})
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.server_port}/faces/"
+        client = Client(address, download_files=tmp_path, verbose=False)
+        assert client.predict(handle_file(photo), api_name="/analyze")["faces"]
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert f'"root":"{address.rstrip("/")}"' in page.read().decode().replace('": "', '":"')
+        proxy.shutdown()
+    finally:
+        demo.close(verbose=False)
 
 
 @pytest.mark.parametrize("name", ["facemodels", *THEMES])

@@ -111,4 +111,5 @@ def serve(settings: Settings) -> None:
             max_file_size=size,
             server_name=settings.host,
             server_port=settings.port,
+            root_path=settings.root_path,
         )

@@ -53,6 +53,15 @@ def read_user(text: str) -> tuple[str, str]:
     return user, password
 
 
+def read_root_path(text: str) -> str:
+    """The path, or the whole address, under which a reverse proxy offers the app."""
+    if not text.startswith(("/", "http://", "https://")):
+        raise ValueError(
+            f"must be a path such as /faces, or an address such as https://example.org/faces; got {text!r}"
+        )
+    return text.rstrip("/")
+
+
 def read_theme(text: str) -> str:
     """The name of a theme."""
     if text not in ("facemodels", *THEMES):
@@ -93,6 +102,9 @@ class Settings(BaseSettings):
     )
     port: Annotated[int | None, BeforeValidator(read_port)] = _named(
         "GRADIO_SERVER_PORT", None, "port to listen on, else the first free one from 7860"
+    )
+    root_path: Annotated[str | None, BeforeValidator(read_root_path)] = _named(
+        "GRADIO_ROOT_PATH", None, "path or address under which a reverse proxy offers the app"
     )
     auth: Annotated[tuple[str, str] | None, NoDecode, BeforeValidator(read_user)] = _named(
         "FACEMODELS_AUTH", None, "user:password that visitors and callers must give"
