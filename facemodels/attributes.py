@@ -455,6 +455,16 @@ FIVE_GROUPS = tuple(dict.fromkeys(ETHNICITY_FIVE.values()))
 HEADLINE = "emotion"
 
 
+def is_numeric(name: str) -> bool:
+    """Whether a name is that of an attribute of numbers.
+
+    Example:
+        >>> is_numeric("age"), is_numeric("emotion"), is_numeric("age_bin")
+        (True, False, False)
+    """
+    return name in ATTRIBUTES and isinstance(ATTRIBUTES[name].kind, Numeric)
+
+
 def face_texts(values: Mapping[str, Value | None], label: Callable[[str], str] = readable) -> list[str]:
     """What is perceived in one face, a text per attribute that was answered, in the table's order.
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facemodels.attributes import FIVE_GROUPS
+from facemodels.attributes import FIVE_GROUPS, is_numeric
 from facemodels.crops import cut, whole_window
 from facemodels.errors import DataError
 from training.config import Config, load_config
@@ -87,7 +87,7 @@ def examples(data: FaceData, label: str, each: int = 8, tile: int = TILE) -> Ima
     if label not in data.labels:
         raise ValueError(f"{data.name} does not label {label!r}; it labels: {', '.join(data.labels)}")
     values = data.labels[label]
-    if label == "age":
+    if is_numeric(label):
         classes = {f"{first} to {last}": (values >= first) & (values <= last) for first, last in AGE_BINS}
     else:
         names = FIVE_GROUPS if label == "ethnicity_five" else HEADS[label]

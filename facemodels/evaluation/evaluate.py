@@ -17,7 +17,7 @@ import numpy as np
 
 from facemodels import __version__
 from facemodels.analyzer import FaceAnalyzer
-from facemodels.attributes import ATTRIBUTES, Numeric
+from facemodels.attributes import ATTRIBUTES, is_numeric
 from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import ArgumentError, DataError, ImageError
 from facemodels.evaluation import metrics
@@ -199,7 +199,7 @@ def measure(
     images = [image for image, _ in scored]
     truth = [image.labels[attribute] for image in images]
     answers = {name: [getattr(faces[name], attribute) for _, faces in scored] for name in labels_of}
-    numeric = isinstance(ATTRIBUTES[attribute].kind, Numeric)
+    numeric = is_numeric(attribute)
     labels: tuple[str, ...] = ()
     if not numeric:
         truth, answers, labels = comparable(attribute, truth, answers, list(labels_of.values()))
@@ -286,8 +286,8 @@ def _groups(images: Sequence[LabelledImage], attribute: str) -> dict[str, list[s
     The attribute itself is left out, unless it is numeric: its table of classes says the same.
     """
     groups: dict[str, list[str]] = {}
-    for name, row in ATTRIBUTES.items():
-        numeric = isinstance(row.kind, Numeric)
+    for name in ATTRIBUTES:
+        numeric = is_numeric(name)
         values = [image.labels.get(name, "") for image in images]
         if len(set(values)) > 1 and (numeric or name != attribute):
             groups[name] = [_decade(value) for value in values] if numeric else values

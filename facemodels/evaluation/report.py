@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemodels.attributes import ATTRIBUTES, Numeric
+from facemodels.attributes import ATTRIBUTES, is_numeric
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.evaluate import Evaluation
 from facemodels.results import CsvTable
@@ -42,7 +42,7 @@ def markdown(report: Mapping[str, Any], figures: Mapping[str, Sequence[str]] | N
     """
     parts = [f"# {report['source']}: {report['faces']:,} faces", _coverage(report)]
     for attribute, measured in report["attributes"].items():
-        of_kind = _numbers if isinstance(ATTRIBUTES[attribute].kind, Numeric) else _classes
+        of_kind = _numbers if is_numeric(attribute) else _classes
         parts += [f"## {attribute.capitalize()}", *of_kind(attribute, measured)]
         parts += [f"![{name}]({name})" for name in (figures or {}).get(attribute, ())]
     parts.append(
@@ -271,7 +271,7 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
         for number, result in enumerate(measured["results"], start=1):
             place = f"-{number}" if len(measured["results"]) > 1 else ""
             model = re.sub(r"[^\w.-]+", "-", result["model"].partition(" ")[0]) + place
-            if isinstance(ATTRIBUTES[attribute].kind, Numeric):
+            if is_numeric(attribute):
                 mine = (attribute, result["model"])
                 rows = [row for row in evaluation.answers if (row["attribute"], row["model"]) == mine]
                 truth, said = [float(row["truth"]) for row in rows], [float(row["answer"]) for row in rows]
@@ -279,7 +279,7 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
             else:
                 name = f"{attribute}-confusion-{model}.png"
                 yield attribute, name, confusion_figure(result, measured["labels"])
-        if not isinstance(ATTRIBUTES[attribute].kind, Numeric):
+        if not is_numeric(attribute):
             yield attribute, f"{attribute}-calibration.png", calibration_figure(measured)
 
 

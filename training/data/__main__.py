@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from facemodels.attributes import is_numeric
 from facemodels.errors import DataError
 from training.data.face_data import AGE_BINS, SPLITS
 from training.data.manifest import AGE_BIN_NAMES, LABELS, VOTES, Picture, find_manifests, read_manifest, read_picture
@@ -27,11 +28,11 @@ def classes(pictures: Sequence[Picture]) -> dict[str, dict[str, list[Picture]]]:
     for column in LABELS:
         if column == VOTES or not any(column in picture.labels for picture in pictures):
             continue
-        names = AGE_BIN_NAMES if column == "age" else LABELS[column]
+        names = AGE_BIN_NAMES if is_numeric(column) else LABELS[column]
         found[column] = {name: [] for name in (*names, "not known")}
         for picture in pictures:
             value = picture.labels.get(column, "not known")
-            if column == "age" and value.isdecimal():
+            if is_numeric(column) and value.isdecimal():
                 value = AGE_BIN_NAMES[sum(int(value) >= first for first, _ in AGE_BINS) - 1]
             found[column][value].append(picture)
         if not found[column]["not known"]:

@@ -21,7 +21,16 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS, GENDERS, Numeric
+from facemodels.attributes import (
+    ATTRIBUTES,
+    EMOTIONS,
+    ETHNICITIES,
+    ETHNICITY_FIVE,
+    FIVE_GROUPS,
+    GENDERS,
+    Numeric,
+    is_numeric,
+)
 from facemodels.errors import DataError
 from facemodels.evaluation.tables import read_table
 from training.data.face_data import AGE_BINS, SPLITS, YEARS, FaceData, age_distribution
@@ -143,7 +152,7 @@ def check_label(column: str, value: str, where: str) -> str:
         if value and (len(votes) != len(EMOTIONS) or not all(vote.isdecimal() for vote in votes)):
             raise DataError(f"{where}: {column} {value!r} is not {len(EMOTIONS)} whole numbers")
     elif value and value not in LABELS[column]:
-        known = f"0..{MAX_AGE}" if column == "age" else ", ".join(LABELS[column])
+        known = f"0..{MAX_AGE}" if is_numeric(column) else ", ".join(LABELS[column])
         raise DataError(f"{where}: {column} {value!r} is out of range; known: {known}")
     return value
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from facemodels.attributes import is_numeric
 from training.config import Config
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
@@ -34,7 +35,7 @@ def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> d
     temperatures = {}
     for head in config.heads:
         aged = [(data, p[head]) for data, p in zip(held_out, predictions, strict=True) if head in data.labels]
-        if head == "age" and aged:
+        if is_numeric(head) and aged:
             temperatures[head] = interval_temperature(
                 np.concatenate([data.labels[head] for data, _ in aged]), np.concatenate([p for _, p in aged])
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from facemodels.attributes import is_numeric
 from facemodels.evaluation.report import taken_for_neutral
 from facemodels.hub.registry import Head, ModelSpec
 from training.config import Config, ancestors
@@ -168,11 +169,12 @@ def _eval_result(spec: ModelSpec, row: Mapping[str, Any]) -> EvalResult:
 
 
 def _answers(head: Head) -> str:
-    return "a distribution over 0..100 years" if head.kind == "age" else ", ".join(head.labels)
+    return "a distribution over 0..100 years" if is_numeric(head.attribute) else ", ".join(head.labels)
 
 
 def _print_of(attribute: str) -> str:
-    return "face.age.value, face.age.error" if attribute == "age" else f"face.{attribute}.label, face.{attribute}.score"
+    fields = ("value", "error") if is_numeric(attribute) else ("label", "score")
+    return ", ".join(f"face.{attribute}.{field}" for field in fields)
 
 
 def _megabytes(size: int) -> str:
@@ -249,7 +251,7 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
             parts.append(_class_table(result))
             if label in BESIDE:
                 parts.append(BESIDE[label])
-        elif label == "age":
+        elif is_numeric(label):
             parts.append(
                 f"**age**, {result['count']} faces; mean absolute error {result['mae']:.2f} years, "
                 f"expected by the model itself {result['expected_error']:.2f}; its 80 % interval holds "
@@ -309,7 +311,7 @@ def _class_table(result: Mapping[str, Any]) -> str:
 
 
 def _group_table(label: str, name: str, groups: Mapping[str, Any]) -> str:
-    years = label == "age"
+    years = is_numeric(label)
     return _table(
         (f"{label} by {name}", "mean error, years" if years else "correct", "95 % interval", "faces"),
         [
@@ -327,7 +329,7 @@ def _group_table(label: str, name: str, groups: Mapping[str, Any]) -> str:
 def _worst(result: Mapping[str, Any], count: int = 5) -> dict[str, Any]:
     """The groups by gender, ethnicity and age with the lowest figures."""
     groups = result["groups"].get(GROUPS, {})
-    ranked = sorted(groups, key=lambda group: groups[group]["value"], reverse=result["label"] == "age")
+    ranked = sorted(groups, key=lambda group: groups[group]["value"], reverse=is_numeric(result["label"]))
     return {group: groups[group] for group in ranked[:count]}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from facemodels.attributes import ETHNICITY_FIVE
+from facemodels.attributes import ATTRIBUTES
 from facemodels.crops import cut_all, whole_window
 from facemodels.hub.golden import SEEDS, golden_crops
 from facemodels.hub.registry import SPEC_FILE, Head, ModelSpec, WeightsFile
@@ -41,18 +41,18 @@ def spec_of(config: Config, folder: Path, priors: Mapping[str, Mapping[str, Any]
         folder: Holds the weights.
         priors: As from `correct_prior`.
     """
-    views = {"ethnicity": {"five": ETHNICITY_FIVE}}
     heads = tuple(
         Head(
-            attribute="emotion" if head.startswith("emotion") else head,
+            attribute=attribute,
             output=head,
-            kind="age" if head == "age" else "classification",
+            kind=ATTRIBUTES[attribute].kind.name,
             labels=HEADS[head],
-            views=views.get(head, {}),
+            views=ATTRIBUTES[attribute].views,
             prior=tuple(priors[head]["prior"]) if head in priors else (),
             prior_strength=priors[head]["strength"] if head in priors else 0.0,
         )
         for head in config.heads
+        for attribute in ("emotion" if head.startswith("emotion") else head,)
     )
     files = {
         name: WeightsFile(hashlib.sha256((folder / name).read_bytes()).hexdigest(), (folder / name).stat().st_size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facemodels.attributes import is_numeric
 from facemodels.evaluation.report import confusion_figure
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def fairness_figure(result: Mapping[str, Any], dataset: str) -> Figure:
     values = np.full((len(rows), len(columns)), np.nan)
     figure = Figure((2.6 + 0.72 * len(columns), 1.4 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    years = result["label"] == "age"
+    years = is_numeric(result["label"])
     for (gender, ethnicity, age), cell in cells.items():
         y, x = rows.index((gender, ethnicity)), columns.index(age)
         values[y, x] = cell["value"]
