@@ -257,6 +257,7 @@ def test_a_face_is_chosen_in_the_picture_or_among_the_cards(open_page: Callable[
         page.close()  # before the server goes
 
 
+@pytest.mark.slow
 def test_a_face_is_explained_on_request(open_page: Callable[..., Any], url: str, photo: Path) -> None:
     page = open_page(url)
     choose(page, photo)
@@ -281,6 +282,7 @@ class Choosing(FakeAnalyzer):
         return other
 
 
+@pytest.mark.slow
 def test_the_visitor_chooses_how_faces_are_found(open_page: Callable[..., Any], photo: Path) -> None:
     with serving(Choosing()) as url:
         page = open_page(url)
@@ -294,6 +296,7 @@ def test_the_visitor_chooses_how_faces_are_found(open_page: Callable[..., Any], 
         page.close()  # before the server goes
 
 
+@pytest.mark.slow
 def test_the_visitor_chooses_a_model(open_page: Callable[..., Any], photo: Path) -> None:
     with serving(Choosing()) as url:
         page = open_page(url)
@@ -319,6 +322,7 @@ def base64_of(page: Any, name: str) -> str:
     return base64.b64decode(address.partition(",")[2]).decode()
 
 
+@pytest.mark.slow
 def test_an_example_is_picked(
     open_page: Callable[..., Any], astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +358,7 @@ def test_image_tab_tells_what_went_wrong(open_page: Callable[..., Any], url: str
     shoot(page, "image-broken")
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_analyzed(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url)
     picture = page.locator("#fm-picture")
@@ -479,6 +484,7 @@ def test_the_camera_is_released(
     assert page.locator("#fm-webcam video").is_visible() and analyzer.calls > calls
 
 
+@pytest.mark.slow
 def test_a_camera_that_comes_too_late_is_released(
     open_page: Callable[..., Any], keep_streams: Callable[..., None], url: str
 ) -> None:
@@ -491,6 +497,7 @@ def test_a_camera_that_comes_too_late_is_released(
     start_camera(page)
 
 
+@pytest.mark.slow
 def test_a_page_that_is_left_ends_its_stream(browser: Any, url: str, analyzer: FakeAnalyzer) -> None:
     context = browser.new_context(permissions=["camera"])  # not `open_page`: the page hangs up on what is under way
     page = context.new_page()
@@ -504,6 +511,7 @@ def test_a_page_that_is_left_ends_its_stream(browser: Any, url: str, analyzer: F
     context.close()
 
 
+@pytest.mark.slow
 def test_the_camera_of_the_image_tab_is_released(
     open_page: Callable[..., Any], keep_streams: Callable[..., None], url: str
 ) -> None:
@@ -529,6 +537,7 @@ def test_the_camera_of_the_image_tab_is_released(
     assert picture.locator("img").is_visible() and page.locator("#fm-results .fm-card").is_visible()
 
 
+@pytest.mark.slow
 def test_a_long_session_fits_the_plot(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url)
     start_camera(page)
@@ -568,6 +577,7 @@ def face_on_screen(page: Any) -> tuple[float, ...]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
+@pytest.mark.slow
 def test_webcams_take_turns(open_page: Callable[..., Any]) -> None:
     with serving(FakeAnalyzer(), Limits(webcams=1, webcam_seconds=12)) as url:
         first, second = open_page(url), open_page(url)
@@ -590,6 +600,7 @@ def test_webcams_take_turns(open_page: Callable[..., Any]) -> None:
         second.close()
 
 
+@pytest.mark.slow
 def test_a_closed_tab_frees_its_place(open_page: Callable[..., Any]) -> None:
     with serving(FakeAnalyzer(), Limits(webcams=1, webcam_seconds=3600)) as url:
         first, second = open_page(url), open_page(url)
@@ -602,6 +613,7 @@ def test_a_closed_tab_frees_its_place(open_page: Callable[..., Any]) -> None:
         second.close()
 
 
+@pytest.mark.slow
 def test_two_webcams_at_once_have_trackers_of_their_own(open_page: Callable[..., Any], url: str) -> None:
     pages = [open_page(url), open_page(url)]
     for page in pages:
@@ -610,6 +622,7 @@ def test_two_webcams_at_once_have_trackers_of_their_own(open_page: Callable[...,
         assert page.get_attribute("#fm-webcam .fm-overlay g", "data-id") == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "key"),
     [("--use-fake-ui-for-media-stream", "live_blocked"), ("--use-fake-device-for-media-stream", "live_missing")],
@@ -626,6 +639,7 @@ def test_a_webcam_that_cannot_be_used_is_explained(playwright: Any, url: str, mi
     browser.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("locale", "language"), [("de-DE", "de"), ("fr-FR", "fr"), ("es-MX", "es"), ("en-GB", "en"), ("ja-JP", "en")]
 )
@@ -661,6 +675,7 @@ def test_the_page_speaks_the_visitors_language(
     assert PREFIX not in page.content().split("<body")[1].split("<script")[0]
 
 
+@pytest.mark.slow
 def test_the_live_page_speaks_the_visitors_language(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url, locale="de-DE")
     page.get_by_role("tab", name="Webcam").click()
@@ -673,6 +688,7 @@ def test_the_live_page_speaks_the_visitors_language(open_page: Callable[..., Any
     shoot(page, "webcam-german")
 
 
+@pytest.mark.slow
 def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url)
     page.get_by_role("tab", name="Models").click()
@@ -683,6 +699,7 @@ def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
     shoot(page, "models")
 
 
+@pytest.mark.slow
 def test_a_phone_says_the_emotion_over_the_face(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url, PHONE)
     page.get_by_role("tab", name="Webcam").click()
@@ -695,6 +712,7 @@ def test_a_phone_says_the_emotion_over_the_face(open_page: Callable[..., Any], u
     shoot(page, "webcam-phone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
 def test_every_tab_fits(open_page: Callable[..., Any], url: str, photo: Path, size: dict[str, int], theme: str) -> None:
     page = open_page(url, size, theme)
@@ -716,6 +734,7 @@ def test_every_tab_fits(open_page: Callable[..., Any], url: str, photo: Path, si
     assert table.evaluate("one => one.scrollWidth <= one.clientWidth")  # what was measured is not cut off
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install --no-save --no-package-lock axe-core@4")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_bars_the_way(open_page: Callable[..., Any], url: str, photo: Path, theme: str) -> None:
@@ -751,6 +770,7 @@ def test_nothing_bars_the_way(open_page: Callable[..., Any], url: str, photo: Pa
     check("models")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
 def test_the_bundled_models_on_the_page(open_page: Callable[..., Any], photo: Path) -> None:
     analyzer = FaceAnalyzer()
@@ -770,6 +790,7 @@ def test_the_bundled_models_on_the_page(open_page: Callable[..., Any], photo: Pa
         page.close()  # before the server goes, or its frames would fail
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (WEIGHTS / "emotion-efficientnet").is_dir(), reason="no weights are bundled")
 def test_four_faces_before_the_camera(playwright: Any, astronaut: np.ndarray, tmp_path: Path) -> None:
     analyzer = FaceAnalyzer()
@@ -794,6 +815,7 @@ def test_four_faces_before_the_camera(playwright: Any, astronaut: np.ndarray, tm
         browser.close()  # before the server goes
 
 
+@pytest.mark.slow
 def test_fifty_faces_stay_readable(open_page: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
     crowd = Image.new("RGB", (2000, 1000), "slategrey")
     with Image.open(photo) as picture:
@@ -839,6 +861,7 @@ WATCH_JUMPS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_fonts_that_come_late_move_nothing(browser: Any, url: str) -> None:
     context = browser.new_context(viewport=DESKTOP)
     page = context.new_page()
@@ -860,6 +883,7 @@ def test_fonts_that_come_late_move_nothing(browser: Any, url: str) -> None:
     context.close()
 
 
+@pytest.mark.slow
 def test_nothing_jumps(open_page: Callable[..., Any], url: str, photo: Path) -> None:
     page = open_page(url)
     page.evaluate(WATCH_JUMPS)
@@ -876,6 +900,7 @@ def test_nothing_jumps(open_page: Callable[..., Any], url: str, photo: Path) -> 
     assert started < 0.1 and page.evaluate("window.jumped") < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "theme"), [(LAPTOP, "light"), (LAPTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
 def test_the_answer_is_in_view(
     open_page: Callable[..., Any], url: str, photo: Path, size: dict[str, int], theme: str

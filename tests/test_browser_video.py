@@ -147,6 +147,7 @@ def leftovers(folder: Path) -> list[Path]:
     return list(folder.glob("clip-*"))
 
 
+@pytest.mark.slow
 def test_the_work_is_shown_and_can_be_cancelled(
     open_page: Callable[..., Any],  # noqa: F811
     long_clip: Path,
@@ -178,6 +179,7 @@ def test_the_work_is_shown_and_can_be_cancelled(
         page.close()  # before the server goes
 
 
+@pytest.mark.slow
 def test_a_visitor_who_leaves_frees_the_place(
     open_page: Callable[..., Any],  # noqa: F811
     long_clip: Path,
@@ -213,6 +215,7 @@ def wait_until_quiet(analyzer: FakeAnalyzer) -> None:
     wait_until(lambda: seen.setdefault(next(calls), analyzer.calls) == seen.get(len(seen) - 11))
 
 
+@pytest.mark.slow
 def test_what_went_wrong_is_told(
     open_page: Callable[..., Any],  # noqa: F811
     clip: Path,
@@ -242,6 +245,7 @@ def test_what_went_wrong_is_told(
         page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
 def test_the_tab_fits(
     open_page: Callable[..., Any],  # noqa: F811
@@ -261,6 +265,7 @@ def test_the_tab_fits(
     assert wide <= size["width"], f"the tab is {wide} pixels wide"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install --no-save --no-package-lock axe-core@4")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_bars_the_way(open_page: Callable[..., Any], url: str, clip: Path, theme: str) -> None:  # noqa: F811
