@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import prod
@@ -49,7 +50,7 @@ class Interpreters:
 
     def _empty(self) -> None:
         """Start anew: no interpreter idle, none at work."""
-        self._places = threading.Semaphore(self._processors)
+        self._places = _Queue(self._processors)
         self._lock = threading.Lock()
         self._idle: list[tuple[tuple[int, ...], Runner]] = []  # the one used last stands last
 
@@ -106,6 +107,45 @@ class Interpreters:
             return interpreter.get_signature_runner("serving_default")
         except Exception as error:
             raise WeightsError(f"{self._name} cannot be run by LiteRT: {error}") from error
+
+
+class _Queue:
+    """A semaphore that serves in the order of arrival.
+
+    `threading.Semaphore` lets a thread that comes back at once overtake those that wait: under steady load of some
+    callers, another one may wait for ever.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[threading.Lock] = deque()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free and not self._waiting:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            turn.acquire()
+        except BaseException:  # Ctrl-C while it waits: the turn goes to the next
+            with self._lock:
+                waits = turn in self._waiting
+                if waits:
+                    self._waiting.remove(turn)
+            if not waits:
+                self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 class _Notice:

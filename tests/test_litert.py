@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -96,6 +98,31 @@ def test_interpreters_share_the_bytes(content: bytes) -> None:
         interpreters.run(picture(32, width))
     assert len(interpreters._idle) == 3
     assert sys.getrefcount(content) >= before + 3
+
+
+def test_nobody_is_overtaken_by_callers_that_come_back_at_once(content: bytes) -> None:
+    interpreters = Interpreters(content, threads=1)
+    image = np.zeros((1, 320, 320, 3), np.float32)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            interpreters.run(image)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun = time.monotonic()
+    for _ in range(20):
+        interpreters.run(image)
+    seconds = time.monotonic() - begun
+    stop.set()
+    for thread in threads:
+        thread.join()
+    alone = time.monotonic()
+    interpreters.run(image)
+    alone = time.monotonic() - alone
+    assert seconds < 20 * 8 * (8 * alone + 0.05), "a call waits for those before it, and for no other"
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
