@@ -727,7 +727,7 @@ def test_help_tells_every_setting_and_no_secret() -> None:
         ("auth", ":password", "must be user:password"),
         ("models", "emotion", "must be like emotion=NAME@VERSION"),
         ("models", "mood=x", "with attributes out of emotion, age, gender, ethnicity; got 'mood=x'"),
-        ("root-path", "faces", "must be a path such as /faces, or an address with https://"),
+        ("root-path", "faces", "must be a path such as /faces, or an address"),
         ("examples", "/no/such/folder", "there is no folder '/no/such/folder'"),
     ],
 )

@@ -33,8 +33,7 @@ WORDS = {
     "label_none": "None",
     "label_reading": "Reading glasses",
     "label_sun": "Sunglasses",
-    "unit_cm": "{age} ± {error} cm",
-    "unit_cm_range": "80% within {low}–{high}",
+    "unit_cm": "{low} to {high} cm, most likely {value}",
 }
 CONFIG = {
     "name": "looks",
@@ -167,5 +166,5 @@ def test_drawing_and_timeline(seen: dict) -> None:
 
 def test_page_and_labels(seen: dict) -> None:
     page = seen["page"].replace("\N{NO-BREAK SPACE}", " ")
-    assert "Reading glasses 70%" in page and "170 ± 10 cm" in page
+    assert "Reading glasses 70%" in page and "154 to 186 cm, most likely 170" in page
     assert seen["labels"] == [{"glasses": "sun"}, {"height": "172"}]

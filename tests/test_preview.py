@@ -16,7 +16,7 @@ from training.data import load
 from training.preview import MARGIN, augmented, curves, examples, grid, main
 
 NOTHING = Augment(
-    *(0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    *(0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 )
 
 

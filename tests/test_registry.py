@@ -201,7 +201,7 @@ ROW = {"dataset": "mine", "label": "emotion", "metric": "accuracy", "value": 0.5
         ({"heads": [{**HEAD, "views": {"two": {"happy": "good"}}}]}, r"heads\[0\] .*views: 'two' does not map"),
         ({"heads": [{**HEAD, "prior": [0.5]}]}, r"heads\[0\] .*prior: needs a positive number for each label"),
         ({"heads": [{**HEAD, "prior": [1, float("nan")]}]}, r"heads\[0\]\.prior\[1\] is not a finite number"),
-        ({"heads": [{**HEAD, "prior_strength": 2}]}, r"prior_strength: 2.0 is not within 0\.\.1"),
+        ({"heads": [{**HEAD, "prior": [0.5, 0.5], "prior_strength": 2}]}, r"prior_strength: 2.0 is not within 0\.\.1"),
         ({"heads": [{**HEAD, "prior_strength": 1.0}]}, r"heads\[0\] .*prior_strength: needs a prior"),
         ({"metrics": [{"foo": 1}]}, r"metrics\[0\]: value None is not a number"),
         ({"metrics": [ROW, {**ROW, "value": float("nan")}]}, r"metrics\[1\].*value.* is not a finite number"),
