@@ -14,6 +14,13 @@ from PIL import Image
 from facemodels import Box, Face
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "release" in getattr(item, "fixturenames", ()):  # it trains
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = terminalreporter.stats.get("deselected", ())
     if slow := sum(item.get_closest_marker("slow") is not None for item in left_out):

@@ -52,6 +52,7 @@ def test_other_golden_outputs_are_noticed(model: AttributeModel, tmp_path: Path)
         golden_difference(model, path)
 
 
+@pytest.mark.slow
 def test_keras_gives_the_same_numbers(model: AttributeModel) -> None:
     pytest.importorskip("keras")
     exact = AttributeModel(model.spec, backend="keras")

@@ -263,6 +263,7 @@ def test_a_grey_network_ignores_colour() -> None:
     assert np.allclose(np.asarray(model(colour)["a"]), np.asarray(model(grey)["a"]), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", sorted(networks.NETWORKS))
 def test_a_mirrored_network_answers_from_the_mean_of_both_views(network: str, tmp_path: Path) -> None:
     from training.release.compile import in_one_batch
@@ -636,6 +637,7 @@ def test_the_loop_and_the_networks_are_backend_agnostic() -> None:
         assert "import tensorflow" not in source and "tf." not in source, name
 
 
+@pytest.mark.slow
 def test_the_log_of_a_run(tmp_path: Path) -> None:
     from training.train import smoke, train
 
@@ -650,6 +652,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["heads"] == ["age", "gender", "ethnicity"]
 
 
+@pytest.mark.slow
 def test_heads_that_only_help_are_not_published(tmp_path: Path) -> None:
     from training.release.export import read_run, served
     from training.train import predict, smoke, train

@@ -74,6 +74,7 @@ def test_what_is_old_goes_and_empty_folders_with_it(base: Path) -> None:
         assert not (folder.path / "old").exists() and folder.oldest() < 1
 
 
+@pytest.mark.slow
 def test_at_full_speed_nothing_gets_older_than_promised(base: Path) -> None:
     with UploadFolder(keep=2) as folder:
         oldest, end, count = 0.0, time.monotonic() + 5, 0
@@ -103,6 +104,7 @@ def test_a_sweep_that_fails_is_not_the_last(base: Path, monkeypatch: pytest.Monk
         assert failed.is_set() and files(folder.path) == []
 
 
+@pytest.mark.slow
 def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
     pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
     from test_app import FakeAnalyzer
