@@ -298,6 +298,7 @@ def memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measures memory as Linux tells it")
 def test_memory_does_not_grow_with_the_clip(face: np.ndarray, tmp_path: Path) -> None:
     """Ten minutes, with two people of whom the tracker makes new ones all the time."""

@@ -27,6 +27,8 @@ from facemodels.video.cuts import HEIGHT, WIDTH, mark_cuts
 pytest.importorskip("av", reason="videos need PyAV: pip install -e '.[dev]'")
 import av
 
+pytestmark = pytest.mark.slow
+
 
 class Recorder:
     """Finds one face in the middle, and keeps what it was shown."""
