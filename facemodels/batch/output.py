@@ -219,6 +219,9 @@ class OutputTables:
                 (self.path / name).mkdir(exist_ok=True)
             files: set[str] = set()
             for path in sorted((self.path / "blocks").glob("*.json")):
+                if path.name.startswith("."):  # being written when the run was killed
+                    path.unlink()
+                    continue
                 manifest = _read_json(path)
                 if self._retry_errors and manifest["failed"]:
                     manifest = self._without_errors(path, manifest)
