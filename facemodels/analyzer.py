@@ -87,7 +87,7 @@ class FaceAnalyzer:
         for attribute, spec in specs.items():
             model = shared.model(spec, settings.backend, settings.threads)
             self._answering[attribute] = model, heads[attribute]
-        self._names = {attribute: spec.answering for attribute, spec in specs.items()}
+        self._specs = specs  # with the head that was asked for by name, which the shared models do not have
         self._detector = shared.detector(settings.detector, settings.threads)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,12 +147,12 @@ class FaceAnalyzer:
     @property
     def models(self) -> dict[str, str]:
         """Attribute to the ``name@version`` of the model that answers it (``#head``, if one was asked for by name)."""
-        return dict(self._names)
+        return {attribute: spec.answering for attribute, spec in self._specs.items()}
 
     @property
     def specs(self) -> dict[str, ModelSpec]:
         """Attribute to the spec of the model that answers it."""
-        return {attribute: model.spec for attribute, (model, _) in self._answering.items()}
+        return dict(self._specs)
 
     @property
     def backend(self) -> str:
@@ -317,7 +317,7 @@ class FaceAnalyzer:
         for attribute in wanted:
             model, head = self._answering[attribute]
             heads.setdefault(model, []).append(head)
-        return _Run(heads, {attribute: self._names[attribute] for attribute in wanted})
+        return _Run(heads, {attribute: self._specs[attribute].answering for attribute in wanted})
 
 
 class _Settings(NamedTuple):

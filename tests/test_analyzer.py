@@ -316,6 +316,7 @@ def test_two_heads_of_a_model_are_loaded_once(astronaut: np.ndarray) -> None:
     assert eight.emotion is not None and seven.emotion is not None
     assert (len(eight.emotion.scores), len(seven.emotion.scores)) == (8, 7)
     assert other.models["emotion"].endswith("#emotion_fer2013")
+    assert other.specs["emotion"].head("emotion").labels == tuple(seven.emotion.scores)
 
 
 def test_simultaneous_choices_load_a_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
