@@ -146,7 +146,8 @@ class Sources:
 
     def _in_folder(self, argument: str) -> Iterator[Source]:
         for path in self._walk(str(Path(argument))):
-            suffix = Path(path).suffix.lower()
+            # pathlib interns every name; of a large folder that costs more memory than all else here.
+            suffix = os.path.splitext(path)[1].lower().rstrip(".")  # noqa: PTH122
             if suffix == ".gif":
                 yield Source(path, self._animations)
             elif suffix in image_suffixes() or suffix in self._also:

@@ -22,9 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    left_out = terminalreporter.stats.get("deselected", ())
-    if slow := sum(item.get_closest_marker("slow") is not None for item in left_out):
-        terminalreporter.write_line(f"{slow} slow tests were left out; run them with: python -m pytest -m slow")
+    if terminalreporter.config.option.markexpr == "not slow":
+        terminalreporter.write_line("the slow tests were left out; run them with: python -m pytest -m slow")
 
 
 class FixedDetector:

@@ -295,7 +295,7 @@ def test_a_hundred_thousand_files_start_at_once_and_take_no_memory(tmp_path: Pat
     count = sum(1 for _ in sources)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert count == 100_000 and peak < 10e6
+    assert count == 100_000 and peak < 6e6
 
 
 def test_a_file_that_is_named_is_told_by_its_content(tmp_path: Path, face_video: Path, photo: Path) -> None:
