@@ -1,4 +1,4 @@
-"""The networks: EfficientNet-Lite0 (the default trunk) and the VGG16 of the project's ancestor.
+"""The networks: EfficientNet-Lite0 (the default trunk), MobileNet, and the VGG16 of the project's ancestor.
 
 Every network takes RGB 0..255 and carries its own preprocessing, so that a saved file needs nothing but a crop.
 Built-in Keras 3 layers only: a file loads with ``safe_mode`` on, on every backend.
@@ -15,6 +15,7 @@ from keras import layers, regularizers
 
 from facemodels.errors import WeightsError
 from facemodels.hub import store
+from training.face_weights import FACERES, load_faceres
 
 # (expansion, channels, repeats, stride, kernel) of the seven stages of EfficientNet-Lite0.
 LITE0_STAGES = (
@@ -26,6 +27,12 @@ LITE0_STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+# (channels, stride) of the thirteen blocks of MobileNet.
+MOBILENET_BLOCKS = (
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
+)
+VGG_MEAN = (123.68, 116.779, 103.939)  # of ImageNet's pictures, RGB; what HSE-FaceRes was trained with
 BOTH = "both"  # the layer of a mirrored network in which both views meet
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and OpenCV's grey conversion use
 
@@ -171,6 +178,25 @@ def efficientnet_lite0(
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
 
+def mobilenet(x: keras.KerasTensor) -> keras.KerasTensor:
+    """MobileNet (Howard et al. 2017) of width 1, its batch normalization folded into the convolutions.
+
+    Meant to be started from `training.face_weights`: from random weights it would need the normalization.
+
+    Args:
+        x: Input tensor, RGB 0..255.
+    """
+    x = layers.Rescaling(1.0, offset=[-value for value in VGG_MEAN], name="rescale")(x)
+    x = layers.Conv2D(32, 3, 2, "same", name="stem_conv")(x)
+    x = layers.ReLU(6.0, name="stem_relu")(x)
+    for index, (count, stride) in enumerate(MOBILENET_BLOCKS):
+        x = layers.DepthwiseConv2D(3, stride, "same", name=f"block{index}_depthwise_conv")(x)
+        x = layers.ReLU(6.0, name=f"block{index}_depthwise_relu")(x)
+        x = layers.Conv2D(count, 1, name=f"block{index}_pointwise_conv")(x)
+        x = layers.ReLU(6.0, name=f"block{index}_pointwise_relu")(x)
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
 def vgg16(
     x: keras.KerasTensor, *, width: float = 1.0, dense: int = 256, l2: float = 1e-4, dropout: float = 0.3
 ) -> keras.KerasTensor:
@@ -196,7 +222,11 @@ def vgg16(
     return layers.Dense(dense, "relu", kernel_regularizer=regularizers.L2(l2), name="head_dense")(x)
 
 
-NETWORKS: dict[str, Callable[..., keras.KerasTensor]] = {"efficientnet_lite0": efficientnet_lite0, "vgg16": vgg16}
+NETWORKS: dict[str, Callable[..., keras.KerasTensor]] = {
+    "efficientnet_lite0": efficientnet_lite0,
+    "mobilenet": mobilenet,
+    "vgg16": vgg16,
+}
 
 
 def open_trained(reference: str) -> keras.Model:
@@ -215,7 +245,7 @@ def load_trained(model: keras.Model, reference: str) -> int:
 
     Args:
         model: A model from `build`; other layers keep their values.
-        reference: As of `open_trained`.
+        reference: As of `open_trained`; or ``faceres`` for the weights of `training.face_weights`.
 
     Returns:
         The number of layers copied.
@@ -223,7 +253,10 @@ def load_trained(model: keras.Model, reference: str) -> int:
     Raises:
         WeightsError: If not one layer fits.
     """
-    source = {layer.name: layer.get_weights() for layer in open_trained(reference).layers if layer.weights}
+    if reference == FACERES:
+        source = load_faceres()
+    else:
+        source = {layer.name: layer.get_weights() for layer in open_trained(reference).layers if layer.weights}
     copied = 0
     for layer in model.layers:
         arrays = source.get(layer.name, [])

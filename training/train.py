@@ -28,6 +28,7 @@ from training.config import Config, config_from, load_config, stages
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
+from training.face_weights import FACERES
 from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
 from training.teachers import distilled, taught
@@ -237,7 +238,7 @@ def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.
         config: Of the run.
         priors: Head to the logarithm of the prior of each row, as `log_priors` makes them.
     """
-    if not config.start:
+    if not priors or config.start in ("", FACERES):
         return
     file = Path(config.start) / "config.json"
     if (file.parent / "metrics.json").is_file() or not file.is_file():
