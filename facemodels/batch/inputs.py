@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.tables import read_table
@@ -34,6 +34,31 @@ class UnreachableError(FaceModelsError):
     """A store did not answer: the input may be in order."""
 
 
+class Fingerprint(NamedTuple):
+    """What tells that a local file was changed, as far as that shows without reading it.
+
+    Attributes:
+        size: In bytes; -1 if there is no such file.
+        changed: Its time of modification, in nanoseconds.
+    """
+
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str) -> Fingerprint | None:
+        """Of a file as it is now; None for a URL, and for a file that cannot be reached."""
+        if _is_url(path):
+            return None
+        try:
+            status = os.stat(path)  # noqa: PTH116 pathlib interns every name, and of done inputs there are many
+        except FileNotFoundError:
+            return cls(-1, 0)
+        except (OSError, ValueError):
+            return None
+        return cls(status.st_size, status.st_mtime_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """An image or a video to analyze, small enough to send to another process.
@@ -46,6 +71,8 @@ class Item:
         data: Its bytes, where they were read already.
         is_video: Whether it is to be analyzed as a video.
         problem: Why it cannot be read, where that is known already.
+        container: The path or URL of the file that holds it among others, if one does.
+        fingerprint: Of that file, or of its own, taken before it is read.
     """
 
     source: str
@@ -55,6 +82,8 @@ class Item:
     data: bytes | None = None
     is_video: bool = False
     problem: str | None = None
+    container: str = ""
+    fingerprint: Fingerprint | None = None
 
     @property
     def path(self) -> Path | None:
@@ -125,8 +154,11 @@ class Inputs:
         self.left_out.clear()
         for argument in self.arguments:
             for item in self._expanded(argument, claim):
+                folder = str(Path.cwd())  # wherever it is read
                 if item.location and not _is_url(item.location):
-                    item = replace(item, location=identity(item.location, str(Path.cwd())))  # wherever it is read
+                    item = replace(item, location=identity(item.location, folder))
+                if item.container and not _is_url(item.container):
+                    item = replace(item, container=identity(item.container, folder))
                 if item.location.startswith(_IN_THIS_PROCESS) and item.data is None:
                     item = _with_data(item)
                 yield item
@@ -139,7 +171,7 @@ class Inputs:
         sources = Sources([argument], also=_TARS | _TABLES, outputs=(self._output,))
         for source in sources:
             if source.is_video:
-                yield from _claimed(Item(source.path, source.path, is_video=True), claim)
+                yield from _whole(source.path, claim, is_video=True)
             else:
                 yield from self._opened(source.path, claim, is_named=sources.are_files)
         self.problems += sources.problems
@@ -149,14 +181,14 @@ class Inputs:
         """What is in a file: many items, or itself."""
         suffix = _suffix(location)
         if suffix in _TARS or location.lower().endswith(".tar.gz"):
-            yield from self._shard(location, claim)
+            yield from _with_fingerprint(location, self._shard(location, claim))
         elif suffix in _TABLES:
-            yield from self._table(location, claim)
+            yield from _with_fingerprint(location, self._table(location, claim))
         elif suffix in _LISTS and is_named:
             for entry in _entries(location):
                 yield from self._opened(entry, claim, is_named=False)
         else:
-            yield from _claimed(Item(location, location, is_video=suffix in VIDEO_SUFFIXES), claim)
+            yield from _whole(location, claim, is_video=suffix in VIDEO_SUFFIXES)
 
     def _remote(self, url: str) -> Iterator[str]:
         """The files of a URL: a file, a folder with its subfolders, or a pattern."""
@@ -292,6 +324,19 @@ def _from_cell(name: str, image: Any) -> Item:
 def _claimed(item: Item, claim: Claim) -> Iterator[Item]:
     if claim(item.source):
         yield item
+
+
+def _whole(location: str, claim: Claim, *, is_video: bool) -> Iterator[Item]:
+    """A file that is one item."""
+    if claim(location):
+        yield Item(location, location, is_video=is_video, fingerprint=Fingerprint.of(location))
+
+
+def _with_fingerprint(location: str, items: Iterator[Item]) -> Iterator[Item]:
+    """The items of a file, all with its fingerprint."""
+    fingerprint = Fingerprint.of(location)
+    for item in items:
+        yield replace(item, container=location, fingerprint=fingerprint)
 
 
 def _with_data(item: Item) -> Item:

@@ -98,7 +98,7 @@ class LocalEngine:
                     again.extend(others)
                     self._lanes[number] = self._make()
                     if len(suspect) == 1:
-                        yield [Result(suspect[0].source, is_video=suspect[0].is_video, error=lane.ended)]
+                        yield [Result.of(suspect[0], error=lane.ended)]
                     else:
                         again.extend((item,) for item in suspect)
 

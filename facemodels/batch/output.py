@@ -6,31 +6,34 @@
     blocks/00000001.json     the manifest: exactly the inputs of the block's tables
     summary.json             counts, speeds, versions
 
-A table without a manifest is what a killed run left: it is deleted when the next one begins, and its inputs are done
-again.
+A table that no manifest names is what a killed run left: it is deleted when the next one begins, and its inputs are
+done again. A block from which inputs are to be done again gets new tables without them, under new names, and then a
+manifest that names those.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from facemodels.batch.inputs import identity
+from facemodels.batch.inputs import Fingerprint, identity
 from facemodels.batch.worker import Result
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.files import write_errors, written_whole
-from facemodels.results import SINKS, CsvTable, ParquetSink, Sink, load_arrow
+from facemodels.results import SINKS, CsvTable, ParquetSink, Sink, escape_cell, load_arrow
 from facemodels.video.frames import VideoFrame
 
 SCHEMA = 1
@@ -85,10 +88,17 @@ class Counts:
     faces: int = 0
     errors: int = 0
 
-    def add(self, other: Mapping[str, int]) -> None:
-        """Add other counts."""
-        for name in vars(self):
-            setattr(self, name, getattr(self, name) + other[name])
+    def add(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Add the inputs of a manifest."""
+        for entry in entries:
+            self.inputs += 1
+            self.videos += "video" in entry
+            self.faces += entry["faces"]
+            self.errors += "error" in entry
+
+    def since(self, before: Counts) -> Counts:
+        """What was added to earlier counts."""
+        return Counts(*(getattr(self, name) - getattr(before, name) for name in vars(self)))
 
 
 class OutputTables:
@@ -100,7 +110,8 @@ class OutputTables:
         settings: What decides the answers: another run into the folder must have the same.
         labels: Attribute to labels, as of `ParquetSink`.
         block_size: Inputs of a block.
-        retry_errors: Forget the inputs of earlier runs that had errors and no row, so that they are done again.
+        retry_errors: Forget the inputs of earlier runs that had errors, so that they are done again, as those are whose
+            local file was changed since.
 
     Attributes:
         done: What earlier runs did, and this one has committed.
@@ -178,19 +189,27 @@ class OutputTables:
             self._number += 1
             self._block = _Block(self.path, self._number, self._form, self._labels)
         self._block.add(result)
-        if self._block.counts.inputs >= self._block_size or self._block.age > _BLOCK_SECONDS:
+        if len(self._block.inputs) >= self._block_size or self._block.age > _BLOCK_SECONDS:
             self.commit()
 
     def commit(self) -> None:
-        """Commit the block that was begun, if there is one.
+        """Commit the block that was begun, if there is one. One that `add` was interrupted over is dropped: nobody
+        knows which rows it has, so its inputs are done again.
 
         Raises:
             FaceModelsError: If it cannot be written; its inputs are not done then.
         """
         block, self._block = self._block, None
-        if block is not None:
+        if block is None:
+            return
+        if block.is_torn:
+            block.close()
+            return
+        try:
             block.commit()
-            self.done.add(vars(block.counts))
+        finally:
+            if block.manifest.exists():  # Ctrl-C may come after that
+                self.done.add(block.inputs.values())
 
     def write_summary(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write ``summary.json``: all counts, facts of this run, and the settings."""
@@ -222,53 +241,61 @@ class OutputTables:
                 if path.name.startswith("."):  # being written when the run was killed
                     path.unlink()
                     continue
-                manifest = _read_json(path)
-                if self._retry_errors and manifest["failed"]:
-                    manifest = self._without_errors(path, manifest)
+                manifest = self._without_outdated(path, _read_json(path))
                 self._number = max(self._number, manifest["block"])
                 files.update(manifest["files"])
-                self.done.add(manifest["counts"])
-                for source in (*manifest["inputs"], *manifest["failed"]):
+                self.done.add(manifest["inputs"].values())
+                for source in manifest["inputs"]:
                     self._seen.add(identity(source, manifest["folder"]))
             for folder in ("faces", "errors"):
                 for file in (self.path / folder).iterdir():
                     if f"{folder}/{file.name}" not in files:
                         file.unlink()
 
-    def _without_errors(self, path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-        """A manifest, also on disk, without its failed inputs; a video that broke off has rows, and stays."""
-        kept = {source: failure for source, failure in manifest["failed"].items() if failure["faces"]}
-        forgotten = len(manifest["failed"]) - len(kept)
-        counts = {**manifest["counts"], "errors": len(kept), "inputs": manifest["counts"]["inputs"] - forgotten}
-        files = manifest["files"]
-        if kept:
-            _write_errors_table(self.path / ".part" / "errors", self._form, kept)
-            (self.path / ".part" / "errors").replace(self.path / files[-1])
-        elif forgotten:
-            files = [file for file in files if not file.startswith("errors/")]
-        changed = {**manifest, "failed": kept, "counts": counts, "files": files}
-        _write_json(path, changed)
+    def _without_outdated(self, path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+        """A manifest, also on disk, without the inputs that are to be done again."""
+        outdated = {
+            source
+            for source, entry in manifest["inputs"].items()
+            if (self._retry_errors and "error" in entry) or _was_changed(source, entry, manifest["folder"])
+        }
+        if not outdated:
+            return manifest
+        kept = {source: entry for source, entry in manifest["inputs"].items() if source not in outdated}
+        revision = manifest["revision"] + 1
+        tables = ("faces", "errors") if any("error" in entry for entry in kept.values()) else ("faces",)
+        files = [f"{table}/part-{manifest['block']:08}-{revision}.{self._form}" for table in tables]
+        for old, new in zip(manifest["files"], files, strict=False):
+            _copy_table(self.path / old, self.path / new, self._form, outdated)
+        changed = {**manifest, "revision": revision, "files": files, "inputs": kept}
+        _write_json(path, changed, indent=None)
         return changed
 
 
 class _Block:
-    """The tables of a block while they are written."""
+    """The tables of a block while they are written.
+
+    Attributes:
+        inputs: Source to its entry in the manifest.
+        is_torn: Whether the tables may hold more, or less, than `inputs` says.
+        manifest: The file whose appearing commits the block.
+    """
 
     def __init__(self, path: Path, number: int, form: str, labels: Mapping[str, Sequence[str]]) -> None:
-        self.counts = Counts()
+        self.inputs: dict[str, dict[str, Any]] = {}
+        self.is_torn = False
+        self.manifest = path / "blocks" / f"{number:08}.json"
         self._path = path
         self._number = number
         self._form = form
         self._began = time.monotonic()
-        self._inputs: dict[str, int] = {}
-        self._failed: dict[str, dict[str, Any]] = {}
         part = path / ".part" / "faces"
         with write_errors(path):
             if form == "parquet":
                 self._file: IO[Any] = part.open("wb")
                 self._sink: Sink = ParquetSink(self._file, labels)
             else:
-                self._file = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+                self._file = _open_text(part)
                 self._sink = SINKS[form](self._file, images=True, videos=True)
 
     @property
@@ -278,21 +305,25 @@ class _Block:
 
     def add(self, result: Result) -> None:
         """Add what came of an input."""
-        self.counts.add({"inputs": 1, "videos": result.is_video, "faces": result.faces, "errors": bool(result.error)})
+        self.is_torn = True
         with write_errors(self._path):
             if result.frames:
                 self._sink.write_video(result.source, _Frames(result.frames))
             elif result.analysis is not None:
                 self._sink.write_image(result.source, result.analysis, result.taken)
-        if result.error is not None:
-            self._failed[result.source] = {"error": result.error, "faces": result.faces}
-        else:
-            self._inputs[result.source] = result.faces
+        self.inputs[result.source] = _entry(result)
+        self.is_torn = False
+
+    def close(self) -> None:
+        """Give the block up."""
+        with suppress(OSError):
+            self._file.close()
 
     def commit(self) -> None:
         """Make the tables appear, and then the manifest."""
         part = self._path / ".part"
         name = f"part-{self._number:08}.{self._form}"
+        failed = {source: entry["error"] for source, entry in self.inputs.items() if "error" in entry}
         with write_errors(self._path):
             with self._file:
                 self._sink.close()
@@ -300,15 +331,35 @@ class _Block:
                 os.fsync(self._file.fileno())
             files = [f"faces/{name}"]
             (part / "faces").replace(self._path / files[0])
-            if self._failed:
+            if failed:
                 files.append(f"errors/{name}")
-                _write_errors_table(part / "errors", self._form, self._failed)
+                _write_errors_table(part / "errors", self._form, failed)
                 (part / "errors").replace(self._path / files[1])
-        manifest = {
-            **{"schema": SCHEMA, "block": self._number, "counts": vars(self.counts), "files": files},
-            **{"folder": str(Path.cwd()), "inputs": self._inputs, "failed": self._failed},
-        }
-        _write_json(self._path / "blocks" / f"{self._number:08}.json", manifest)
+        facts = {"schema": SCHEMA, "block": self._number, "revision": 0, "files": files, "folder": str(Path.cwd())}
+        _write_json(self.manifest, {**facts, "inputs": self.inputs}, indent=None)
+
+
+def _entry(result: Result) -> dict[str, Any]:
+    """What a manifest says of an input: its faces, and as far as they apply ``video``, ``error``, and ``file``: size
+    and time of modification of its file, with the path where that is not the source.
+    """
+    entry: dict[str, Any] = {"faces": result.faces}
+    if result.is_video:
+        entry["video"] = True
+    if result.error is not None:
+        entry["error"] = result.error
+    if result.fingerprint is not None:
+        entry["file"] = [*result.fingerprint, *([result.container] if result.container else [])]
+    return entry
+
+
+def _was_changed(source: str, entry: Mapping[str, Any], folder: str) -> bool:
+    """Whether the file of an input was changed since; one that is gone, or cannot be reached now, was not."""
+    size, changed, *container = entry.get("file", (None, None))
+    if size is None:
+        return False
+    now = Fingerprint.of(container[0] if container else identity(source, folder))
+    return now is not None and now.size >= 0 and now != (size, changed)
 
 
 class _Frames:
@@ -332,21 +383,48 @@ class _Frames:
         yield f"{len(self._frames)} frames"
 
 
-def _write_errors_table(path: Path, form: str, failed: Mapping[str, Mapping[str, Any]]) -> None:
-    rows = [{"source": source, "error": failure["error"]} for source, failure in failed.items()]
+def _open_text(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _write_errors_table(path: Path, form: str, failed: Mapping[str, str]) -> None:
+    rows = [{"source": source, "error": error} for source, error in failed.items()]
     with path.open("wb") as file:
         if form == "parquet":
             arrow, parquet = load_arrow()
             texts = {name: [_as_text(row[name]) for row in rows] for name in rows[0]}
             parquet.write_table(arrow.table(texts), file)
             return
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text:
+    with _open_text(path) as text:
         if form == "csv":
             table = CsvTable(text, tuple(rows[0]))
             for row in rows:
                 table.write(row)
         else:
             text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _copy_table(path: Path, target: Path, form: str, without: Collection[str]) -> None:
+    """Copy a table of faces or errors, except for the rows of some inputs."""
+    sources = {_as_text(source) for source in without}
+    with written_whole(target, overwrite=True) as part, write_errors(target):
+        if form == "parquet":
+            arrow, parquet = load_arrow()
+            table = parquet.read_table(path)
+            others = [source not in sources for source in table["source"].to_pylist()]
+            parquet.write_table(table.filter(arrow.array(others, arrow.bool_())), part, compression="zstd")
+        elif form == "csv":
+            cells = {escape_cell(source) for source in sources}
+            with path.open(encoding="utf-8", newline="") as old, _open_text(part) as new:
+                lines = old.readlines()
+                rows, begin = csv.reader(lines), 0
+                for row in rows:
+                    if begin == 0 or row[0] not in cells:
+                        new.writelines(lines[begin : rows.line_num])
+                    begin = rows.line_num
+        else:
+            with path.open(encoding="utf-8") as old, _open_text(part) as new:
+                new.writelines(line for line in old if _as_text(json.loads(line)["source"]) not in sources)
 
 
 def _as_text(name: str) -> str:
@@ -361,10 +439,10 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise FaceModelsError(f"{path}: is damaged: {error}") from error
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, Any], indent: int | None = 1) -> None:
     """Write a file that appears whole, and is on disk then."""
     with written_whole(path, overwrite=True) as part, write_errors(path), part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
+        json.dump(value, file, indent=indent)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

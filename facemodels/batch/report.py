@@ -83,9 +83,9 @@ def report(out: Path, labels: Path | None = None, groups: Sequence[str] = ()) ->
 def distributions(out: Path) -> Distributions:
     """Count what is in the tables, block by block."""
     found = Distributions()
-    for path in sorted((out / "blocks").glob("*.json")):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found.per_input.update(manifest["inputs"].values())
+    for path in sorted((out / "blocks").glob("[!.]*.json")):
+        inputs = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+        found.per_input.update(entry["faces"] for entry in inputs.values() if "error" not in entry)
     for rows in _batches(out):
         found.faces += rows.num_rows
         for name, attribute in ATTRIBUTES.items():

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -95,7 +95,8 @@ def analyze_many(
     """Analyze any number of images and videos into a folder of tables.
 
     Each input is done once. A run that was interrupted, or killed, is continued by the same call: what is committed
-    stays, what is missing is done. Memory does not grow with the number of inputs.
+    stays, what is missing is done. A local file whose size or time of modification is another one than it was is done
+    again, and its old rows go; what URLs name counts as unchanged. Memory does not grow with the number of inputs.
 
     Args:
         inputs: Folders (subfolders too), files, glob patterns, lists (``.txt`` with a path a line, ``.csv`` with a
@@ -212,11 +213,11 @@ class _Run:
         self._tables = tables
         self._inputs = inputs
         self._progress = progress
-        self._earlier = tables.done.inputs
+        self._before = replace(tables.done)
         self._began = time.monotonic()
         self._told = 0.0
         self._first_row: float | None = None
-        self._done = self._faces = self._errors = 0
+        self._done = self._faces = self._errors = 0  # of this run, those that are not committed yet among them
         self._unreachable: list[Result] = []  # in a row
 
     def finish(self, engine: Engine, workers: int) -> dict[str, Any]:
@@ -263,21 +264,23 @@ class _Run:
         if self._progress is None or (now - self._told < 0.5 and not at_end):
             return
         self._told = now
-        done = self._earlier + self._done
+        earlier = self._before.inputs
+        done = earlier + self._done
         total = done if at_end else self._count.total if self._count else None
-        self._progress(BatchProgress(done, total, self._faces, self._errors, self._earlier, now - self._began))
+        self._progress(BatchProgress(done, total, self._faces, self._errors, earlier, now - self._began))
 
     def _facts(self, engine: Engine, workers: int, is_complete: bool) -> dict[str, Any]:
         seconds = time.monotonic() - self._began
+        committed = self._tables.done.since(self._before)
         return {
             "complete": is_complete,
             "run": {
-                "inputs": self._done,
-                "earlier": self._earlier,
-                "faces": self._faces,
-                "errors": self._errors,
+                "inputs": committed.inputs,
+                "earlier": self._before.inputs,
+                "faces": committed.faces,
+                "errors": committed.errors,
                 "seconds": round(seconds, 3),
-                "inputs_per_second": round(self._done / seconds, 3),
+                "inputs_per_second": round(committed.inputs / seconds, 3),
                 "seconds_to_first_face": None if self._first_row is None else round(self._first_row, 3),
                 "engine": engine.name,
                 "workers": workers,

@@ -12,11 +12,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import ExifTags, JpegImagePlugin, TiffImagePlugin
 
 from facemodels.analyzer import FaceAnalyzer
-from facemodels.batch.inputs import Item, UnreachableError
+from facemodels.batch.inputs import Fingerprint, Item, UnreachableError
 from facemodels.errors import FaceModelsError
 from facemodels.images import SizedImage, read_reduced
 from facemodels.types import Analysis
@@ -45,6 +46,8 @@ class Result:
         taken: When the photo was taken, as far as it says.
         error: Why it could not be analyzed, or not to its end.
         is_unreachable: Whether that may pass.
+        container: The item's.
+        fingerprint: The item's.
     """
 
     source: str
@@ -54,6 +57,13 @@ class Result:
     taken: datetime | None = None
     error: str | None = None
     is_unreachable: bool = False
+    container: str = ""
+    fingerprint: Fingerprint | None = None
+
+    @classmethod
+    def of(cls, item: Item, **facts: Any) -> Result:
+        """What came of this item."""
+        return cls(item.source, is_video=item.is_video, container=item.container, fingerprint=item.fingerprint, **facts)
 
     @property
     def faces(self) -> int:
@@ -97,13 +107,13 @@ class Worker:
                 item = chunk[number]
                 if isinstance(image, FaceModelsError):
                     unreachable = isinstance(image, UnreachableError)
-                    results[number] = Result(item.source, error=str(image), is_unreachable=unreachable)
+                    results[number] = Result.of(item, error=str(image), is_unreachable=unreachable)
                     continue
                 if isinstance(image, bytes):
                     results[number] = self._video(item, image)
                     continue
                 taken, decoded_image = image
-                results[number] = Result(item.source, taken=taken)
+                results[number] = Result.of(item, taken=taken)
                 waiting.append(number)
                 yield decoded_image
                 pixels += decoded_image.pixels.size // 3
@@ -159,7 +169,7 @@ class Worker:
                         frames.append(frame)
             except FaceModelsError as error:
                 problem = str(error)
-        return Result(item.source, frames=tuple(frames), is_video=True, error=problem)
+        return Result.of(item, frames=tuple(frames), error=problem)
 
 
 def _decode(content: Future[bytes]) -> tuple[datetime | None, SizedImage]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemodels.cli.command import Command
-from facemodels.cli.console import FAILED, OK, complain, is_terminal
+from facemodels.cli.console import FAILED, OK, is_terminal
 from facemodels.cli.options import add_analyzer_options, make_analyzer, parse_fps
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-column", metavar="NAME", help="column of images in Parquet and Arrow files")
     parser.add_argument("--retry-errors", action="store_true", help="do inputs again that were errors in earlier runs")
     parser.add_argument(
-        "--progress", default="bar", choices=("bar", "json", "none"), help="on standard error (default: %(default)s)"
+        "--progress",
+        default="bar",
+        choices=("bar", "json", "none"),
+        help="on standard error (default: %(default)s); json: an object per line, messages among them",
     )
     add_analyzer_options(parser)
 
@@ -63,6 +66,8 @@ def _workers(text: str) -> int | tuple[int, int]:
 def _run(options: argparse.Namespace) -> int:
     from facemodels.batch.run import analyze_many
 
+    if options.progress == "json":
+        options.complain = _complain_in_json
     analyzer = make_analyzer(options, threads=1)
     with _progress(options.progress) as tell:
         summary = analyze_many(
@@ -80,9 +85,11 @@ def _run(options: argparse.Namespace) -> int:
             progress=tell,
         )
     for problem in summary["problems"]:
-        complain(problem)
+        options.complain(problem)
     if summary["left_out"]:
-        complain("left out: " + ", ".join(f"{count:,} {suffix}" for suffix, count in summary["left_out"].items()))
+        options.complain(
+            "left out: " + ", ".join(f"{count:,} {suffix}" for suffix, count in summary["left_out"].items())
+        )
     counts, run = summary["counts"], summary["run"]
     sys.stdout.write(
         f"{options.out}: faces {counts['faces']:,}, inputs {counts['inputs']:,}, errors {counts['errors']:,}\n"
@@ -102,6 +109,10 @@ def _write_json(progress: BatchProgress) -> None:
     facts = {**asdict(progress), "seconds": round(progress.seconds, 3), "rate": round(progress.rate, 3)}
     sys.stderr.write(json.dumps(facts) + "\n")
     sys.stderr.flush()
+
+
+def _complain_in_json(message: str) -> None:
+    sys.stderr.write(json.dumps({"message": message}) + "\n")
 
 
 class _Bar:

@@ -54,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _terminated_like_interrupted():
             return options.run(options)
     except FaceModelsError as error:
-        complain(str(error))
+        options.complain(str(error))
         return WRONG if isinstance(error, (ArgumentError, LookupError)) else FAILED
     except KeyboardInterrupt:
-        complain("interrupted")
+        options.complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, say) has seen enough. Python would complain once more when it closes the pipe.
@@ -118,5 +118,5 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(one)
-        one.set_defaults(run=command.run)
+        one.set_defaults(run=command.run, complain=complain)
     return parser
