@@ -60,7 +60,7 @@ from facemodels import cli
 from facemodels.app import Limits, analyzers, build_demo, endpoints, handlers, launch, main, requests, server
 from facemodels.app.analyzers import Analyzer, choose, offered_models
 from facemodels.app.html.image import analysis_html
-from facemodels.app.settings import Settings, read_examples, variables
+from facemodels.app.settings import EXAMPLES, Settings, read_examples, variables
 from facemodels.app.theme import THEMES, make_theme
 from facemodels.app.words import words_in
 
@@ -336,6 +336,19 @@ def test_a_wrong_detection_is_refused(photo: Path, detector: Any, min_score: Any
 def test_another_detector_and_score_threshold_are_used() -> None:
     chosen = choose(FakeAnalyzer(), {}, "haar", 0.9)
     assert (chosen.detector, chosen.min_score) == ("haar", 0.9)
+
+
+def test_the_bundled_examples_are_small_say_their_licence_and_can_be_taken() -> None:
+    examples, files = Settings().examples, list(EXAMPLES.iterdir())
+    assert [path.name for path in examples] == ["admiral.jpg", "astronaut.jpg", "group.jpg"]
+    assert sum(path.stat().st_size for path in files) < 300_000
+    notice = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert "public domain" in notice and all(path.name in notice for path in files if path.suffix != ".md")
+    taken = Path(handlers.take_example(examples, 2))
+    assert taken.read_bytes() == examples[2].read_bytes() and Path(get_upload_folder()) in taken.parents
+    for number in (-1, 3, None, True, "1"):
+        with pytest.raises(ArgumentError, match="no example"):
+            handlers.take_example(examples, number)
 
 
 def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:

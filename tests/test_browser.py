@@ -28,7 +28,7 @@ from playwright import sync_api
 from test_app import FakeAnalyzer, serving
 
 from facemodels.app import Limits
-from facemodels.app.settings import read_examples
+from facemodels.app.settings import Settings, read_examples
 
 CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ROOT = Path(__file__).parent.parent
@@ -323,14 +323,31 @@ def base64_of(page: Any, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_an_example_is_picked(
-    open_page: Callable[..., Any], astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_is_light_and_offers_examples(browser: Any) -> None:
+    with serving(FakeAnalyzer(), examples=Settings().examples) as url:
+        page = browser.new_context(viewport=LAPTOP).new_page()
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        sizes: list[int] = []
+        network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+        page.goto(url)
+        page.locator("#fm-examples button").nth(2).wait_for()
+        page.wait_for_timeout(3000)  # until all has come; the event stream stays open
+        assert sum(sizes) < 850_000, f"{sum(sizes)} bytes to open the page"
+        assert "public domain" in page.inner_text("#fm-examples")
+        page.locator("#fm-examples button").nth(1).click()
+        page.wait_for_selector("#fm-results .fm-card")
+        assert "in 512 × 512 pixels" in page.inner_text("#fm-results")
+        page.context.close()  # before the server goes
+
+
+@pytest.mark.slow
+def test_an_example_is_picked(open_page: Callable[..., Any], astronaut: np.ndarray, tmp_path: Path) -> None:
     for name in ("one.jpg", "another.png"):
         Image.fromarray(astronaut).save(tmp_path / name)
     with serving(FakeAnalyzer(), examples=read_examples(str(tmp_path))) as url:
         page = open_page(url)
-        page.get_by_text("Examples").wait_for()
+        page.get_by_text("Try one").wait_for()
         thumbnails = page.locator("#fm-examples button img")
         thumbnails.nth(1).wait_for()
         assert thumbnails.count() == 2

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,17 @@ def show_upload(
     except FaceModelsError as error:
         return error_html(error, say), None
     return analysis_html(analysis, pixels, file_name(image), say), analysis
+
+
+def take_example(examples: Sequence[Path], number: Any) -> str:
+    """A copy of an example among the uploads, as if the visitor had chosen that file; `number` counts from 0.
+
+    Raises:
+        ArgumentError: If there is no such example.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(examples):
+        raise ArgumentError(f"there is no example {shorten(number)} among {len(examples)}")
+    return str(shutil.copy(str(examples[number]), _upload_folder("example-")))
 
 
 def explain_face(
@@ -251,11 +262,16 @@ class Stop:
 
 def save_image(pixels: np.ndarray, name: str = "annotated.png") -> str:
     """Write an image among the uploads, under this name in a folder of its own."""
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder, prefix="annotated-")) / name
+    path = _upload_folder("annotated-") / name
     Image.fromarray(pixels).save(path, compress_level=1)
     return str(path)
+
+
+def _upload_folder(prefix: str) -> Path:
+    """A new folder among the uploads, which is deleted by its age."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
 
 
 def describe(spec: ModelSpec) -> dict[str, Any]:

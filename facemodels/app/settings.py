@@ -17,7 +17,8 @@ from facemodels.app.theme import THEMES
 from facemodels.attributes import ATTRIBUTES
 
 T = TypeVar("T")
-SECRETS = ("auth",)  # what --help does not show
+EXAMPLES = Path(__file__).parent / "examples"  # made by `python -m benchmarks.examples`
+HIDDEN = ("auth", "examples")  # values that --help does not show: a secret, and a list of files
 
 
 def read_count(text: str) -> int:
@@ -113,8 +114,10 @@ class Settings(BaseSettings):
     models: Annotated[dict[str, str], NoDecode, BeforeValidator(read_models)] = _named(
         "FACEMODELS_MODELS", {}, "models other than the default ones: emotion=NAME@VERSION,…"
     )
-    examples: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(read_examples)] = _named(
-        "FACEMODELS_EXAMPLES", (), "folder of pictures to choose from on the image tab"
+    examples: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(read_examples)] = Field(
+        default_factory=lambda: read_examples(str(EXAMPLES)),
+        validation_alias="FACEMODELS_EXAMPLES",
+        description="folder of pictures to choose from on the image tab, instead of two portraits in the public domain",
     )
     theme: Annotated[str, BeforeValidator(read_theme)] = _named(
         "FACEMODELS_THEME", "facemodels", f"look: facemodels, {', '.join(THEMES)}"
@@ -150,7 +153,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, field in Settings.model_fields.items():
         variable = variables()[name]
         value = os.environ.get(variable) or field.get_default(call_default_factory=True)
-        now = "" if name in SECRETS or value in (None, {}, ()) else f" (now: {value})"
+        now = "" if name in HIDDEN or value in (None, {}, ()) else f" (now: {value})"
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,

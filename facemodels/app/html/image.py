@@ -7,11 +7,11 @@ import html
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url, table_html
 from facemodels.app.words import Words
@@ -27,6 +27,29 @@ BROWSER_FORMATS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")  #
 def empty_html(say: Words) -> str:
     """Where the results will be."""
     return message_html(say("empty"), say("empty_text"))
+
+
+def examples_html(examples: Sequence[Path], public_domain: bool, say: Words) -> str:
+    """Images to try; ``examples.js`` reports which one was chosen.
+
+    Args:
+        examples: Their files.
+        public_domain: Whether to say that they are.
+        say: The words.
+    """
+    buttons = "".join(
+        f'<button data-example="{number}"><img src="{_small_picture(path)}" '
+        f'alt="{say("example", place=number + 1)}" width="64" height="64"></button>'
+        for number, path in enumerate(examples)
+    )
+    note = f"<small>{say('examples_free')}</small>" if public_domain else ""
+    return f'<div class="fm-examples"><span>{say("examples")}</span>{buttons}{note}</div>'
+
+
+@functools.cache
+def _small_picture(path: Path) -> str:
+    with Image.open(path) as picture:
+        return picture_url(np.asarray(ImageOps.fit(picture.convert("RGB"), (128, 128))))
 
 
 def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words) -> str:

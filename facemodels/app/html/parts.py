@@ -82,9 +82,7 @@ def _top_scores(value: Classification, say: Words) -> str:
     """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
     best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
     shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(
-        f"{say.label(label)} {html.escape(percent(score))}".replace(" ", "\N{NO-BREAK SPACE}") for label, score in shown
-    )
+    return " · ".join(f"{say.label(label)}\N{NO-BREAK SPACE}{html.escape(percent(score))}" for label, score in shown)
 
 
 def picture_url(pixels: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import gradio as gr
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
 from facemodels.app.components import in_every_language, static, t
 from facemodels.app.endpoints import answers_errors
-from facemodels.app.handlers import annotate_upload, explain_face, show_upload
-from facemodels.app.html.image import empty_html
+from facemodels.app.handlers import annotate_upload, explain_face, show_upload, take_example
+from facemodels.app.html.image import empty_html, examples_html
 from facemodels.app.limits import Limits
+from facemodels.app.settings import EXAMPLES
 from facemodels.app.words import words_in
 from facemodels.errors import UnknownModelError
 from facemodels.hub.registry import get_spec
@@ -46,6 +48,10 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
     Returns:
         The component that takes the image.
     """
+
+    def pick(event: gr.EventData) -> str:
+        return take_example(examples, getattr(event, "example", None))
+
     choices = offered_models(analyzer)
     offered = list(choices)
     with gr.Row(elem_id="fm-pictures"):
@@ -61,11 +67,18 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
                 buttons=["fullscreen"],
             )
             if examples:
-                gr.Examples(
-                    [[str(path)] for path in examples],
-                    [picture],
-                    label=t("examples"),
+                public_domain = examples[0].parent == EXAMPLES
+                strip = in_every_language(
+                    functools.partial(examples_html, examples, public_domain),
+                    js_on_load=static("examples.js"),
                     elem_id="fm-examples",
+                )
+                strip.pick(
+                    answers_errors(pick),
+                    None,
+                    picture,
+                    queue=False,
+                    show_progress="hidden",
                     api_visibility="private",
                 )
         with gr.Column(scale=2, min_width=320):
