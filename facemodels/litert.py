@@ -17,10 +17,6 @@ from facemodels.forking import Lock, after_fork
 
 Runner = Callable[..., dict[str, np.ndarray]]
 
-# Idle interpreters are kept while their inputs together have no more values than this for each processor:
-# a large tile of a photo, or a model's batches of every size. What one holds in memory grows with its input.
-KEPT_VALUES = 2_000_000
-
 
 class Interpreters:
     """A pool of interpreters of one model, made on first use and shared between threads.
@@ -33,18 +29,23 @@ class Interpreters:
         content: The verified content of a file; its signature has one input, ``image``.
         threads: Threads of one interpreter; None takes one per processor, at most four.
         name: Of the model, for messages.
+        kept_values: Idle interpreters are kept while their inputs together have no more values than this for each
+            processor: a large tile of a photo, or a model's batches of every size. What one holds in memory grows with
+            its input.
 
     Example:
         >>> Interpreters(Path("model.tflite").read_bytes()).run(np.zeros((1, 48, 48, 3), np.float32))  # doctest: +SKIP
         {'emotion': array([[0.02, …
     """
 
-    def __init__(self, content: bytes, threads: int | None = None, name: str = "the model") -> None:
+    def __init__(
+        self, content: bytes, threads: int | None = None, name: str = "the model", kept_values: int = 2_000_000
+    ) -> None:
         self._processors = os.cpu_count() or 1
         self._content = content
         self._threads = threads or min(4, self._processors)
         self._name = name
-        self._most = KEPT_VALUES * self._processors
+        self._most = kept_values * self._processors
         self._empty()
         after_fork(self, Interpreters._renew)
 
@@ -59,6 +60,12 @@ class Interpreters:
         # To destroy an interpreter is to end its threads, which are not in this process; so these are never destroyed.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._idle))
         self._empty()
+
+    @property
+    def idle(self) -> list[tuple[int, ...]]:
+        """The shapes that idle interpreters are made for; the one used last stands last."""
+        with self._lock:
+            return [shape for shape, _ in self._idle]
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run the model.

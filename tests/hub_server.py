@@ -104,6 +104,7 @@ class HubServer:
         self.requests: list[Request] = []
         self.stored: dict[str, bytes] = {}  # large files by sha256
         self.verified: set[str] = set()
+        self.card_problem = ""  # what a stricter hub than this one finds in every card
         self.valid_cards: set[str] = set()
         self.connections: set[socket.socket] = set()
         self.fault: Callable[[str, bytes], bytes] | None = None
@@ -263,6 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
             problems.append('"license_name" is required for the license "other"')
         elif "license" not in metadata:
             problems.append('"license" is missing')
+        if self.hub.card_problem:
+            problems.append(self.hub.card_problem)
         if data.get("repoType") != "model" or problems:
             raise Refusal(400, "bad card", errors=[{"message": text} for text in problems], warnings=[])
         self.hub.valid_cards.add(data["content"])

@@ -33,7 +33,7 @@ CODE_FOLDER = Path(__file__).parent.parent
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache of the test's own, and a package without bundled weights."""
-    registry._table()  # read once, before it would find the test's folder
+    registry.list_models()  # read once, before it would find the test's folder
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path / "bundled")
     return private_cache(tmp_path, monkeypatch)
 
@@ -419,7 +419,8 @@ class TestPublishedSpec:
     def test_damaged_config_is_fetched_again(self, server: HubServer) -> None:
         publish(server, weights())
         spec = store.resolve(f"{REPO}@1.1.0")
-        path = store._snapshots(REPO) / str(spec.revision) / "config.json"
+        path = store.local_text(spec, "config.json")
+        assert path is not None
         path.resolve().write_bytes(path.read_bytes()[:-100])
         assert store.resolve(f"{REPO}@1.1.0") == spec
         assert len(server.asked("GET", "config.json")) == 2
@@ -635,7 +636,8 @@ class TestOlah:
     def test_damaged_cache_is_fetched_again(self, mirror: Mirror) -> None:
         spec = store.resolve(f"{REPO}@1.1.0")
         flip(store.fetch(spec, NAME))
-        config = store._snapshots(REPO) / str(spec.revision) / "config.json"
+        config = store.local_text(spec, "config.json")
+        assert config is not None
         config.resolve().write_bytes(b"{")
         assert store.resolve(f"{REPO}@1.1.0") == spec
         assert store.fetch(spec, NAME).read_bytes() == mirror.files[NAME]

@@ -251,7 +251,7 @@ def test_a_file_that_does_not_fit_its_spec(tmp_path: Path) -> None:
 def test_outputs_that_are_not_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     model = AttributeModel(SPECS[0])
     broken = {head.output: np.full((1, len(head.labels)), np.nan, np.float32) for head in SPECS[0].heads}
-    monkeypatch.setattr(model._backend, "run", lambda batch: broken)
+    monkeypatch.setattr("facemodels.models.Interpreters.run", lambda self, batch: broken)
     with pytest.raises(WeightsError, match="not a number"):
         model.warmup()
 

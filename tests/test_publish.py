@@ -366,12 +366,10 @@ class TestHub:
         with pytest.raises(HubError, match="creating someone/emotion-tiny"):
             publish(make_release(tmp_path / "release"))
 
-    def test_hub_refuses_the_card(self, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("facemodels.hub.publish._card_problems", lambda spec, path: [])
-        folder = make_release(tmp_path / "release")
-        edit(folder / "README.md", "license_name: non-commercial-research\n", "")
-        with pytest.raises(HubError, match="license_name"):
-            publish(folder)
+    def test_hub_refuses_the_card(self, server: HubServer, tmp_path: Path) -> None:
+        server.card_problem = '"pipeline_tag" is not known'
+        with pytest.raises(HubError, match="pipeline_tag"):
+            publish(make_release(tmp_path / "release"))
         assert "v1.1.0" not in server.repositories[REPO].tags
 
     @pytest.mark.parametrize(
@@ -402,7 +400,9 @@ class TestCard:
         assert card(spec) == (folder / "README.md").read_text()
         server.stop()
         assert card(spec) == (folder / "README.md").read_text()
-        (store._snapshots(REPO) / str(spec.revision) / "README.md").unlink()
+        path = store.local_text(spec, "README.md")
+        assert path is not None
+        path.unlink()
         with pytest.raises(HubError, match=r"README\.md of someone/emotion-tiny@1\.1\.0 is not here"):
             card(spec)
 

@@ -588,17 +588,17 @@ def test_faces_are_disturbed_as_said() -> None:
     assert dark.mean() == pytest.approx(face.mean() / 4, abs=1)
 
 
-def test_fairness_leaves_children_apart() -> None:
-    from training.evaluate import _fairness
+def testfairness_leaves_children_apart() -> None:
+    from training.evaluate import fairness
 
     ages = np.array(["3-9"] * 20 + ["20-29"] * 40)
     genders = np.array(["female"] * 10 + ["male"] * 10 + ["female"] * 20 + ["male"] * 20)
     groups = {"gender": genders, "ethnicity": np.array(["black"] * 60), "age": ages}
     part = FaceData("some test", [np.zeros((2, 2), np.uint8)] * 60, {}, {}, groups)
     right = np.array([False] * 20 + [True] * 20 + [True, False] * 10)
-    fairness = _fairness(part, right, np.ones(60, bool))
-    assert fairness["children"]["value"] == 0 and fairness["others"]["value"] == pytest.approx(0.75)
-    assert fairness["worst"] == "male, black" and fairness["gap"] == pytest.approx(0.25)
+    answer = fairness(part, right, np.ones(60, bool))
+    assert answer["children"]["value"] == 0 and answer["others"]["value"] == pytest.approx(0.75)
+    assert answer["worst"] == "male, black" and answer["gap"] == pytest.approx(0.25)
 
 
 # --- from a run to a model -------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def measure(
                 "classes": table,
                 "confusion": metrics.confusion(truth, probabilities),
                 "groups": _by_group(data, correct, scored),
-                "fairness": _fairness(data, correct, scored),
+                "fairness": fairness(data, correct, scored),
                 **_prior(truth, probabilities, heads.get(name)),
             }
         )
@@ -152,7 +152,7 @@ def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[st
     return tables
 
 
-def _fairness(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, Any]:
+def fairness(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, Any]:
     """Children under ten apart; of the others every gender and ethnicity, and how far the worst group falls short."""
     if not {"gender", "ethnicity", "age"} <= set(data.groups):
         return {}
