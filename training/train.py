@@ -13,9 +13,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,6 @@ from training.config import Config, config_from, load_config, stages
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
-from training.face_weights import FACERES
 from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
 from training.teachers import distilled, taught
@@ -228,6 +228,47 @@ def build_model(config: Config) -> keras.Model:
     return model
 
 
+def losses(config: Config) -> dict[str, Callable[..., Any]]:
+    """The loss of every head."""
+    return {
+        head: adjusted_crossentropy if config.logit_adjustment and adjusted(head) else partial_label_crossentropy
+        for head in config.learned
+    }
+
+
+def fit_heads(model: keras.Model, batches: Batches, config: Config, epochs: int = 12) -> None:
+    """Fit the heads alone to what the trunk makes of the whole crops (`Config.probe`).
+
+    Args:
+        model: With the weights of a trained trunk; only its heads change.
+        batches: Of the run.
+        config: Of the run.
+        epochs: Passes over the features, which are computed once.
+    """
+    features = model.get_layer("dropout").input
+    trunk = keras.Model(model.input, features)
+    rows = []
+    for start in range(0, len(batches.images), 1024):
+        images = batches.images[start : start + 1024]
+        crops = cut_all(images, [whole_window(image) for image in images], config.input_size)
+        rows.append(trunk.predict(crops, batch_size=64, verbose=0))
+    made = np.concatenate(rows)
+    mean, deviation = made.mean(0), made.std(0) + 1e-3
+    inputs = keras.Input(made.shape[1:])
+    outputs = {
+        head: keras.layers.Dense(len(HEADS[head]), "softmax", dtype="float32", name=head)(inputs)
+        for head in config.learned
+    }
+    heads = keras.Model(inputs, outputs)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(made) // 256 + 1), alpha=0.01)
+    heads.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), losses(config), jit_compile=False)
+    heads.fit((made - mean) / deviation, batches.targets, batch_size=256, epochs=epochs, verbose=0)
+    for head in config.learned:
+        kernel, bias = heads.get_layer(head).get_weights()
+        kernel /= deviation[:, None]
+        model.get_layer(f"{head}_logits").set_weights([kernel, bias - mean @ kernel])
+
+
 def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.ndarray]) -> None:
     """Begin with heads that leave the prior out as far as the loss will want it (`Config.logit_adjustment`).
 
@@ -238,7 +279,7 @@ def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.
         config: Of the run.
         priors: Head to the logarithm of the prior of each row, as `log_priors` makes them.
     """
-    if not priors or config.start in ("", FACERES):
+    if not config.start or not priors:
         return
     file = Path(config.start) / "config.json"
     if (file.parent / "metrics.json").is_file() or not file.is_file():
@@ -287,7 +328,10 @@ def train(
     log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *extra, *held_out)))
 
     model = build_model(config)
-    take_priors_out(model, config, batches.priors)
+    if config.probe:
+        fit_heads(model, batches, config)
+    else:
+        take_priors_out(model, config, batches.priors)
     optimizer = keras.optimizers.AdamW(
         learning_rate(config, len(batches)),
         weight_decay=config.weight_decay,
@@ -299,10 +343,7 @@ def train(
     # XLA makes small convolution networks several times slower on a CPU.
     model.compile(
         optimizer,
-        loss={
-            head: adjusted_crossentropy if config.logit_adjustment and adjusted(head) else partial_label_crossentropy
-            for head in config.learned
-        },
+        loss=losses(config),
         loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.learned},
         jit_compile=False,
     )
@@ -379,6 +420,7 @@ def smoke(config: Config) -> Config:
         network_options=options,
         imagenet=False,
         start="",
+        probe=False,
         average={},
         teachers=(),
         unlabelled={},
