@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -632,7 +633,28 @@ def test_faces_are_disturbed_as_said() -> None:
     assert dark.mean() == pytest.approx(face.mean() / 4, abs=1)
 
 
-def testfairness_leaves_children_apart() -> None:
+def test_answers_that_change_with_the_framing_are_counted() -> None:
+    from training.evaluate import REFRAMED, reframing
+
+    class Model:
+        """Says that a face is male, and old, where its crop is bright at the left."""
+
+        spec = SimpleNamespace(input_size=32)
+
+        def probabilities(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+            bright = (crops[:, 12:20, 0].mean((1, 2)) > 128).astype(int)
+            return {"gender": np.eye(2)[bright], "age": np.eye(YEARS)[20 + 9 * bright]}
+
+    edged = np.zeros((100, 100, 3), np.uint8)
+    edged[:, :4] = 255  # gone when the crop is tighter or moved to the right
+    part = FaceData("some test", [edged] * 3, {}, {})
+    changes = reframing(Model(), part)  # type: ignore[arg-type]
+    assert changes["gender"] == changes["age"] == pytest.approx(2 / len(REFRAMED))
+    part = FaceData("some test", [0 * edged], {}, {})
+    assert reframing(Model(), part) == {"gender": 0, "age": 0}  # type: ignore[arg-type]
+
+
+def test_fairness_leaves_children_apart() -> None:
     from training.evaluate import fairness
 
     ages = np.array(["3-9"] * 20 + ["20-29"] * 40)

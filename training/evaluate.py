@@ -23,14 +23,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS
-from facemodels.crops import cut, cut_all, whole_window
+from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, expectation
+from facemodels.crops import Window, cut, cut_all, whole_window
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
 from facemodels.models import AttributeModel
 from training import metrics
 from training.data import load
-from training.data.face_data import BOTH_TESTS, HEADS, FaceData
+from training.data.face_data import BOTH_TESTS, HEADS, YEARS, FaceData
 
 # Which test sets measure a head; the names are those that the literature uses.
 FER2013_TESTS = (("fer2013", "test", "FER2013 PrivateTest"), ("fer2013", "public_test", "FER2013 PublicTest"))
@@ -88,6 +88,7 @@ def measure(
         )
     if "age" in predictions and "age" in data.labels:
         off, error = metrics.years_off(data, predictions["age"])
+        inside = metrics.covered(data.labels["age"], predictions["age"])
         everyone = np.ones(len(off), bool)
         results.append(
             {
@@ -96,7 +97,8 @@ def measure(
                 "mae": float(off.mean()),
                 "mae_interval": [float(off.mean() + s * 1.96 * off.std() / len(off) ** 0.5) for s in (-1, 1)],
                 "expected_error": float(error.mean()),
-                "interval_coverage": float(metrics.covered(data.labels["age"], predictions["age"]).mean()),
+                "interval_coverage": float(inside.mean()),
+                "interval_coverage_by_age": _by_group(data, inside, everyone).get("age", {}),
                 "groups": _by_group(data, off, everyone),
             }
         )
@@ -212,13 +214,54 @@ DISTURBANCES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]
 }
 
 
+# The same face framed 10 % looser, 10 % tighter, and moved by 10 % of the crop's side each way.
+REFRAMED: tuple[Callable[[Window], Window], ...] = (
+    lambda window: replace(window, width=window.width * 1.1, height=window.height * 1.1),
+    lambda window: replace(window, width=window.width * 0.9, height=window.height * 0.9),
+    lambda window: replace(window, cx=window.cx + 0.1 * window.width),
+    lambda window: replace(window, cx=window.cx - 0.1 * window.width),
+    lambda window: replace(window, cy=window.cy + 0.1 * window.height),
+    lambda window: replace(window, cy=window.cy - 0.1 * window.height),
+)
+MOVED = 8  # years; an age that moves further with the framing counts as another answer
+
+
 def robustness(model: AttributeModel, data: FaceData) -> dict[str, dict[str, float]]:
     """The headline figures of one test set as it is and under each of `DISTURBANCES`."""
-    table = {"as it is": metrics.head_metrics(data, predict(model, data))}
+    sets = {"as it is": data}
     for name in DISTURBANCES:
-        worse = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
-        table[name] = metrics.head_metrics(data, predict(model, worse))
+        sets[name] = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
+    table = {}
+    for name, worse in sets.items():
+        predictions = predict(model, worse)
+        table[name] = metrics.head_metrics(worse, predictions)
+        if "age" in predictions and "age" in data.labels:
+            table[name]["interval_coverage"] = float(metrics.covered(data.labels["age"], predictions["age"]).mean())
     return table
+
+
+def reframing(model: AttributeModel, data: FaceData) -> dict[str, float]:
+    """How often the answer changes with the same face framed a little otherwise (`REFRAMED`).
+
+    Returns:
+        Output name to the fraction, over all faces and framings, of answers whose first label is another, or whose age
+        has moved by more than `MOVED` years.
+    """
+
+    def answers(changed: Callable[[Window], Window]) -> dict[str, np.ndarray]:
+        windows = [changed(whole_window(image)) for image in data.images]
+        rows = model.probabilities(cut_all(data.images, windows, model.spec.input_size))
+        return {
+            name: expectation(row, np.arange(YEARS))[0] if name == "age" else row.argmax(1)
+            for name, row in rows.items()
+        }
+
+    usual = answers(lambda window: window)
+    others = [answers(changed) for changed in REFRAMED]
+    return {
+        name: float(np.mean([np.abs(other[name] - usual[name]) > (MOVED if name == "age" else 0) for other in others]))
+        for name in usual
+    }
 
 
 def latency(model: AttributeModel, calls: int = 20, rounds: int = 5) -> float:
@@ -265,6 +308,7 @@ def evaluate(
         tests.append({"dataset": title, "results": measure(data, predict(model, data), heads)})
         if disturb:
             tests[-1]["robustness"] = robustness(model, data)
+            tests[-1]["reframing"] = reframing(model, data)
     return {
         "model": spec.id,
         "backend": backend,

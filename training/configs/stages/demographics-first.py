@@ -1,4 +1,5 @@
-"""The first stage of demographics-efficientnet, from ImageNet weights; was published as 1.0.0 and 1.1.0."""
+"""Age, gender and ethnicity from ImageNet weights, what others start from; was published as demographics-efficientnet
+1.0.0 and 1.1.0."""
 
 from training.augment import Augment
 from training.config import Config
