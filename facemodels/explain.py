@@ -6,11 +6,13 @@ where one prediction came from, not why, and misses what only several patches to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from facemodels.attributes import Estimate
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.hub.registry import ModelSpec
@@ -42,25 +44,25 @@ def view(image: np.ndarray, face: Face, spec: ModelSpec, size: int = 192) -> np.
 
 
 def occlusion_map(
-    analyzer: CropAnalyzer, crop: np.ndarray, label: str, *, attribute: str = "emotion", patches: int = 7
+    analyzer: CropAnalyzer, crop: np.ndarray, label: str | None, *, attribute: str = "emotion", patches: int = 7
 ) -> np.ndarray:
-    """How much each part of a face contributes to a label.
+    """How much each part of a face contributes to a label, or to a number.
 
-    A grey patch (the crop's mean colour) moves over the crop in overlapping steps. The value of a
-    pixel is how much the
+    A grey patch (the crop's mean colour) moves over the crop in overlapping steps. The value of a pixel is how much the
     label's log-odds, ``log(score / (1 - score))``, fall while it is covered, as the mean of the patches that cover it.
-    (The score itself hardly moves when a model is sure: from 0.999999 to 0.9999 is a long way.)
+    (The score itself hardly moves when a model is sure: from 0.999999 to 0.9999 is a long way.) Of a number it is how
+    much the number falls, in units of its expected error.
 
     Args:
         analyzer: Answers `attribute` for crops; asked once, with ``patches ** 2 + 1`` of them.
         crop: ``(H, W, 3)`` RGB uint8, a face as the model sees it (`view`); not modified.
-        label: The label to explain, out of the model's.
-        attribute: ``emotion``, ``gender`` or ``ethnicity``.
+        label: The label to explain, out of the model's; None for a numeric attribute.
+        attribute: The attribute to explain.
         patches: Patches per row and per column, at least 1; each is ``2 / (patches + 1)`` of the crop wide.
 
     Returns:
-        ``(H, W)`` float64: above 0 where covering makes the label less likely, below 0 where more likely. 1 is much, as
-        from 73 to 50 %.
+        ``(H, W)`` float64: above 0 where covering makes the label less likely (the number smaller), below 0 where more
+        likely (larger). 1 is much, as from 73 to 50 %, or as the error that the model expects.
 
     Raises:
         ArgumentError: If the crop is too small, or the analyzer does not answer the attribute or know the label.
@@ -80,20 +82,31 @@ def occlusion_map(
         copy = crop.copy()
         copy[window] = grey
         copies.append(copy)
-    scores = np.array([_score(face, attribute, label) for face in analyzer.analyze_crops(copies)])
-    scores = scores.clip(1e-9, 1 - 1e-9)
-    whole, *covered = np.log(scores / (1 - scores))
+    strength = _value if label is None else partial(_log_odds, label=label)
+    whole, *covered = strength([getattr(face, attribute, None) for face in analyzer.analyze_crops(copies)], attribute)
     fall, count = np.zeros((height, width)), np.zeros((height, width))
-    for window, odds in zip(windows, covered, strict=True):
-        fall[window] += whole - odds
+    for window, left in zip(windows, covered, strict=True):
+        fall[window] += whole - left
         count[window] += 1
     return fall / count
 
 
-def _score(face: Face, attribute: str, label: str) -> float:
-    answer = getattr(face, attribute, None)
-    scores = getattr(answer, "scores", {})
-    if label not in scores:
-        known = ", ".join(scores) or f"none: the analyzer gives no scores for {attribute!r}"
-        raise ArgumentError(f"no score of {label!r} to explain; known labels: {known}")
-    return float(scores[label])
+def _log_odds(answers: Sequence[object], attribute: str, label: str) -> np.ndarray:
+    """The log-odds of a label in each answer."""
+    scores = []
+    for answer in answers:
+        found = getattr(answer, "scores", {})
+        if label not in found:
+            known = ", ".join(found) or f"none: the analyzer gives no scores for {attribute!r}"
+            raise ArgumentError(f"no score of {label!r} to explain; known labels: {known}")
+        scores.append(found[label])
+    clipped = np.clip(scores, 1e-9, 1 - 1e-9)
+    return np.log(clipped / (1 - clipped))
+
+
+def _value(answers: Sequence[object], attribute: str) -> np.ndarray:
+    """The number in each answer, in units of the error that is expected of the first."""
+    numbers = [answer for answer in answers if isinstance(answer, Estimate)]
+    if len(numbers) < len(answers):
+        raise ArgumentError(f"no number to explain: the analyzer gives none for {attribute!r}; name a label")
+    return np.array([number.value for number in numbers]) / max(numbers[0].error, 1e-6)

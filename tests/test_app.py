@@ -84,10 +84,11 @@ class FakeAnalyzer:
         self.copies = copies
         self.apart = apart
         self.counter: list[int] = []
+        self.asked: list[tuple[bool, tuple[str, ...]]] = []  # of each analysis: whether it detected, and the attributes
 
     @property
     def specs(self) -> dict[str, ModelSpec]:
-        return {"emotion": list_models("emotion")[0]}
+        return {name: list_models(name)[0] for name in ATTRIBUTES}
 
     def using(
         self,
@@ -103,15 +104,22 @@ class FakeAnalyzer:
         other.max_faces = self.max_faces if max_faces is None else max_faces
         return other
 
-    def analyze(self, image: Any, *, attributes: Iterable[str] | None = None) -> Analysis:
+    def analyze(
+        self, image: Any, *, boxes: Iterable[Face] | None = None, attributes: Iterable[str] | None = None
+    ) -> Analysis:
         self.counter.append(1)
         pixels = read_image(image)
         height, width = pixels.shape[:2]
         wanted = tuple(self.models) if attributes is None else tuple(attributes)
+        self.asked.append((boxes is None, wanted))
         models = {name: model for name, model in self.models.items() if name in wanted}
-        faces = [self._face(box, number) for number, box in enumerate(self.boxes(pixels))][: self.max_faces]
+        found = self.boxes(pixels)[: self.max_faces] if boxes is None else [face.box for face in boxes]
+        faces = [self._face(box, number) for number, box in enumerate(found)]
         others = {name: None for name in ATTRIBUTES if name not in wanted}
         return Analysis(tuple(face.replace(**others) for face in faces), width, height, models)
+
+    def detect(self, image: Any) -> list[Face]:
+        return [Face(box, 0.9) for box in self.boxes(read_image(image))]
 
     def boxes(self, pixels: np.ndarray) -> list[Box]:
         height, width = pixels.shape[:2]
@@ -131,11 +139,18 @@ class FakeAnalyzer:
         return len(self.counter)
 
     def analyze_crops(self, crops: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Face]:
-        """Happy as far as there is a contrast in the lowest third."""
+        """Happy, female, white and old as far as there is a contrast in the lowest third."""
 
         def face(crop: np.ndarray) -> Face:
             happy = 0.1 + 0.8 * min(1.0, float(crop[-len(crop) // 3 :].std()) / 128)
-            return Face(Box(0, 0, 1, 1), emotion=Classification.of({"happy": happy, "sad": 1 - happy}))
+            one, other = happy, 1 - happy
+            return Face(
+                Box(0, 0, 1, 1),
+                emotion=Classification.of({"happy": one, "sad": other}),
+                age=Estimate(100 * one, 5.0),
+                gender=Classification.of({"female": one, "male": other}),
+                ethnicity=Classification.of({"east_asian": one, "white": other}),
+            )
 
         return [face(crop) for crop in crops]
 
@@ -278,8 +293,9 @@ def test_a_folder_is_no_image() -> None:
 
 
 def show(image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6) -> Any:
-    """The image tab's answer, with the usual settings."""
-    return handlers.show_upload(FakeAnalyzer(), image, 50, list(attributes), detector, min_score, {})
+    """The image tab's answer, with the usual settings: the HTML, and what it shows."""
+    page, shown = handlers.show_upload(FakeAnalyzer(), image, 50, list(attributes), detector, min_score, {})
+    return page, shown and shown.analysis
 
 
 def test_show_describes_faces(photo: Path) -> None:
@@ -295,7 +311,7 @@ def test_show_describes_faces(photo: Path) -> None:
         'src="data:image/jpeg;base64,',
     ):
         assert expected in cards
-    assert cards.count("<li") == len(EMOTIONS)
+    assert cards.count('<i aria-hidden="true">') == len(EMOTIONS)
     assert analysis == FakeAnalyzer().analyze(photo)
 
 
@@ -359,6 +375,75 @@ def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> N
         assert expected in answer["page"]
 
 
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_every_attribute_is_explained(photo: Path, attribute: str) -> None:
+    answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), 1, "en", attribute)
+    assert answer["attribute"] == attribute and answer["page"].count("<img") == 2
+    assert ("the number becomes lower" in answer["page"]) == (attribute == "age")
+
+
+class Scoring(FakeAnalyzer):
+    """Finds three faces, of which lower thresholds let more pass; ages depend on the model."""
+
+    def analyze(self, image: Any, *, boxes: Any = None, attributes: Any = None) -> Analysis:
+        found = super().analyze(image, boxes=boxes, attributes=attributes)
+        scores = (0.95, 0.75, 0.45) if boxes is None else [face.score for face in boxes]
+        faces = [
+            face.replace(score=score, age=face.age and Estimate(face.age.value + len(self.models["age"]), 5.0))
+            for face, score in zip(found, scores, strict=False)
+        ]
+        kept = tuple(face for face in faces if boxes is not None or face.score >= self.min_score)
+        return replace(found, faces=kept)
+
+
+def test_a_changed_setting_runs_only_what_is_new(photo: Path) -> None:
+    analyzer, image = Scoring(apart=3), upload(photo)
+    ages = offered_models(analyzer)["age"]
+
+    def ask(shown: Any, attributes: list[str], min_score: float = 0.6, max_faces: int = 50, **more: Any) -> Any:
+        analyzer.asked.clear()
+        models = {"age": more.pop("age", ages[0])}
+        return handlers.show_upload(
+            analyzer, image, max_faces, attributes, "fake", min_score, models, shown=shown, **more
+        )
+
+    _, shown = ask(None, ["emotion"])
+    assert analyzer.asked == [(True, ("emotion",))] and len(shown.analysis) == 2
+    page, shown = ask(shown, ["emotion", "age"])
+    assert analyzer.asked == [(False, ("age",))], "the faces and their emotions were known"
+    assert list(shown.analysis.models) == ["emotion", "age"] and shown.analysis.faces[1].age is not None
+    _, fewer = ask(shown, ["age"], min_score=0.9)
+    assert analyzer.asked == [] and len(fewer.analysis) == 1 and fewer.analysis.faces[0].emotion is None
+    _, again = ask(fewer, ["emotion", "age"])
+    assert analyzer.asked == [] and again.analysis == shown.analysis, "what was hidden is still known"
+    _, one = ask(again, ["emotion", "age"], max_faces=1)
+    assert analyzer.asked == [] and len(one.analysis) == 1
+    _, more = ask(one, ["age"], min_score=0.3)
+    assert analyzer.asked == [(True, ("age",))] and len(more.analysis) == 3, "lower than ever: only detection can tell"
+
+    # Two models side by side.
+    page, both = ask(more, ["age"], min_score=0.3, second=f"age={ages[1]}")
+    assert analyzer.asked == [(False, ("age",))] and page.count('class="fm-second"') == 3 and ages[1] in page
+    _, other = ask(both, ["age"], min_score=0.3, age=ages[1])
+    assert other.analysis.models == {"age": ages[1]} and other.analysis != both.analysis
+    assert "must be one of" in ask(both, ["age"], second="age=/etc/hostname")[0]
+    _, nothing = ask(other, [])
+    assert nothing is other, "all boxes unchecked, by mistake, loses nothing"
+
+
+def test_the_anonymized_copy_hides_every_face_and_has_no_metadata(photo: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "Tagged.JPG"
+    with Image.open(photo) as picture:
+        exif = picture.getexif()
+        exif[0x010F] = "a camera"
+        picture.save(tagged, quality=95, exif=exif)
+    image, analyzer = upload(tagged), FaceAnalyzer(["gender"])
+    path = Path(handlers.anonymize_upload(analyzer, image, analyzer.analyze(tagged)) or "")
+    assert path.name == "Tagged-anonymized.jpg" and b"a camera" not in path.read_bytes()
+    assert len(analyzer.detect(tagged)) == 1 and analyzer.detect(path) == []
+    assert handlers.anonymize_upload(analyzer, image, None) is None
+
+
 @pytest.mark.parametrize("place", [0, 2, -1, None, "1", 1.5])
 def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any) -> None:
     answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
@@ -388,6 +473,9 @@ def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
 def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     analysis = FakeAnalyzer().analyze(photo)
     faceless = replace(analysis, faces=(Face(Box(0, 0, 9, 9)),))
+    for attribute in ("age", "mood", None, ["age"]):
+        answer = handlers.explain_face(FakeAnalyzer(), upload(photo), faceless, 1, "en", attribute)
+        assert "cannot be explained: it was not asked for" in answer["page"]
     assert "not asked for" in handlers.explain_face(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
     assert (
@@ -941,8 +1029,8 @@ def test_a_model_that_is_only_on_the_hub_is_not_offered(monkeypatch: pytest.Monk
 def test_another_model_answers_when_it_is_chosen(photo: Path) -> None:
     default = FakeAnalyzer()
     other = offered_models(default)["age"][1]
-    _, analysis = handlers.show_upload(default, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
-    assert analysis.models == {**default.models, "age": other}
+    _, shown = handlers.show_upload(default, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
+    assert shown.analysis.models == {**default.models, "age": other}
 
 
 @pytest.mark.parametrize("model", ["emotion-efficientnet@9.9.9", "/etc", "", None, 3, ["age-fake@1.0.0"]])

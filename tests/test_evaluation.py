@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Classification, Estimate, Face
+from facemodels import Box, Classification, Estimate, Face
 from facemodels.cli import main
 from facemodels.cli.console import FAILED, OK, WRONG
 from facemodels.errors import ArgumentError, DataError, FaceModelsError, UnknownModelError
@@ -129,6 +129,26 @@ def test_photos_are_searched_for_their_largest_face(tmp_path: Path, astronaut: n
     (tmp_path / "faces.csv").write_text("path,emotion\nempty.png,sad\n")
     with pytest.raises(DataError, match=r"no face in any of 1 images.*--crops"):
         evaluate(tmp_path / "faces.csv")
+
+
+def test_a_csv_says_which_face_of_a_photo_is_meant(tmp_path: Path, astronaut: np.ndarray) -> None:
+    small = Image.fromarray(astronaut[20:220, 150:310])
+    photo = Image.new("RGB", (500, 250), "grey")
+    photo.paste(small, (20, 20))
+    photo.paste(small.resize((80, 100)), (350, 60))
+    photo.save(tmp_path / "both.png")
+    rows = ["both.png,375,85,425,150,sad", "both.png,50,60,150,190,happy", "both.png,200,0,260,60,fear"]
+    (tmp_path / "faces.csv").write_text("\n".join(["path,x1,y1,x2,y2,emotion", *rows, ""]))
+    images, unused = read_labels(tmp_path / "faces.csv")
+    assert unused == [] and [image.labels["emotion"] for image in images] == ["sad", "happy", "fear"]
+    found = [Face(Box(52, 58, 152, 192), 0.9), Face(Box(372, 80, 424, 152), 0.8)]
+    chosen = [image.choose(found) for image in images]
+    assert chosen == [found[1], found[0], Face(Box(200, 0, 260, 60))], "a box where nothing was found is a face itself"
+    assert images[2].choose([]) == chosen[2]
+    for bad, message in (("1,2,3,x", "must be four numbers"), ("5,5,5,9", "is empty"), ("1,2,,4", "must be four")):
+        (tmp_path / "bad.csv").write_text(f"path,x1,y1,x2,y2,emotion\nboth.png,{bad},sad\n")
+        with pytest.raises(DataError, match=rf"bad\.csv:2: .*{message}"):
+            read_labels(tmp_path / "bad.csv")
 
 
 def test_models_side_by_side(folder: Path, release: Path) -> None:

@@ -57,7 +57,7 @@ def downloads(page: str) -> dict[str, str]:
 def test_fifty_faces_stay_readable_and_the_downloads_are_the_whole_answer(astronaut: np.ndarray) -> None:
     analysis = Analysis(tuple(FACE.replace(age=Estimate(31.4 + place, 5.2)) for place in range(50)), 512, 512, MODELS)
     page = analysis_html(analysis, astronaut, "the party.jpg", SAY)
-    first, _, rest = page.partition("<details")
+    first, _, rest = page.partition('<details class="fm-more"')
     assert first.count("<article") == FIRST_FACES
     assert rest.count("<article") == 50 - FIRST_FACES and "Show 38 more faces" in rest
     files = downloads(page)
@@ -135,7 +135,7 @@ def test_heat_is_red_for_and_blue_against() -> None:
     heat = np.zeros((192, 192))
     heat[:64], heat[128:] = 3.0, -3.0
     page = heat_html(np.full((192, 192, 3), 128, np.uint8), heat, "happy", SAY)
-    with Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', page)[1]))) as picture:
+    with Image.open(io.BytesIO(base64.b64decode(re.findall('base64,([^"]+)', page)[1]))) as picture:
         red, green, blue = np.asarray(picture).transpose(2, 0, 1).astype(int)
     assert (red[:40] - blue[:40]).min() > 100 and (blue[150:] - red[150:]).min() > 80
     assert np.abs(red[90:102] - green[90:102]).max() < 40

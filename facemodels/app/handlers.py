@@ -20,11 +20,13 @@ from PIL import Image
 
 from facemodels import FaceTracker, Timeline, analyze_video, annotate
 from facemodels.app.analyzers import Analyzer, choose
+from facemodels.app.answers import Known, learn
 from facemodels.app.html.clip import clip_html, progress_html
-from facemodels.app.html.image import analysis_html, heat_html
+from facemodels.app.html.image import Second, analysis_html, heat_html
 from facemodels.app.html.parts import error_html, message_html
 from facemodels.app.limits import Limits
 from facemodels.app.requests import (
+    MAX_FACES,
     MAX_IMAGES,
     check_attributes,
     check_clip,
@@ -39,14 +41,17 @@ from facemodels.app.requests import (
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch
 from facemodels.app.words import words_in
-from facemodels.attributes import HEADLINE
+from facemodels.attributes import HEADLINE, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec
 from facemodels.images import read_reduced
+from facemodels.privacy import MIN_SCORE, anonymize
 from facemodels.types import Analysis
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
+LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
+HEAT_SIDE = 320  # pixels of an explained face
 TELL_SECONDS = 0.4  # between two reports of progress
 
 
@@ -108,19 +113,63 @@ def show_upload(
     min_score: Any,
     models: dict[str, Any],
     language: Any = "en",
-) -> tuple[str | None, Analysis | None]:
-    """The image tab: the cards, and what they show; a refusal becomes a message."""
+    second: Any = "",
+    shown: Shown | None = None,
+) -> tuple[str | None, Shown | None]:
+    """The image tab: the cards, and what they show; a refusal becomes a message.
+
+    Args:
+        analyzer: The app's.
+        image: The uploaded file.
+        max_faces: See `check_max_faces`.
+        attributes: See `check_attributes`.
+        detector: Name of one that is offered.
+        min_score: Score threshold of the detector.
+        models: Attribute to model.
+        language: Of the page.
+        second: ``attribute=model`` of a second model, whose answer stands beside; empty for none.
+        shown: What the page has shown so far: only what is missing there runs.
+    """
     say = words_in(language)
     if image is None:
         return None, None
     if attributes == []:
-        return message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+        return message_html(say("no_attribute"), say("no_attribute_text"), "warning"), shown
     try:
         chosen = choose(analyzer, models, detector, min_score)
-        pixels, analysis = analyze_upload(chosen, image, max_faces, attributes)
+        limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
+        beside = _second(analyzer, second, wanted)
+        read = read_upload(image, read_reduced)
+        known = learn(None if shown is None else shown.known, chosen, image["path"], read, wanted, limit, beside)
     except FaceModelsError as error:
         return error_html(error, say), None
-    return analysis_html(analysis, pixels, file_name(image), say), analysis
+    answering = {name: chosen.models[name] for name in chosen.models if name in wanted}
+    analysis = known.select(chosen.min_score, limit, answering)
+    other = None
+    if beside is not None:
+        key = (beside[1], beside[0].models[beside[1]])
+        other = Second(*key, known.second(key, chosen.min_score, limit))
+    page = analysis_html(
+        analysis, read.pixels, file_name(image), say, second=other, harder=chosen.min_score > LOWEST_SCORE
+    )
+    return page, Shown(known, analysis)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the image tab shows a visitor, and all that is known of the upload."""
+
+    known: Known
+    analysis: Analysis
+
+
+def _second(analyzer: Analyzer, choice: Any, wanted: Sequence[str]) -> tuple[Analyzer, str] | None:
+    """The analyzer with a second model, and the attribute that it answers; None where that is not shown."""
+    if not choice:
+        return None
+    attribute, _, model = choice.partition("=") if isinstance(choice, str) else (choice, "", None)
+    other = choose(analyzer, {attribute: model})
+    return (other, attribute) if attribute in wanted else None
 
 
 def take_example(examples: Sequence[Path], number: Any) -> str:
@@ -135,9 +184,14 @@ def take_example(examples: Sequence[Path], number: Any) -> str:
 
 
 def explain_face(
-    analyzer: Analyzer, image: Any, analysis: Analysis | None, number: Any, language: Any = "en"
+    analyzer: Analyzer,
+    image: Any,
+    analysis: Analysis | None,
+    number: Any,
+    language: Any = "en",
+    attribute: Any = HEADLINE,
 ) -> dict[str, Any]:
-    """Where in one face the emotion comes from: for the card with this number.
+    """Where in one face an answer comes from: for the card with this number.
 
     Args:
         analyzer: The app's; the model that answered is asked again, with patches of the face covered.
@@ -145,9 +199,10 @@ def explain_face(
         analysis: What the page shows of it.
         number: Of the face, from 1.
         language: Of the answer.
+        attribute: To explain.
 
     Returns:
-        ``"face"``, the number; ``"page"``, the HTML for its card; ``"when"``, so that no two answers are equal.
+        ``"face"``, the number; ``"attribute"``; ``"page"``, the HTML; ``"when"``, so that no two answers are equal.
     """
     say = words_in(language)
     try:
@@ -155,16 +210,17 @@ def explain_face(
         if analysis is None or not isinstance(number, int) or not 1 <= number <= count:
             raise ArgumentError(f"there is no face {shorten(number)} among the {count} on the page: analyze again")
         face = analysis.faces[number - 1]
-        if face.emotion is None:
-            raise ArgumentError("only an emotion can be explained, and it was not asked for")
-        answering = choose(analyzer, {HEADLINE: analysis.models[HEADLINE]})
-        crop = view(read_upload(image).pixels, face, answering.specs[HEADLINE])
-        emotion_alone = SimpleNamespace(analyze_crops=functools.partial(answering.analyze_crops, attributes=[HEADLINE]))
-        heat = occlusion_map(emotion_alone, crop, face.emotion.label)
-        answer = heat_html(crop, heat, face.emotion.label, say)
+        value = face.values.get(attribute) if isinstance(attribute, str) else None
+        if value is None:
+            raise ArgumentError(f"{shorten(attribute)} cannot be explained: it was not asked for")
+        answering = choose(analyzer, {attribute: analysis.models[attribute]})
+        crop = view(read_upload(image).pixels, face, answering.specs[attribute], size=HEAT_SIDE)
+        alone = SimpleNamespace(analyze_crops=functools.partial(answering.analyze_crops, attributes=[attribute]))
+        label = value.label if isinstance(value, Classification) else None
+        answer = heat_html(crop, occlusion_map(alone, crop, label, attribute=attribute), label, say)
     except FaceModelsError as error:
         answer = error_html(error, say)
-    return {"face": number, "page": answer, "when": time.time()}
+    return {"face": number, "attribute": attribute, "page": answer, "when": time.time()}
 
 
 def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
@@ -172,6 +228,18 @@ def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
     if analysis is None:
         return None
     return save_image(annotate(read_upload(image).pixels, analysis.faces), f"{Path(file_name(image)).stem}-faces.png")
+
+
+def anonymize_upload(analyzer: Analyzer, image: Any, analysis: Analysis | None) -> str | None:
+    """A copy with every face hidden, without metadata, for download: JPEG of a JPEG file, else PNG."""
+    if analysis is None:
+        return None
+    pixels = read_upload(image).pixels
+    # A missed face costs more than a patch too many.
+    every = analyzer.using(min_score=min(MIN_SCORE, analyzer.min_score), max_faces=MAX_FACES)
+    name = Path(file_name(image))
+    suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
+    return save_image(anonymize(pixels, [*analysis, *every.detect(pixels)]), f"{name.stem}-anonymized{suffix}")
 
 
 def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
@@ -263,7 +331,7 @@ class Stop:
 def save_image(pixels: np.ndarray, name: str = "annotated.png") -> str:
     """Write an image among the uploads, under this name in a folder of its own."""
     path = _upload_folder("annotated-") / name
-    Image.fromarray(pixels).save(path, compress_level=1)
+    Image.fromarray(pixels).save(path, compress_level=1, quality=92)  # each is of one format only
     return str(path)
 
 

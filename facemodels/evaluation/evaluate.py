@@ -65,11 +65,11 @@ def evaluate(
     Args:
         source: A folder ``Category/*.jpg`` or ``Attribute/Category/*.jpg`` (subfolders too), or a csv file with a
             column `path` (relative to it) and one or more of `emotion`, `age` (years), `gender`, `ethnicity`; an empty
-            cell is "not known".
+            cell is "not known". Columns `x1`, `y1`, `x2` and `y2` say which face of a photo is meant.
         models: As of `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
             answers and that is labelled.
         crops: Whether the images are cut to one face already. Otherwise they are photos, and the largest face found
-            is taken.
+            is taken, unless the csv says which.
         groups: More columns of the csv to make tables by. Labelled attributes are always taken.
         detector: As of `FaceAnalyzer`.
         min_score: Score threshold of the detector, 0..1.
@@ -122,11 +122,11 @@ def evaluate(
             continue
         if unreadable and not skip_unreadable:
             continue  # only to name all of those that cannot be read
-        found = [] if finder is None else finder.detect(pixels, min_score)[:1]
+        face = None if finder is None else image.choose(finder.detect(pixels, min_score))
         if finder is None:
             faces.append((image, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
-        elif found:
-            answers = {name: one.analyze(pixels, boxes=found).faces[0] for name, one in analyzers.items()}
+        elif face is not None:
+            answers = {name: one.analyze(pixels, boxes=[face]).faces[0] for name, one in analyzers.items()}
             faces.append((image, answers))
         else:
             without_face.append(str(image.path))

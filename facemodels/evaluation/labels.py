@@ -3,12 +3,14 @@
 Category/*.jpg                  happy/1.jpg
 Attribute/Category/*.jpg        Emotion/happy/1.jpg, Gender/female/2.jpg
 faces.csv                       path,emotion,age,gender,ethnicity
+faces.csv, several to a photo   path,x1,y1,x2,y2,emotion,age,gender,ethnicity
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from facemodels.attributes import ATTRIBUTES, normalize_label
 from facemodels.errors import ArgumentError, DataError
 from facemodels.evaluation.tables import all_problems, read_table
 from facemodels.image_formats import image_suffixes
+from facemodels.types import Box, Face
+
+BOX = ("x1", "y1", "x2", "y2")  # columns of a csv that say which face of a photo is meant
+SAME_FACE = 0.4  # intersection over union of a box and a face that was found
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class LabelledImage:
         path: The image.
         labels: Attribute to label; ages are years, as text.
         groups: Group column to this image's value.
+        box: Where the labelled face is, in pixels; None where it is the largest one.
         where: ``file:line`` that named it, empty for a image found in a folder.
     """
 
@@ -33,6 +40,18 @@ class LabelledImage:
     labels: dict[str, str]
     groups: dict[str, str] = field(default_factory=dict)
     where: str = ""
+    box: Box | None = None
+
+    def choose(self, found: Sequence[Face]) -> Face | None:
+        """The labelled face among those that were found, largest first; None if there is none.
+
+        Where the labels come with a box it is the face that overlaps it most, or the box itself, if none does.
+        """
+        box = self.box
+        if box is None:
+            return found[0] if found else None
+        best = max(found, key=lambda face: face.box.iou(box), default=None)
+        return best if best is not None and best.box.iou(box) >= SAME_FACE else Face(box)
 
 
 def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> tuple[list[LabelledImage], list[str]]:
@@ -117,32 +136,55 @@ def _attribute_of(folder: Path, categories: Sequence[Path]) -> str:
 
 def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledImage], list[str]]:
     images: list[LabelledImage] = []
-    seen: dict[Path, str] = {}
+    seen: dict[tuple[Path, Box | None], str] = {}
     unused: list[str] = []
     problems: list[str] = []
     for where, row in read_table(file, ("path", *groups), problems=problems):
         columns = [name for name in ATTRIBUTES if name in row]
         if not columns:
             raise DataError(f"{file}:1: no column of labels ({', '.join(ATTRIBUTES)}); it has: {', '.join(row)}")
-        unused = [name for name in row if name not in ("path", *columns, *groups)]
+        unused = [name for name in row if name not in ("path", *columns, *groups, *BOX)]
         path = file.parent / row["path"]
+        try:
+            box = _box(row, where)
+        except DataError as error:
+            problems.append(str(error))
+            continue
         if not row["path"] or not path.is_file():
             problems.append(f"{where}: no such image: {path}")
-        elif path in seen:
-            problems.append(f"{where}: {row['path']} already stands in {seen[path]}")
-        seen.setdefault(path, where)
+        elif (path, box) in seen:
+            problems.append(f"{where}: {row['path']} already stands in {seen[path, box]}")
+        seen.setdefault((path, box), where)
         labels: dict[str, str] = {}
         for name in columns:
             try:
                 labels |= {name: _label(name, row[name], where)} if row[name] else {}
             except DataError as error:
                 problems.append(str(error))
-        images.append(LabelledImage(path, labels, {name: row[name] for name in groups}, where))
+        images.append(LabelledImage(path, labels, {name: row[name] for name in groups}, where, box))
     if problems:
         raise all_problems(problems)
     if not any(image.labels for image in images):
         raise DataError(f"{file}: no image has a label")
     return images, unused
+
+
+def _box(row: Mapping[str, str], where: str) -> Box | None:
+    """The box that a row names; None where it names none.
+
+    Raises:
+        DataError: If its columns are not four numbers that make a box.
+    """
+    cells = [row.get(name, "") for name in BOX]
+    if not any(cells):
+        return None
+    try:
+        box = Box(*map(float, cells))
+    except ValueError as error:
+        raise DataError(f"{where}: {', '.join(BOX)} must be four numbers; got {', '.join(cells)}") from error
+    if not all(map(math.isfinite, (box.x1, box.y1, box.x2, box.y2))) or box.width <= 0 or box.height <= 0:
+        raise DataError(f"{where}: the box {', '.join(cells)} is empty")
+    return box
 
 
 def _label(attribute: str, text: str, where: str) -> str:

@@ -7,17 +7,20 @@ import html
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url, table_html
-from facemodels.app.words import Words
-from facemodels.attributes import ATTRIBUTES, percent
+from facemodels.app.html.parts import download_html, fact_text, facts_html, message_html, picture_url, table_html
+from facemodels.app.words import Words, words_in
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
+from facemodels.errors import UnknownModelError
+from facemodels.hub.registry import get_spec
 from facemodels.results import CsvSink
-from facemodels.types import Analysis, Classification, Face
+from facemodels.types import Analysis, Face
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 TOP_LABELS = 3  # bars shown at once; the others unfold
@@ -52,27 +55,79 @@ def _small_picture(path: Path) -> str:
         return picture_url(np.asarray(ImageOps.fit(picture.convert("RGB"), (128, 128))))
 
 
-def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words) -> str:
-    """What was found in the file of this name: a summary with the downloads, a card per face, and a table."""
-    count = len(analysis)
-    stem = html.escape(Path(name).stem)
-    links = (
-        f'<button class="fm-download" data-action="png" aria-label="{say("download_png")}">PNG</button>'
-        + download_html("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name), say)
-        + download_html("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2), say)
+@dataclass(frozen=True)
+class Second:
+    """What another model answers for the faces of an analysis, to stand beside the first model's answers.
+
+    Attributes:
+        attribute: That it answers.
+        model: Its ``name@version``.
+        values: One per face.
+    """
+
+    attribute: str
+    model: str
+    values: Sequence[Value | None]
+
+
+def model_title(model: str, attribute: str, say: Callable[[str], object]) -> str:
+    """A model as a visitor should know it: what it tells apart, how often it is right, and its id.
+
+    Args:
+        model: ``name@version``, or ``name@version#head``.
+        attribute: That it answers.
+        say: The words, or what stands for them until the page is there.
+    """
+    name, _, output = model.partition("#")
+    try:
+        spec = get_spec(name)
+    except UnknownModelError:
+        return model  # a folder of whoever started the app
+    measured = output or spec.head(attribute).output or attribute
+    rows = [row for row in spec.metrics if row["label"] == measured and row["metric"] in ("accuracy", "mae")]
+    figure = "".join(
+        f" · {row['value']:.0%}" if row["metric"] == "accuracy" else f" · ±{row['value']:.1f}" for row in rows[:1]
     )
-    boxes = f'<label class="fm-toggle"><input type="checkbox" data-action="boxes" checked> {say("boxes")}</label>'
-    toggle = boxes if count else ""
+    if f"measured_{measured}" not in words_in("en").texts:
+        return model
+    return f"{say(f'measured_{measured}')}{figure} · {model}"
+
+
+def analysis_html(
+    analysis: Analysis,
+    pixels: np.ndarray,
+    name: str,
+    say: Words,
+    *,
+    second: Second | None = None,
+    harder: bool = False,
+) -> str:
+    """What was found in an image: a summary, a card per face, a table, and the downloads.
+
+    Args:
+        analysis: Of the image.
+        pixels: Its pixels, ``(H, W, 3)`` RGB uint8; a large image may come smaller.
+        name: Of its file.
+        say: The words.
+        second: What another model answers, to stand beside.
+        harder: Whether a lower score threshold may find more.
+    """
+    count = len(analysis)
     heading = " · ".join(summarize(analysis, say)) if count else say("faces_none")
     shown = "" if Path(name).suffix.lower() in BROWSER_FORMATS else f' data-picture="{preview(pixels)}"'
     parts = [
-        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}"{shown}>'
-        f"<b>{heading}</b>{toggle}</div>"
+        f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}" '
+        f'data-name="{html.escape(name)}"{shown}><b>{heading}</b>{layers_html(say) if count else ""}</div>'
     ]
+    again = f'<button class="fm-download" data-action="harder">{say("harder")}</button>' if harder else ""
     if not count:
-        return "".join([*parts, message_html(say("no_face"), say("no_face_text"))])
+        return "".join([*parts, message_html(say("no_face"), say("no_face_text") + again)])
     scale = pixels.shape[1] / analysis.width  # a large image was decoded smaller
-    cards = [face_html(face, number, pixels, say, scale) for number, face in enumerate(analysis, 1)]
+    others = [None] * count if second is None else [Second(second.attribute, second.model, [v]) for v in second.values]
+    cards = [
+        face_html(face, number, pixels, say, scale, other)
+        for number, (face, other) in enumerate(zip(analysis, others, strict=True), 1)
+    ]
     parts.append(f'<div class="fm-cards">{"".join(cards[:FIRST_FACES])}</div>')
     if rest := cards[FIRST_FACES:]:
         parts.append(
@@ -82,13 +137,58 @@ def analysis_html(analysis: Analysis, pixels: np.ndarray, name: str, say: Words)
     if count > 1:
         summary = say("table_open", count=count)
         parts.append(f'<details class="fm-more"><summary>{summary}</summary>{faces_table(analysis, say)}</details>')
-    answered = ", ".join(dict.fromkeys(html.escape(model) for model in analysis.models.values()))
+    links = downloads_html(analysis, name, say)
     parts.append(
         f'<div class="fm-foot"><span class="fm-downloads">{say("download")} {links}</span>'
-        f"<small>{say('answered_by')} {answered} · "
-        f"{say('in_pixels', width=analysis.width, height=analysis.height)}</small></div>"
+        f'<span class="fm-corrections" hidden data-one="{say.count("corrections", 1)}" '
+        f'data-many="{say("corrections_many", count="#")}"><button class="fm-download" data-action="corrections">'
+        f'</button><button class="fm-link" data-action="forget">{say("correct_forget")}</button>'
+        f"<small>{say('correct_how')}</small></span>"
+        f"{answered_html(analysis, second, say)}</div>"
     )
     return "".join(parts)
+
+
+def layers_html(say: Words) -> str:
+    """What the page draws over the image, each with a checkbox; ``faces.js`` reads them."""
+    boxes = "".join(
+        f'<label class="fm-toggle"><input type="checkbox" data-layer="{name}"{" checked" if on else ""}> {text}</label>'
+        for name, on, text in (
+            ("boxes", True, say("boxes")),
+            ("labels", True, say("labels")),
+            ("points", False, say("points")),
+        )
+    )
+    return f'<span class="fm-layers" role="group" aria-label="{say("layers")}">{boxes}</span>'
+
+
+def downloads_html(analysis: Analysis, name: str, say: Words) -> str:
+    """The annotated image, which ``faces.js`` draws; the answers as tables and JSON; a copy with hidden faces."""
+    stem = html.escape(Path(name).stem)
+    drawn = "".join(
+        f'<button class="fm-download" data-action="{kind}" '
+        f'aria-label="{say("download_drawn", kind=kind.upper())}">{kind.upper()}</button>'
+        for kind in ("png", "jpg")
+    )
+    return (
+        drawn
+        + download_html("CSV", f"{stem}.csv", "text/csv", csv_text(analysis, name), say)
+        + download_html("JSON", f"{stem}.json", "application/json", json.dumps(analysis.to_dict(), indent=2), say)
+        + f'<button class="fm-download" data-action="anonymize">{say("anonymized")}</button>'
+    )
+
+
+def answered_html(analysis: Analysis, second: Second | None, say: Words) -> str:
+    """Which model answered what."""
+    answered = [*analysis.models.items(), *([] if second is None else [(second.attribute, second.model)])]
+    rows = "".join(
+        f"<li>{say(f'attribute_{attribute}')}: {html.escape(model_title(model, attribute, say))}</li>"
+        for attribute, model in answered
+    )
+    names = ", ".join(dict.fromkeys(html.escape(model) for _, model in answered))
+    size = say("in_pixels", width=analysis.width, height=analysis.height)
+    summary = f"{say('answered_by')} {names} · {size}"
+    return f'<details class="fm-answered"><summary>{summary}</summary><ul>{rows}</ul></details>'
 
 
 def summarize(analysis: Analysis, say: Words) -> list[str]:
@@ -145,25 +245,58 @@ def _value(attribute: str, say: Words, face: Face) -> str:
     )
 
 
-def face_html(face: Face, number: int, pixels: np.ndarray, say: Words, scale: float = 1.0) -> str:
+def face_html(
+    face: Face, number: int, pixels: np.ndarray, say: Words, scale: float = 1.0, second: Second | None = None
+) -> str:
     """The card of one face: its crop and what the models perceive."""
     rows = facts_html(face.values, say)
     name = say("face", place=number)
-    label, headline, more = "", name, ""
+    label, headline, bars = "", "", ""
     if face.emotion is not None:
         label = say.label(face.emotion.label)
-        headline = f"{label} {html.escape(percent(face.emotion.score))}"
-        more = bars_html(face.emotion, say) + ask_html(say)
+        headline = f'<p data-attribute="{HEADLINE}"><b>{label} {html.escape(percent(face.emotion.score))}</b></p>'
+        bars = f'<div data-attribute="{HEADLINE}">{bars_html(face.emotion, say)}</div>'
     box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in face.landmarks or ())
     emotion = "" if face.emotion is None else html.escape(face.emotion.label)
     cut_out = thumbnail(face.scaled(scale), pixels)
+    more = "" if not face.values else ask_html(say) + correct_html(face.values, say)
     return (
         f'<article class="fm-card" aria-label="{name}" tabindex="0" data-face="{number}" data-box="{box}" '
+        f'data-points="{points}" data-score="{face.score:.4f}" data-attributes="{" ".join(face.values)}" '
         f'data-emotion="{emotion}" data-text="{label}">'
         f'<header><img src="{cut_out}" alt="{say("face_cut", place=number)}" width="72" height="72">'
-        f"<div><small>{name}</small><p><b>{headline}</b></p></div></header>"
-        f"<dl>{rows}</dl>{doubts_html(face, say)}{more}</article>"
+        f"<div><small>{name}</small>{headline}</div></header>"
+        f"<dl>{rows}</dl>{doubts_html(face, say)}{bars}{second_html(second, say)}{more}</article>"
     )
+
+
+def second_html(second: Second | None, say: Words) -> str:
+    """What a second model answers for one face, with its name."""
+    value = None if second is None else second.values[0]
+    if second is None or value is None:
+        return ""
+    if isinstance(value, Classification) and second.attribute == HEADLINE:
+        said = bars_html(value, say)
+    else:
+        said = f"<p>{fact_text(second.attribute, value, say)}</p>"
+    title = f"{say(f'attribute_{second.attribute}')}: {html.escape(model_title(second.model, second.attribute, say))}"
+    return f'<section class="fm-second" data-attribute="{second.attribute}"><small>{title}</small>{said}</section>'
+
+
+def correct_html(values: Mapping[str, Value], say: Words) -> str:
+    """The menu that corrects a face's labels; ``corrections.js`` keeps what is chosen, in the browser."""
+    rows = []
+    for attribute, value in values.items():
+        if isinstance(value, Classification):
+            options = "".join(
+                f'<option value="{html.escape(label)}">{say.label(label)}</option>' for label in value.scores
+            )
+            field = f'<select data-correct="{attribute}"><option value="">–</option>{options}</select>'
+        else:
+            field = f'<input data-correct="{attribute}" type="number" min="0" max="120" inputmode="numeric">'
+        rows.append(f'<label data-attribute="{attribute}"><span>{say(f"attribute_{attribute}")}</span>{field}</label>')
+    return f'<details class="fm-correct"><summary>{say("correct")}</summary>{"".join(rows)}</details>'
 
 
 def doubts_html(face: Face, say: Words) -> str:
@@ -187,12 +320,14 @@ def bars_html(value: Classification, say: Words) -> str:
 
 
 def ask_html(say: Words) -> str:
-    """The button that asks for an explanation, and the place where it will be."""
-    return f'<div class="fm-explained" aria-live="polite"><button data-action="explain">{say("explain")}</button></div>'
+    """The button that asks for an explanation; ``explained.js`` shows it."""
+    return f'<button class="fm-link" data-action="explain">{say("explain")}</button>'
 
 
-def heat_html(crop: np.ndarray, heat: np.ndarray, label: str, say: Words) -> str:
-    """A face in grey, red where it speaks for the label and blue where against, and how to read that."""
+def heat_html(crop: np.ndarray, heat: np.ndarray, label: str | None, say: Words) -> str:
+    """A face in grey, red where it speaks for the label (for a larger number, if None) and blue where against, and how
+    to read that.
+    """
     # The patches' edges mean nothing, so the colours run into each other.
     cells = Image.fromarray(heat.astype(np.float32)).resize((8, 8), Image.Resampling.BOX)
     heat = np.asarray(cells.resize(heat.shape[::-1], Image.Resampling.BICUBIC))
@@ -201,10 +336,12 @@ def heat_html(crop: np.ndarray, heat: np.ndarray, label: str, say: Words) -> str
     share = (0.75 * strength / max(1.0, strength.max()))[:, :, None]
     colours = np.where(heat[:, :, None] > 0, (225, 60, 20), (30, 110, 230))
     mixed = crop.mean(axis=2, keepdims=True) * (1 - share) + colours * share
+    how = say("heat_number") if label is None else say("heat", label=html.unescape(say.label(label)))
     little = "" if strength.max() >= 1 else f" {say('heat_little')}"
     return (
-        f'<img src="{picture_url(mixed.astype(np.uint8))}" alt="{say("heat_name")}" width="192" height="192">'
-        f"<p>{say('heat', label=html.unescape(say.label(label)))}{little}</p><p>{say('heat_how')}</p>"
+        f'<div class="fm-heat"><img src="{picture_url(crop.astype(np.uint8))}" alt="{say("heat_face")}">'
+        f'<img src="{picture_url(mixed.astype(np.uint8))}" alt="{say("heat_name")}"></div>'
+        f"<p>{how}{little}</p><p>{say('heat_how')}</p>"
     )
 
 

@@ -66,11 +66,14 @@ def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) ->
 
 def facts_html(values: Mapping[str, Value], say: Words) -> str:
     """Rows of a card: what is perceived besides the headline, an attribute each."""
-    rows = ((name, _fact(name, value, say)) for name, value in values.items() if name != HEADLINE)
-    return "".join(f"<div><dt>{say(f'attribute_{name}')}</dt><dd>{text}</dd></div>" for name, text in rows)
+    rows = ((name, fact_text(name, value, say)) for name, value in values.items() if name != HEADLINE)
+    return "".join(
+        f'<div data-attribute="{name}"><dt>{say(f"attribute_{name}")}</dt><dd>{text}</dd></div>' for name, text in rows
+    )
 
 
-def _fact(attribute: str, value: Value, say: Words) -> str:
+def fact_text(attribute: str, value: Value, say: Words) -> str:
+    """An answer in words, HTML: its likely labels, or its range."""
     if isinstance(value, Classification):
         return _top_scores(value, say)
     key = f"unit_{ATTRIBUTES[attribute].kind.unit}"

@@ -26,6 +26,15 @@ const attributes = (one, values) => {
   return one;
 };
 
+const layer = (name) => element.querySelector(`[data-layer=${name}]`)?.checked !== false;
+const summary = () => element.querySelector('.fm-summary')?.dataset ?? {};
+
+// The number of a face, and its emotion where there is room for letters of this size.
+const labelOf = (group, size) => {
+  const wide = overlay.children.length < 4 || Number(group.children[0].getAttribute('width')) > 4.5 * size;
+  return group.dataset.face + (wide && layer('labels') && group.dataset.text ? ' ' + group.dataset.text : '');
+};
+
 // Lines and letters have a fixed size on the screen, whatever the image's.
 const resize = () => {
   const {width, height} = overlay.viewBox.baseVal, {clientWidth, clientHeight} = overlay;
@@ -34,23 +43,23 @@ const resize = () => {
   for (const group of overlay.children) {
     const [box, label] = group.children, left = Number(box.getAttribute('x')), top = Number(box.getAttribute('y'));
     attributes(box, {rx: 4 * pixel});
-    const wide = overlay.children.length < 4 || Number(box.getAttribute('width')) > 4.5 * size;
-    label.textContent = group.dataset.face + (wide && group.dataset.text ? ' ' + group.dataset.text : '');
+    label.textContent = labelOf(group, size);
     attributes(label, {x: left + 2 * pixel, y: Math.max(top - 5 * pixel, size), 'font-size': size, 'stroke-width': size / 4});
   }
 };
 
 const draw = () => {
   overlay.replaceChildren();
-  overlay.setAttribute('viewBox', element.querySelector('.fm-summary')?.dataset.box ?? '0 0 1 1');
+  overlay.setAttribute('viewBox', summary().box ?? '0 0 1 1');
   for (const one of cards()) {
-    const {face, box, emotion, text} = one.dataset, [x, y, width, height] = box.split(' ');
+    const {face, box, points, emotion, text} = one.dataset, [x, y, width, height] = box.split(' ');
     const name = one.getAttribute('aria-label') + (text ? ': ' + one.querySelector('header p').textContent : '');
+    const dots = points.split(' ').filter(Boolean).map((point) => `M${point}h0`).join('');
     const group = attributes(svg('g'), {
       'data-face': face, 'data-text': text, class: emotion ? 'fm-emotion-' + emotion : '',
       role: 'button', tabindex: 0, 'aria-label': name,
     });
-    group.append(attributes(svg('rect'), {x, y, width, height}), svg('text'));
+    group.append(attributes(svg('rect'), {x, y, width, height}), svg('text'), attributes(svg('path'), {d: dots}));
     overlay.append(group);
   }
   place();
@@ -60,18 +69,76 @@ const draw = () => {
 const place = () => {
   const image = panel()?.querySelector('.image-frame img'), frame = image?.closest('.image-frame');
   if (!frame || !overlay.children.length) return overlay.remove();
-  const shown = element.querySelector('.fm-summary')?.dataset.picture;
+  const shown = summary().picture;
   if (shown && image.src !== shown) image.src = shown;
   if (overlay.parentNode !== frame) frame.append(overlay);
   resize();
 };
 
-const show = () => panel().classList.toggle('fm-plain', element.querySelector('[data-action=boxes]')?.checked === false);
+const show = () => {
+  panel().classList.toggle('fm-plain', !layer('boxes'));
+  panel().classList.toggle('fm-points', layer('points'));
+  resize();
+};
+
+// What is known already obeys a setting at once; what is new comes with the server's answer.
+const settings = (name) => document.querySelectorAll(`#fm-${name} input`);
+const obey = () => {
+  for (const {name, checked} of settings('attributes')) {
+    for (const part of element.querySelectorAll(`[data-attribute="${name}"]`)) part.hidden = !checked;
+  }
+  const least = Number(settings('min-score')[0]?.value ?? 0);
+  for (const one of cards()) for (const part of both(one.dataset.face)) part.toggleAttribute('hidden', one.dataset.score < least);
+};
+document.addEventListener('input', (event) => { if (event.target.closest?.('#fm-options')) obey(); });
+
+// The image with what is drawn over it, in the page's language and full size, as a file.
+const paint = (image, scale) => {
+  const {width, height} = overlay.viewBox.baseVal, canvas = document.createElement('canvas');
+  attributes(canvas, {width: Math.round(width * scale), height: Math.round(height * scale)});
+  const brush = canvas.getContext('2d'), size = Math.max(13, Math.max(canvas.width, canvas.height) / 50);
+  brush.drawImage(image, 0, 0, canvas.width, canvas.height);
+  brush.font = `700 ${size}px ${getComputedStyle(element).fontFamily}`;
+  brush.lineJoin = 'round';
+  for (const group of layer('boxes') ? overlay.querySelectorAll('g:not([hidden])') : []) {
+    const [x, y, wide, high] = ['x', 'y', 'width', 'height'].map((name) => group.children[0].getAttribute(name) * scale);
+    brush.lineWidth = size / 6;
+    brush.strokeStyle = brush.fillStyle = getComputedStyle(group.children[0]).stroke;
+    brush.strokeRect(x, y, wide, high);
+    for (const [, left, top] of layer('points') ? group.children[2].getAttribute('d').matchAll(/M([^,]+),([^h]+)h/g) : []) {
+      brush.beginPath();
+      brush.arc(left * scale, top * scale, size / 6, 0, 7);
+      brush.fill();
+    }
+    const text = labelOf(group, size / scale), place = [x, Math.max(y - size / 3, size)];
+    brush.lineWidth = size / 4;
+    brush.strokeStyle = '#0f172a';
+    brush.fillStyle = '#fff';
+    brush.strokeText(text, ...place);
+    brush.fillText(text, ...place);
+  }
+  return canvas;
+};
+const save = (file, blob) => {
+  const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(blob), download: file});
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+};
+const saveDrawn = async (suffix, kind) => {
+  if (summary().picture) return trigger('draw');  // the browser has a small copy only
+  const image = panel().querySelector('.image-frame img');
+  await image.decode();
+  // Half the size, and half of that, where it is more than the browser can draw.
+  for (let scale = image.naturalWidth / overlay.viewBox.baseVal.width; scale > 0.01; scale /= 2) {
+    const blob = await new Promise((done) => paint(image, scale).toBlob(done, kind, 0.92));
+    if (blob) return save(summary().name.replace(/[.][^.]*$/, '') + '-faces' + suffix, blob);
+  }
+};
 
 const walk = (event) => {
   const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-  const at = event.target.closest('[data-face]');
-  if (!step || !at) return;
+  const at = event.target;
+  if (!step || !at.matches('[data-face]')) return;
   event.preventDefault();
   const among = at.matches('.fm-card') ? cards().filter((one) => one.checkVisibility()) : [...overlay.children];
   among[among.indexOf(at) + step]?.focus();
@@ -96,15 +163,16 @@ overlay.addEventListener('keydown', (event) => {
   event.preventDefault();
   openCard(event.target.dataset.face);
 });
-element.addEventListener('change', (event) => { if (event.target.dataset.action === 'boxes') show(); });
+element.addEventListener('change', (event) => { if (event.target.dataset.layer) show(); });
 element.addEventListener('click', (event) => {
-  const chosen = event.target.closest('.fm-card');
+  const chosen = event.target.closest('.fm-card'), {action} = event.target.dataset;
   if (chosen) choose(chosen.dataset.face);
-  if (event.target.closest('[data-action=png]')) trigger('png');
-  if (event.target.closest('[data-action=explain]')) {
-    event.target.disabled = true;
-    event.target.parentNode.setAttribute('aria-busy', 'true');
-    trigger('explain', {face: Number(chosen.dataset.face)});
+  if (action === 'png') saveDrawn('.png', 'image/png');
+  if (action === 'jpg') saveDrawn('.jpg', 'image/jpeg');
+  if (action === 'harder' || action === 'anonymize') trigger(action);
+  if (action === 'explain') {
+    const {face, attributes: known} = chosen.dataset;
+    window.dispatchEvent(new CustomEvent('fm-explain', {detail: {face: Number(face), attributes: known.split(' ')}}));
   }
 });
 let observed;
@@ -115,8 +183,10 @@ watch('value', () => {
       .observe(observed, {childList: true, subtree: true});
     new ResizeObserver(resize).observe(observed);
   }
+  window.dispatchEvent(new Event('fm-answer'));
   draw();
   show();
+  obey();
   // On a phone the answer is below the fold: image and answer move up together.
   if (cards().length && element.getBoundingClientRect().top > innerHeight * 0.6) {
     observed.scrollIntoView({block: 'start', behavior: 'smooth'});

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +12,19 @@ import gradio as gr
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
 from facemodels.app.components import in_every_language, static, t
 from facemodels.app.endpoints import answers_errors
-from facemodels.app.handlers import annotate_upload, explain_face, show_upload, take_example
-from facemodels.app.html.image import empty_html, examples_html
+from facemodels.app.handlers import (
+    LOWEST_SCORE,
+    Shown,
+    annotate_upload,
+    anonymize_upload,
+    explain_face,
+    show_upload,
+    take_example,
+)
+from facemodels.app.html.image import empty_html, examples_html, model_title
 from facemodels.app.limits import Limits
 from facemodels.app.settings import EXAMPLES
-from facemodels.app.words import words_in
-from facemodels.errors import UnknownModelError
-from facemodels.hub.registry import get_spec
-from facemodels.types import Analysis
-
-
-def model_name(model: str, attribute: str) -> str:
-    """A model as a visitor should know it: what it tells apart, how often it is right, and its id.
-
-    The first part is in the visitor's language once the page is there.
-    """
-    name, _, output = model.partition("#")
-    try:
-        spec = get_spec(name)
-    except UnknownModelError:
-        return model  # a folder of whoever started the app
-    measured = output or spec.head(attribute).output or attribute
-    rows = [row for row in spec.metrics if row["label"] == measured and row["metric"] in ("accuracy", "mae")]
-    figure = "".join(
-        f" · {row['value']:.0%}" if row["metric"] == "accuracy" else f" · ±{row['value']:.1f}" for row in rows[:1]
-    )
-    if f"measured_{measured}" not in words_in("en").texts:
-        return model
-    return f"{t(f'measured_{measured}')}{figure} · {model}"
+from facemodels.app.words import texts_of
 
 
 def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> gr.Image:
@@ -67,9 +52,8 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
                 buttons=["fullscreen"],
             )
             if examples:
-                public_domain = examples[0].parent == EXAMPLES
                 strip = in_every_language(
-                    functools.partial(examples_html, examples, public_domain),
+                    functools.partial(examples_html, examples, examples[0].parent == EXAMPLES),
                     js_on_load=static("examples.js"),
                     elem_id="fm-examples",
                 )
@@ -81,29 +65,53 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
                     show_progress="hidden",
                     api_visibility="private",
                 )
-        with gr.Column(scale=2, min_width=320):
-            results = in_every_language(empty_html, js_on_load=static("faces.js"), elem_id="fm-results")
-    with gr.Accordion(t("options"), open=False, elem_id="fm-options"):
-        attributes = gr.CheckboxGroup(
-            [(t(f"attribute_{name}"), name) for name in offered], value=offered, label=t("attributes")
-        )
-        with gr.Row():
-            models = [
-                gr.Dropdown(
-                    [(model_name(model, attribute), model) for model in ids],
-                    value=ids[0],
-                    label=t(f"model_{attribute}"),
-                    min_width=200,
+            with gr.Accordion(t("options"), open=False, elem_id="fm-options"):
+                attributes = gr.CheckboxGroup(
+                    [(t(f"attribute_{name}"), name) for name in offered],
+                    value=offered,
+                    label=t("attributes"),
+                    elem_id="fm-attributes",
                 )
-                for attribute, ids in choices.items()
-            ]
-        with gr.Row():
-            max_faces = gr.Slider(1, 100, value=50, step=1, label=t("max_faces"), min_width=200)
-            detector = gr.Dropdown(list(offered_detectors(analyzer)), label=t("detector"), min_width=200)
-            min_score = gr.Slider(0.3, 0.95, value=analyzer.min_score, step=0.05, label=t("min_score"), min_width=200)
-    shown = gr.State(None)  # what `results` shows; this visitor's own
+                min_score = gr.Slider(
+                    LOWEST_SCORE,
+                    0.95,
+                    value=analyzer.min_score,
+                    step=0.05,
+                    label=t("min_score"),
+                    elem_id="fm-min-score",
+                )
+                with gr.Row():
+                    models = [
+                        gr.Dropdown(
+                            [(model_title(model, attribute, t), model) for model in ids],
+                            value=ids[0],
+                            label=t(f"model_{attribute}"),
+                            min_width=240,
+                        )
+                        for attribute, ids in choices.items()
+                    ]
+                    second = gr.Dropdown(
+                        [(t("second_none"), ""), *_seconds(choices)],
+                        value="",
+                        label=t("second"),
+                        min_width=240,
+                    )
+                with gr.Row():
+                    max_faces = gr.Slider(1, 100, value=50, step=1, label=t("max_faces"), min_width=200)
+                    detector = gr.Dropdown(list(offered_detectors(analyzer)), label=t("detector"), min_width=200)
+        with gr.Column(scale=2, min_width=320):
+            results = in_every_language(
+                empty_html, js_on_load=static("faces.js") + static("corrections.js"), elem_id="fm-results"
+            )
+    shown = gr.State(None)  # what `results` shows, and what is known; this visitor's own
     explained = gr.HTML(
-        {}, html_template="", js_on_load=static("explained.js"), apply_default_css=False, visible="hidden"
+        {},
+        html_template="",
+        label=t("language"),
+        texts=texts_of("explain", "attribute_", "face"),
+        js_on_load=static("explained.js"),
+        apply_default_css=False,
+        visible="hidden",
     )
     file = gr.DownloadButton(visible="hidden", elem_id="fm-file")
     shared: dict[str, Any] = {
@@ -114,32 +122,70 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
     }
 
     def show_chosen(
-        image: Any, max_faces: Any, attributes: Any, detector: Any, min_score: Any, language: Any, *models: Any
-    ) -> tuple[str | None, Analysis | None]:
+        image: Any,
+        max_faces: Any,
+        attributes: Any,
+        detector: Any,
+        min_score: Any,
+        language: Any,
+        second: Any,
+        shown: Shown | None,
+        *models: Any,
+    ) -> tuple[str | None, Shown | None]:
         chosen = dict(zip(offered, models, strict=True))
-        return show_upload(analyzer, image, max_faces, attributes, detector, min_score, chosen, language)
+        return show_upload(analyzer, image, max_faces, attributes, detector, min_score, chosen, language, second, shown)
 
+    inputs = [picture, max_faces, attributes, detector, min_score, language, second, shown, *models]
+    answering: dict[str, Any] = {
+        "fn": show_chosen,
+        "inputs": inputs,
+        "outputs": [results, shown],
+        "show_progress": "minimal",
+        "show_progress_on": picture,
+        **shared,
+    }
     gr.on(
         [
-            *(picture.change, attributes.input, max_faces.release, detector.input, min_score.release),
+            *(picture.change, attributes.input, max_faces.release, detector.input, min_score.release, second.input),
             *(model.input for model in models),
         ],
-        show_chosen,
-        [picture, max_faces, attributes, detector, min_score, language, *models],
-        [results, shown],
         trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=picture,
+        **answering,
+    )
+    results.harder(None, None, min_score, js=f"() => {LOWEST_SCORE}", api_visibility="private").then(**answering)
+
+    def explain_chosen(image: Any, shown: Shown | None, language: Any, event: gr.EventData) -> dict[str, Any]:
+        analysis = None if shown is None else shown.analysis
+        face, attribute = (getattr(event, name, None) for name in ("face", "attribute"))
+        return explain_face(analyzer, image, analysis, face, language, attribute)
+
+    explained.explain(
+        explain_chosen,
+        [picture, shown, language],
+        explained,
+        trigger_mode="multiple",
+        show_progress="hidden",
         **shared,
     )
 
-    def explain_chosen(image: Any, analysis: Analysis | None, language: Any, event: gr.EventData) -> dict[str, Any]:
-        return explain_face(analyzer, image, analysis, getattr(event, "face", None), language)
+    def draw(image: Any, shown: Shown | None) -> str | None:
+        return annotate_upload(image, None if shown is None else shown.analysis)
 
-    results.explain(
-        explain_chosen, [picture, shown, language], explained, trigger_mode="multiple", show_progress="hidden", **shared
-    )
-    results.png(answers_errors(annotate_upload), [picture, shown], file, **shared).success(
-        None, js="() => document.querySelector('#fm-file').click()"
-    )
+    def anonymize(image: Any, shown: Shown | None) -> str | None:
+        return anonymize_upload(analyzer, image, None if shown is None else shown.analysis)
+
+    for event, make in ((results.draw, draw), (results.anonymize, anonymize)):
+        event(answers_errors(make), [picture, shown], file, **shared).success(
+            None, js="() => document.querySelector('#fm-file').click()", api_visibility="private"
+        )
     return picture
+
+
+def _seconds(choices: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """The models that may answer beside the one in use: their names, and ``attribute=model``."""
+    return [
+        (model_title(model, attribute, t), f"{attribute}={model}")
+        for attribute, models in choices.items()
+        for model in models
+        if len(models) > 1
+    ]

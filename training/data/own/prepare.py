@@ -2,10 +2,12 @@
 
     SOURCE/happy/*.jpg        or SOURCE/Emotion/happy/*.jpg, SOURCE/Gender/female/*.jpg, SOURCE/Age/31/*.jpg
     labels.csv                path,emotion,age,gender,ethnicity,person
+    corrections.csv           path,x1,y1,x2,y2,emotion,age,gender,ethnicity
 
-Of a photo the largest face is taken, cut as the emotion model sees it (a config with margin and offset 0, the defaults,
-fits); with `--crops` each picture is one face, taken whole. A csv needs `path` and one column of labels, ages in years;
-an empty cell is "not known". `person` says who it is: all pictures of one person go together.
+Of a photo the largest face is taken, or the one in the box that the csv names (as corrections from the app do), cut as
+the emotion model sees it (a config with margin and offset 0, the defaults, fits); with `--crops` each picture is one
+face, taken whole. A csv needs `path` and one column of labels, ages in years; an empty cell is "not known". `person`
+says who it is: all pictures of one person go together.
 
 Licence: yours to state. Ask the people in the pictures.
 
@@ -70,15 +72,15 @@ def _read(source: Path, images: Path, left_out: LeftOut, detector: FaceDetector 
 
 
 def _face(picture: LabelledImage, detector: FaceDetector) -> cv2.typing.MatLike | None:
-    """The largest face of a photo, upright, as BGR; None if there is none."""
+    """The labelled face of a photo, upright, as BGR; None if there is none."""
     try:
         pixels = read_image(picture.path)
     except ImageError as error:
         raise DataError(f"{picture.where or picture.path.parent}: {error}; mend or remove it") from error
-    found = detector.detect(pixels)
-    if not found:
+    face = picture.choose(detector.detect(pixels))
+    if face is None:
         return None
-    return cut(pixels, face_window(found[0].box, landmarks=found[0].landmarks), SIDE)[:, :, ::-1]
+    return cut(pixels, face_window(face.box, landmarks=face.landmarks), SIDE)[:, :, ::-1]
 
 
 def _labels(picture: LabelledImage, five: bool) -> dict[str, str]:
