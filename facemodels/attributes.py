@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
+# The outputs of a head of points: x and y of each as fractions of the crop, and the logit of there being a face.
+POINT_LABELS = (*(f"{axis}{point}" for point in range(68) for axis in "xy"), "presence")
+POSE_LABELS = ("yaw", "pitch", "roll")  # degrees
+
 # Half an 80 % interval over the expected absolute error: 1.61 both for the normal and for the Laplace distribution.
 INTERVAL = 1.6
 

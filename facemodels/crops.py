@@ -41,6 +41,28 @@ class Window:
     shear: float = 0.0
     mirror: bool = False
 
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Points of the window in pixels of the image.
+
+        Args:
+            points: ``(..., 2)``, x and y from the window's upper left corner as fractions of its width and height.
+
+        Example:
+            >>> Window(50, 40, 20, 10).to_image(np.array([[0.0, 0.0], [0.5, 1.0]])).tolist()
+            [[40.0, 35.0], [50.0, 45.0]]
+        """
+        return (np.asarray(points) - 0.5) @ self._axes().T + (self.cx, self.cy)
+
+    def from_image(self, points: np.ndarray) -> np.ndarray:
+        """Points of the image as fractions of the window; undoes `to_image`."""
+        return (np.asarray(points) - (self.cx, self.cy)) @ np.linalg.inv(self._axes()).T + 0.5
+
+    def _axes(self) -> np.ndarray:
+        """The window's width and height as the two columns of a matrix, in pixels of the image."""
+        sin, cos = math.sin(math.radians(self.angle)), math.cos(math.radians(self.angle))
+        slant, width = self.shear * self.height, self.width * (-1 if self.mirror else 1)
+        return np.array([[cos, -sin], [sin, cos]]) @ np.array([[width, slant], [0.0, self.height]])
+
 
 def face_window(
     box: Box,
@@ -120,13 +142,7 @@ def cut_all(images: Sequence[np.ndarray], windows: Sequence[Window], size: int) 
 
 def _to_window(window: Window, size: int) -> np.ndarray:
     """The 2x3 matrix that maps a pixel of the output to the image (pixel centres at integers)."""
-    radians = math.radians(window.angle)
-    sin, cos = math.sin(radians), math.cos(radians)
-    sx = window.width / size * (-1 if window.mirror else 1)
-    sy = window.height / size
-    # output (u, v) from its centre -> scaled and slanted (x, y) -> turned -> moved to the window's centre
-    a, b, d = sx, window.shear * sy, sy
-    linear = np.array([[cos * a, cos * b - sin * d], [sin * a, sin * b + cos * d]])
+    linear = window._axes() / size
     middle = (size - 1) / 2
     move = np.array([window.cx - 0.5, window.cy - 0.5]) - linear @ np.array([middle, middle])
     return np.column_stack([linear, move])

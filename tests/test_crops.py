@@ -178,3 +178,16 @@ def test_a_degenerate_box_still_gives_a_crop(noise: np.ndarray) -> None:
     window = face_window(Box(10, 10, 10, 10))
     assert (window.width, window.height) == (1, 1)
     assert cut(noise, window, 16).shape == (16, 16, 3)
+
+
+def test_windows_map_points_as_cut_maps_pixels() -> None:
+    rng = np.random.default_rng(0)
+    for mirror in (False, True):
+        image = np.zeros((100, 120, 3), np.uint8)
+        image[29:32, 69:72] = 255
+        window = Window(60, 50, 90, 80, rng.uniform(-60, 60), 0.1, mirror)
+        crop = cut(image, window, 96)[:, :, 0].astype(float)
+        y, x = np.mgrid[:96, :96] + 0.5
+        seen = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum() / 96
+        assert np.allclose(seen, window.from_image(np.array([70.5, 30.5])), atol=0.003)
+        assert np.allclose(window.to_image(window.from_image(np.array([[3, 4]]))), [[3, 4]])

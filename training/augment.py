@@ -61,7 +61,7 @@ class Augment:
         Returns:
             A new ``(size, size, 3)`` uint8 array.
         """
-        return self._light(cut(image, self._window(image, rng), size), rng)
+        return self.light(cut(image, self._window(image, rng), size), rng)
 
     def _window(self, image: np.ndarray, rng: np.random.Generator) -> Window:
         whole = whole_window(image)
@@ -77,7 +77,8 @@ class Augment:
             mirror=rng.random() < self.mirror,
         )
 
-    def _light(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def light(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Change the light, and what the camera and the file leave, of a crop; where things are stays as it is."""
         size = crop.shape[0]
         if rng.random() < self.blur:
             small = max(8, int(size * rng.uniform(1 / 3, 1)))

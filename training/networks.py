@@ -6,8 +6,9 @@ Built-in Keras 3 layers only: a file loads with ``safe_mode`` on, on every backe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -32,6 +33,7 @@ MOBILENET_BLOCKS = (
     *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
 )
+FINE_BLOCK = 4  # the last block of EfficientNet-Lite0 whose map has an eighth of the image's side
 VGG_MEAN = (123.68, 116.779, 103.939)  # of ImageNet's pictures, RGB; what HSE-FaceRes was trained with
 BOTH = "both"  # the layer of a mirrored network in which both views meet
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as every JPEG and OpenCV's grey conversion use
@@ -45,6 +47,7 @@ def build(
     grey: bool = False,
     dropout: float = 0.2,
     mirrored: bool = False,
+    linear: Mapping[str, Sequence[float]] = MappingProxyType({}),
     **options: object,
 ) -> keras.Model:
     """Build a network with one softmax head per attribute.
@@ -57,6 +60,8 @@ def build(
         dropout: Rate before the heads.
         mirrored: Look at every crop and at its mirror image: the heads get the mean of both features. The weights are
             the same either way, the time is twice that.
+        linear: Heads that answer with plain numbers instead of a softmax, each to the scales of its outputs, in which
+            they are learned.
         **options: Passed on to the network's function.
 
     Returns:
@@ -81,18 +86,19 @@ def build(
     if mirrored:
         features = layers.Average(name=BOTH)([features, _once_more(keras.Model(image, features), _mirror_image(image))])
     features = layers.Dropout(dropout, name="dropout")(features)
-    outputs = {
-        # The softmax stays float32 under mixed precision, or small probabilities vanish.
-        name: layers.Activation("softmax", dtype="float32", name=name)(
-            layers.Dense(
-                count,
-                dtype="float32",
-                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-                name=f"{name}_logits",
-            )(features)
-        )
-        for name, count in heads.items()
-    }
+    outputs = {}
+    for name, count in heads.items():
+        logits = layers.Dense(
+            count,
+            dtype="float32",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name=f"{name}_logits",
+        )(features)
+        # The answers stay float32 under mixed precision, or small probabilities vanish.
+        if name in linear:
+            outputs[name] = layers.Rescaling(list(linear[name]), dtype="float32", name=name)(logits)
+        else:
+            outputs[name] = layers.Activation("softmax", dtype="float32", name=name)(logits)
     return keras.Model(image, outputs, name=network)
 
 
@@ -122,6 +128,7 @@ def efficientnet_lite0(
     head_width: int = 1280,
     blocks: int = 16,
     momentum: float = 0.99,
+    grid: int = 0,
 ) -> keras.KerasTensor:
     """EfficientNet-Lite0: no squeeze-excite, ReLU6, so that it stays exact and fast in LiteRT and int8.
 
@@ -130,9 +137,12 @@ def efficientnet_lite0(
         upsample: Whole factor by which the picture is enlarged first (2 lets a 48 px picture use filters made for 96
             px).
         width: Factor on every stage's channels. ImageNet weights fit 1.0 only.
-        head_width: Channels of the last 1x1 convolution.
+        head_width: Channels of the last 1x1 convolution; with `grid`, units of a fully connected layer.
         blocks: Only this many of the sixteen; the last ones hold most of the parameters.
         momentum: Of batch normalization's moving averages; runs of few steps need a lower one.
+        grid: For answers that say where something is: the map after block `FINE_BLOCK` and the last one meet in a map
+            of this many channels, which is flattened instead of averaged. Needs the first 8 or 11 blocks alone, whose
+            last map has half the side of that one. 0 averages.
     """
 
     def channels(count: int) -> int:
@@ -169,11 +179,17 @@ def efficientnet_lite0(
             x = conv_bn(x, channels(count), 1, 1, f"{name}_project", act=False)
             if repeat > 0:
                 x = layers.Add(name=f"{name}_add")([x, shortcut])
+            if index == FINE_BLOCK:
+                fine = x
             index += 1
             if index == blocks:
                 break
         if index == blocks:
             break
+    if grid:
+        maps = [conv_bn(fine, 32, 3, 2, "head_fine"), conv_bn(x, 32, 1, 1, "head_coarse")]
+        x = conv_bn(layers.Concatenate(name="head_maps")(maps), grid, 1, 1, "head_grid")
+        return layers.Dense(head_width, "relu", name="head_dense")(layers.Flatten(name="flatten")(x))
     x = conv_bn(x, head_width, 1, 1, "head")
     return layers.GlobalAveragePooling2D(name="pool")(x)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facemodels.attributes import EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.attributes import EMOTIONS, ETHNICITIES, GENDERS, POINT_LABELS, POSE_LABELS
 
 YEARS = 101  # the age head answers for 0..100 years; the last year stands for everything above
 AGE_SIGMA = 2.0  # years; how sharply a known age is taken
@@ -28,6 +28,8 @@ HEADS: dict[str, tuple[str, ...]] = {
     "age": tuple(str(year) for year in range(YEARS)),
     "gender": GENDERS,
     "ethnicity": ETHNICITIES,
+    "points": POINT_LABELS,
+    "pose": POSE_LABELS,
 }
 
 AGE_BINS = ((0, 2), (3, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, YEARS - 1))
