@@ -431,6 +431,49 @@ def test_a_changed_setting_runs_only_what_is_new(photo: Path) -> None:
     assert nothing is other, "all boxes unchecked, by mistake, loses nothing"
 
 
+def several(images: Any, stop: handlers.Stop | None = None, attributes: Any = ATTRIBUTES) -> list[str]:
+    """What the page shows of several photos, one after the other."""
+    analyzer = FakeAnalyzer(copies=2)
+    return list(handlers.analyze_photos(analyzer, images, 50, list(attributes), "fake", 0.6, {}, "en", stop))
+
+
+def test_several_photos_make_one_gallery_one_table_and_one_file_of_each_kind(photo: Path, blank: Path) -> None:
+    broken = {**upload(photo, "gone.jpg"), "path": str(Path(get_upload_folder()) / "gone.jpg")}
+    images = [upload(photo, "<one>.jpg"), upload(blank), broken, {"path": "/etc/hostname"}]
+    first, *_, page = several(images)
+    assert "0 of 4 photos" in first
+    assert "<b>4 photos · 2 faces · 2 of 2 Happy · ages 31 to 32</b>" in page
+    assert page.count('class="fm-photo"') == 4 and page.count("data-photo=") == 2 and page.count("<rect") == 2
+    assert "<b>blank.png</b><small>No faces</small>" in page and "gone.jpg is no longer here" in page
+    assert page.count("<tr>") == 3 and "&lt;one&gt;.jpg" in page and "<one>" not in page
+    files = downloads(page)
+    assert [line.split(",")[:2] for line in files["faces.csv"].splitlines()[1:3]] == [
+        ["<one>.jpg", "1"],
+        ["<one>.jpg", "2"],
+    ]
+    answers = json.loads(files["faces.json"])
+    assert [len(answer["faces"]) for answer in answers] == [2, 0, 0, 0] and answers[2]["error"]
+
+    assert Path(handlers.open_photo(images, 0)).read_bytes() == photo.read_bytes()
+    for number in (-1, 4, None, True):
+        with pytest.raises(ArgumentError, match="no photo"):
+            handlers.open_photo(images, number)
+    with pytest.raises(ArgumentError, match="not a path of this machine"):
+        handlers.open_photo(images, 3)
+
+
+def test_several_photos_end_when_the_visitor_cancels_and_refuse_what_is_wrong(photo: Path) -> None:
+    stop, images = handlers.Stop(), [upload(photo)] * 3
+    steps = handlers.analyze_photos(FakeAnalyzer(), images, 50, ["age"], "fake", 0.6, {}, "en", stop)
+    next(steps)
+    stop.wanted = True
+    (page,) = steps
+    assert page is not None and "1 of 3 photos are done" in page and page.count("data-photo=") == 1
+    assert "At most 100 photos at once; these are 101" in several([upload(photo)] * 101)[-1]
+    assert "at least one attribute" in several(images, attributes=[])[-1]
+    assert several(None) == several([]) == [None]
+
+
 def test_the_anonymized_copy_hides_every_face_and_has_no_metadata(photo: Path, tmp_path: Path) -> None:
     tagged = tmp_path / "Tagged.JPG"
     with Image.open(photo) as picture:

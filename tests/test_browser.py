@@ -404,6 +404,49 @@ def test_a_visitor_searches_harder_corrects_and_saves(
         page.close()  # before the server goes
 
 
+class Slow(FakeAnalyzer):
+    """Takes its time for each image."""
+
+    def analyze(self, image: Any, **options: Any) -> Any:
+        time.sleep(0.5)
+        return super().analyze(image, **options)
+
+
+@pytest.mark.slow
+def test_several_photos_at_once(open_page: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240), "navy").save(tmp_path / "blank.png")
+    (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:3000])
+    with serving(Slow(copies=2)) as url:
+        page = open_page(url)
+        page.get_by_text("Several photos at once").click()
+        page.set_input_files("#fm-photos input[type=file]", [photo, tmp_path / "blank.png", tmp_path / "broken.jpg"])
+        page.get_by_text(" of 3 photos").wait_for()
+        tiles = page.locator(".fm-photo")
+        tiles.nth(2).wait_for()
+        assert page.locator("button.fm-photo").count() == 2 and "damaged" in tiles.nth(2).inner_text()
+        page.get_by_text("All 2 faces in a table").click()
+        shoot(page, "photos")
+        page.get_by_role("button", name="Open astronaut.jpg: 2 faces").click()
+        page.wait_for_selector("#fm-results .fm-card")
+        page.locator("#fm-photos").get_by_label("Clear").click()
+        page.get_by_text("Drop up to 100 photos").wait_for()
+
+        # Photos that are dropped on the picture; the visitor cancels.
+        page.evaluate(
+            """async ([data, count]) => {
+            const bytes = await (await fetch(data)).blob(), carrier = new DataTransfer();
+            for (let n = 0; n < count; n++) carrier.items.add(new File([bytes], n + '.jpg', {type: 'image/jpeg'}));
+            const drop = new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: carrier});
+            document.querySelector('#fm-picture').dispatchEvent(drop);
+        }""",
+            ["data:image/jpeg;base64," + base64.b64encode(photo.read_bytes()).decode(), 30],
+        )
+        page.locator("#fm-photos").get_by_role("button", name="Cancel").click()
+        page.get_by_text("of 30 photos are done").wait_for()
+        assert page.locator(".fm-photo").count() < 30
+        page.close()  # before the server goes
+
+
 def base64_of(page: Any, name: str) -> str:
     """The text behind one of the download links."""
     address = page.locator("#fm-results").get_by_text(name, exact=True).get_attribute("href")
@@ -746,7 +789,7 @@ def test_a_webcam_that_cannot_be_used_is_explained(playwright: Any, url: str, mi
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("locale", "language"), [("de-DE", "de"), ("fr-FR", "fr"), ("es-MX", "es"), ("en-GB", "en"), ("ja-JP", "en")]
+    ("locale", "language"), [("es-MX", "es"), ("pt-BR", "pt"), ("zh-CN", "zh"), ("ar-EG", "ar"), ("ko-KR", "en")]
 )
 def test_the_page_speaks_the_visitors_language(
     open_page: Callable[..., Any], url: str, photo: Path, locale: str, language: str
@@ -754,6 +797,7 @@ def test_the_page_speaks_the_visitors_language(
     page, say = open_page(url, locale=locale), words_in(language)
     # In a language that Gradio has and we have not, its own parts speak it and ours speak English.
     assert page.evaluate("document.documentElement.lang") == language
+    assert page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
     for key in ("notice_first", "empty", "options"):
         page.get_by_text(re.sub("<.*?>", "", say(key))[:40]).first.wait_for()
     choose(page, photo)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from facemodels.app.html.image import (
 from facemodels.app.html.live import LIVE_HTML
 from facemodels.app.html.models import models_html
 from facemodels.app.html.parts import error_html, header_html
+from facemodels.app.theme import make_theme
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
 from facemodels.errors import FaceModelsError, ImageError
@@ -173,11 +175,53 @@ def test_no_script_or_style_asks_the_internet() -> None:
         assert set(addresses) <= {"http://www.w3.org/2000/svg"}, name
 
 
+# ---------------------------------------------------------------- contrast
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb`` (WCAG 2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def colour(name: str, theme: Any, dark: bool) -> str:
+    """A colour of the theme as ``#rrggbb``: names of other ones are followed, in the dark to those for the dark."""
+    value = (getattr(theme, f"{name}_dark", None) if dark else None) or getattr(theme, name)
+    return colour(value[1:], theme, dark) if value.startswith("*") else {"white": "#ffffff"}.get(value, value)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_plots_bars_and_empty_boxes_are_seen_on_their_ground(dark: bool) -> None:
+    pytest.importorskip("gradio", reason="the theme needs Gradio: pip install -e '.[app]'")
+    theme, css = make_theme("facemodels"), static("app.css")
+    ground = colour("block_background_fill", theme, dark)
+    lines = re.findall(r"[.]fm-emotion-(\w+) [{] --emotion: (#\w{6})", css)
+    assert {label for label, _ in lines} == set(EMOTIONS)
+    seen = dict(lines)
+    bars = dict(re.findall(r"^([.]dark )?[.]fm-bars i i [{] background: var[(]--([\w-]+)[)]", css, re.MULTILINE))
+    seen["bar"] = colour(bars[".dark " if dark else ""].replace("-", "_"), theme, dark)
+    accent = dict(
+        re.findall(r"^([.]dark )?[.]gradio-container [{] --color-accent: var[(]--([\w-]+)[)]", css, re.MULTILINE)
+    )
+    seen["accent"] = colour(accent[".dark " if dark else ""].replace("-", "_"), theme, dark)
+    seen["checkbox"] = colour("checkbox_border_color", theme, dark)
+    seen["field"] = colour("neutral_500", theme, dark)
+    faint = {name: round(contrast(shade, ground), 2) for name, shade in seen.items() if contrast(shade, ground) < 3}
+    assert faint == {}, f"on {ground}"
+
+
 # ---------------------------------------------------------------- languages
 
 
-def test_english_german_french_and_spanish_are_there_english_first() -> None:
-    assert next(iter(languages())) == "en" and {"en", "de", "fr", "es"} <= set(languages())
+def test_nine_languages_are_there_english_first() -> None:
+    assert next(iter(languages())) == "en"
+    assert {"en", "de", "fr", "es", "it", "pt", "zh", "ja", "ar"} <= set(languages())
 
 
 @pytest.mark.parametrize("name", languages())

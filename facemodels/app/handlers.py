@@ -23,13 +23,15 @@ from facemodels.app.analyzers import Analyzer, choose
 from facemodels.app.answers import Known, learn
 from facemodels.app.html.clip import clip_html, progress_html
 from facemodels.app.html.image import Second, analysis_html, heat_html
-from facemodels.app.html.parts import error_html, message_html
+from facemodels.app.html.parts import error_html, error_text, message_html
+from facemodels.app.html.photos import Photo, photos_html, photos_progress_html, shrink
 from facemodels.app.limits import Limits
 from facemodels.app.requests import (
     MAX_FACES,
     MAX_IMAGES,
     check_attributes,
     check_clip,
+    check_image,
     check_max_faces,
     check_rate,
     file_name,
@@ -153,6 +155,65 @@ def show_upload(
         analysis, read.pixels, file_name(image), say, second=other, harder=chosen.min_score > LOWEST_SCORE
     )
     return page, Shown(known, analysis)
+
+
+def analyze_photos(
+    analyzer: Analyzer,
+    images: Any,
+    max_faces: Any,
+    attributes: Any,
+    detector: Any,
+    min_score: Any,
+    models: dict[str, Any],
+    language: Any = "en",
+    stop: Stop | None = None,
+) -> Generator[str | None, None, None]:
+    """Several photos: how far the work is, again and again; then what was found in those that were done.
+
+    Arguments are those of `show_upload`; `stop` is how the visitor ends the work.
+    """
+    say = words_in(language)
+    if not isinstance(images, list) or not images:
+        yield None
+        return
+    if attributes == []:
+        yield message_html(say("no_attribute"), say("no_attribute_text"), "warning")
+        return
+    try:
+        if len(images) > MAX_IMAGES:
+            raise ArgumentError(say("photos_limit", limit=MAX_IMAGES, count=len(images)))
+        chosen = choose(analyzer, models, detector, min_score)
+    except FaceModelsError as error:
+        yield error_html(error, say)
+        return
+    photos: list[Photo] = []
+    told = 0.0
+    for image in images:
+        if stop is not None and stop.wanted:
+            break
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            yield photos_progress_html(len(photos), len(images), say)
+        try:
+            pixels, analysis = analyze_upload(chosen, image, max_faces, attributes)
+            photos.append(Photo(file_name(image), analysis, shrink(pixels)))
+        except FaceModelsError as error:
+            name = file_name(image) if isinstance(image, dict) and "path" in image else ""
+            failed = Analysis((), 0, 0, {}, str(error))
+            photos.append(Photo(name, failed, refused=error_text(error, say)))
+    yield photos_html(photos, len(images), say)
+
+
+def open_photo(images: Any, number: Any) -> str:
+    """The file of one of several photos; `number` counts from 0.
+
+    Raises:
+        ArgumentError: If there is no such photo.
+    """
+    count = len(images) if isinstance(images, list) else 0
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count:
+        raise ArgumentError(f"there is no photo {shorten(number)} among {count}")
+    return str(check_image(images[number]))
 
 
 @dataclass(frozen=True)

@@ -38,5 +38,7 @@ def make_theme(name: str) -> Any:
         block_label_text_color="*primary_800",
         block_title_background_fill_dark="*primary_700",
         block_title_text_color="*primary_800",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         slider_color="*primary_600",
     )

@@ -7,7 +7,7 @@ import html
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,13 +220,19 @@ def csv_text(analysis: Analysis, name: str) -> str:
     return text.getvalue()
 
 
+def columns_of(attributes: Iterable[str], say: Words) -> dict[str, Callable[[Face], str]]:
+    """The columns of a table of faces: title to what a face has there, HTML."""
+    columns: dict[str, Callable[[Face], str]] = {}
+    for name in attributes:
+        columns[say(f"attribute_{name}")] = functools.partial(_value, name, say)
+    columns[say("table_found")] = lambda face: html.escape(percent(face.score))
+    columns[say("table_place")] = functools.partial(_box_text, say)
+    return columns
+
+
 def faces_table(analysis: Analysis, say: Words) -> str:
     """All faces, a row each, with the columns that were asked for."""
-    columns: dict[str, Callable[[Face], str]] = {}
-    for name in analysis.models:
-        columns[say(f"attribute_{name}")] = functools.partial(_value, name, say)
-    columns[say("table_found")] = lambda face: percent(face.score)
-    columns[say("table_place")] = functools.partial(_box_text, say)
+    columns = columns_of(analysis.models, say)
     rows = ((str(number), *(cell(face) for cell in columns.values())) for number, face in enumerate(analysis, 1))
     return table_html(say("table_name"), (say("table_face"), *columns), rows)
 

@@ -41,10 +41,19 @@ def message_html(title: str, text: str, kind: str = "info") -> str:
 
 def error_html(error: Exception, say: Words) -> str:
     """What went wrong, in the page's language where an image was refused; other errors speak English, as everywhere."""
+    name = (
+        f"{html.escape(error.name)}: "
+        if isinstance(error, ImageError) and error.code in REFUSALS and error.name
+        else ""
+    )
+    return message_html(say("failed"), name + error_text(error, say), "error")
+
+
+def error_text(error: Exception, say: Words) -> str:
+    """As `error_html`, without the name of an image that was refused."""
     if isinstance(error, ImageError) and error.code in REFUSALS:
-        name = f"{html.escape(error.name)}: " if error.name else ""
-        return message_html(say("failed"), name + say(f"refused_{error.code}", **error.values), "error")
-    return message_html(say("failed"), html.escape(str(error)), "error")
+        return say(f"refused_{error.code}", **error.values)
+    return html.escape(str(error))
 
 
 def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str:

@@ -99,7 +99,7 @@ const paint = (image, scale) => {
   const brush = canvas.getContext('2d'), size = Math.max(13, Math.max(canvas.width, canvas.height) / 50);
   brush.drawImage(image, 0, 0, canvas.width, canvas.height);
   brush.font = `700 ${size}px ${getComputedStyle(element).fontFamily}`;
-  brush.lineJoin = 'round';
+  Object.assign(brush, {lineJoin: 'round', direction: 'ltr', textAlign: 'left'});
   for (const group of layer('boxes') ? overlay.querySelectorAll('g:not([hidden])') : []) {
     const [x, y, wide, high] = ['x', 'y', 'width', 'height'].map((name) => group.children[0].getAttribute(name) * scale);
     brush.lineWidth = size / 6;

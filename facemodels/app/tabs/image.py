@@ -24,6 +24,7 @@ from facemodels.app.handlers import (
 from facemodels.app.html.image import empty_html, examples_html, model_title
 from facemodels.app.limits import Limits
 from facemodels.app.settings import EXAMPLES
+from facemodels.app.tabs.photos import photos_part
 from facemodels.app.words import texts_of
 
 
@@ -103,6 +104,8 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
             results = in_every_language(
                 empty_html, js_on_load=static("faces.js") + static("corrections.js"), elem_id="fm-results"
             )
+    settings = [max_faces, attributes, detector, min_score, language, *models]
+    photos_part(analyzer, picture, settings, offered)
     shown = gr.State(None)  # what `results` shows, and what is known; this visitor's own
     explained = gr.HTML(
         {},
