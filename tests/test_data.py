@@ -720,6 +720,22 @@ def test_own_photos_are_cut_as_the_model_sees_them(tmp_path: Path, photo: Path, 
     assert face.emotion.scores == pytest.approx(whole.emotion.scores, abs=0.1)
 
 
+def test_own_photos_with_boxes_give_the_faces_that_are_meant(tmp_path: Path, astronaut: np.ndarray) -> None:
+    both = Image.new("RGB", (520, 260), "grey")
+    portrait = Image.fromarray(astronaut[20:220, 150:310])
+    both.paste(portrait, (20, 20))
+    both.paste(portrait.resize((120, 150)), (360, 60))
+    both.save(tmp_path / "both.png")
+    rows = ["both.png,384,90,451,175,sad", "both.png,50,60,140,175,happy"]
+    table = write(tmp_path / "corrections.csv", "\n".join(["path,x1,y1,x2,y2,emotion", *rows]))
+    pictures = read_manifest(own(table, tmp_path / "own"))
+    assert [picture.labels["emotion"] for picture in pictures] == ["sad", "happy"]
+    assert len(splits(pictures)) == 1 and len({picture.group for picture in pictures}) == 1, "one photo, one side"
+    small, large = (manifest.read_picture(picture).astype(int) for picture in pictures)
+    assert small.shape == large.shape == (160, 160, 3)
+    assert np.abs(small - large).mean() < 40, "the same face, cut alike"
+
+
 def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
     lines = ["path,gender,age,ethnicity,person"]
     for i in range(60):
