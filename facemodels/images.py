@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -33,6 +34,11 @@ MAX_PIXELS = 200_000_000  # the largest phone cameras give 200 megapixels
 MAX_BYTES = 100 * 2**20  # of an encoded file
 _LARGE = 10_000_000  # pixels of an image whose memory is given back at once
 REDUCE_FROM = 50_000_000  # pixels of an image that `read_reduced` decodes at half its size or less
+MEMORY_PER_PIXEL = 7  # bytes of memory that an image may take in `read_within`, for each pixel that it may have
+
+# Bytes of memory for each pixel, at most, while an image is decoded, the three of the result among them: measured.
+_FORMAT_MEMORY = {"WEBP": 16, "AVIF": 10, "JPEG2000": 20}
+_MODE_MEMORY = {"I": 16, "F": 16}
 
 _FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000"
 _ACCEPTED = (
@@ -55,6 +61,8 @@ _TURNS = {
 }
 _ROWS_TO_COLUMNS = (5, 6, 7, 8)
 _ROWS_FROM_THE_END = (3, 4, 6, 7)
+
+_REDUCIBLE = (JpegImagePlugin.JpegImageFile, Jpeg2KImagePlugin.Jpeg2KImageFile)
 
 
 def read_image(source: ImageSource) -> np.ndarray:
@@ -110,7 +118,7 @@ class SizedImage(NamedTuple):
     def return_memory(self) -> None:
         """Give the memory that work on a large image took back to the system: threads keep the most they ever had."""
         if self.width * self.height >= _LARGE:
-            _malloc_trim()(0)
+            return_memory()
 
 
 def read_whole(source: ImageSource | SizedImage) -> SizedImage:
@@ -129,24 +137,98 @@ def read_reduced(source: ImageSource | SizedImage) -> SizedImage:
     Raises:
         ImageError: See `read_image`.
     """
-    return source if isinstance(source, SizedImage) else _read(source, reduce_from=REDUCE_FROM)
+    return source if isinstance(source, SizedImage) else _read(source, _Decoding(REDUCE_FROM))
 
 
-def _read(source: ImageSource, reduce_from: int | None = None) -> SizedImage:
+def read_within(source: ImageSource, pixels: int, admit: Callable[[int], object] = lambda _: None) -> SizedImage:
+    """As `read_reduced`, for a server whose memory has to last for all who send images.
+
+    Decoding takes more memory than the pixels, and how much depends on the format. What would take more than
+    `MEMORY_PER_PIXEL` bytes for each of `pixels` is decoded smaller where the format can do that, and else refused.
+
+    Args:
+        source: An encoded image, as for `read_image`.
+        pixels: The most that are decoded.
+        admit: Is called with the bytes of memory that decoding takes, before it begins.
+
+    Raises:
+        ImageError: See `read_image`.
+    """
+    return _read(source, _Decoding(REDUCE_FROM, pixels, admit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """How an encoded image is to be decoded.
+
+    Attributes:
+        reduce_from: Pixels from which it is decoded smaller, where its format can do that; None for never.
+        most: The most pixels that are decoded; None for `MAX_PIXELS`.
+        admit: See `read_within`.
+    """
+
+    reduce_from: int | None = None
+    most: int | None = None
+    admit: Callable[[int], object] = lambda _: None
+
+    def steps(self, image: Image.Image, name: str) -> int:
+        """How often the sides of an image are to be halved; what may not be decoded is refused.
+
+        Raises:
+            ImageError: If it is too large.
+        """
+        width, height = image.size
+        _check_size(width, height, name)
+        is_reduced = self.reduce_from is not None and isinstance(image, _REDUCIBLE)
+        for steps in range(4 if is_reduced else 1):
+            decoded = (width >> steps) * (height >> steps)
+            if self.reduce_from is not None and is_reduced and decoded >= self.reduce_from and steps < 3:
+                continue
+            if self.most is None:
+                return steps
+            memory = _memory(image, decoded)
+            if decoded <= self.most and memory <= MEMORY_PER_PIXEL * self.most:
+                self.admit(memory)
+                return steps
+        assert self.most is not None
+        _check_size(width, height, name, min(self.most, MEMORY_PER_PIXEL * self.most * width * height // memory))
+        raise AssertionError("an image that is within both limits was refused")
+
+
+def _memory(image: Image.Image, decoded: int) -> int:
+    """Bytes of memory that decoding an image takes at most, the resulting pixels among them.
+
+    Args:
+        image: Not decoded yet.
+        decoded: Pixels of the size that it is decoded at.
+    """
+    memory = decoded * max(_FORMAT_MEMORY.get(image.format or "", 7), _MODE_MEMORY.get(image.mode.partition(";")[0], 7))
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
+        # All its coefficients are held, two bytes each, at whatever size it is decoded.
+        samples = [across * down for _, across, down, _ in image.layer]
+        memory += 2 * image.width * image.height * sum(samples) // max(samples)
+    return memory
+
+
+def _read(source: ImageSource, how: _Decoding | None = None) -> SizedImage:
     if isinstance(source, np.ndarray):
         return _sized(_from_array(source))
     if isinstance(source, Image.Image):
         with _as_image_error(f"PIL image of mode {source.mode!r}", "it cannot be read", "unreadable"):
             return _from_pil(source, "PIL image")
     data, name = _encoded(source)
-    image = _decode(data, name, reduce_from)
+    image = _decode(data, name, how or _Decoding())
     image.return_memory()
     return image
 
 
+def return_memory() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
+    _malloc_trim()(0)
+
+
 @cache
 def _malloc_trim() -> Callable[[int], int]:
-    """What gives memory that was freed back to the system, where the C library keeps it (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     return trim or (lambda _: 0)
 
@@ -208,7 +290,7 @@ def _read_all(file: object, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _decode(data: bytes, name: str, reduce_from: int | None = None, orientation: int | None = None) -> SizedImage:
+def _decode(data: bytes, name: str, how: _Decoding, orientation: int | None = None) -> SizedImage:
     """The pixels of an encoded image; `orientation` is for one that says nothing of its own."""
     if not data:
         raise ImageError("this file is empty, there were 0 bytes to read", name=name, code="empty")
@@ -226,22 +308,22 @@ def _decode(data: bytes, name: str, reduce_from: int | None = None, orientation:
         except LookupError as error:
             raise ImageError("this is a camera raw photo: export it as JPEG", name=name, code="raw") from error
         if photo is not None and photo.data[:4] != data[:4]:
-            return _decode(photo.data, name, reduce_from, photo.orientation)
+            return _decode(photo.data, name, how, photo.orientation)
         if photo is not None:
             data, orientation = photo.data, photo.orientation
     with _as_image_error(name, f"this is a damaged or incomplete {kind} file", "damaged", format=kind):
         try:
             with formats()[kind].open(io.BytesIO(data)) as image:
-                return _from_pil(image, name, reduce_from, orientation)
+                return _from_pil(image, name, how, orientation)
         except OSError:
-            if kind == "JPEG 2000" and reduce_from is not None:
-                reduce_from = None  # not every file holds smaller sizes
+            if kind == "JPEG 2000" and how.reduce_from is not None:
+                how = replace(how, reduce_from=None)  # not every file holds smaller sizes
             elif kind == "JPEG" and (ended := _with_end(data)) is not None:
                 data = ended
             else:
                 raise
         with formats()[kind].open(io.BytesIO(data)) as image:
-            return _from_pil(image, name, reduce_from, orientation)
+            return _from_pil(image, name, how, orientation)
 
 
 def _fillers() -> Iterator[bytes]:
@@ -270,22 +352,20 @@ def _with_end(data: bytes) -> bytes | None:
 
 
 def _from_pil(
-    image: Image.Image, name: str, reduce_from: int | None = None, orientation: int | None = None
+    image: Image.Image, name: str, how: _Decoding | None = None, orientation: int | None = None
 ) -> SizedImage:
     """The pixels of a PIL image, which may be decoded only now."""
     width, height = image.size
-    _check_size(width, height, name)
-    if reduce_from is not None and width * height >= reduce_from:
-        _reduce(image, reduce_from)
+    if steps := (how or _Decoding()).steps(image, name):
+        _reduce(image, steps)
     image.load()
     turn = _orientation(image) if orientation is None else orientation
     pixels = _pixels(image, turn)
     return SizedImage(pixels, *((height, width) if turn in _ROWS_TO_COLUMNS else (width, height)))
 
 
-def _reduce(image: Image.Image, below: int) -> None:
-    """Have an image decoded at a half, a quarter or an eighth of its sides, where its format can."""
-    steps = next((steps for steps in (1, 2) if (image.width * image.height) >> (2 * steps) < below), 3)
+def _reduce(image: Image.Image, steps: int) -> None:
+    """Have an image decoded at a half, a quarter or an eighth of its sides."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         image.draft(None, (image.width >> steps, image.height >> steps))
     elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
@@ -387,10 +467,11 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     return np.rint(array * np.float32(scale)).clip(0, 255).astype(np.uint8)
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, most: int | None = None) -> None:
     """Refuse what has too many pixels, before it is decoded."""
-    if width * height > MAX_PIXELS:
-        limit = MAX_PIXELS // 10**6
+    most = MAX_PIXELS if most is None else most
+    if width * height > most:
+        limit = most // 10**6
         reason = f"{width:,} x {height:,} pixels are more than {limit} megapixels; shrink it first"
         raise ImageError(reason, name=name, code="pixels", width=width, height=height, limit=limit)
     if width < 1 or height < 1:

@@ -510,7 +510,11 @@ def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
         widths.append(Image.open(io.BytesIO(base64.b64decode(face.group(1)))).width)
     assert 0.4 < widths[0] / widths[1] < 0.6  # the same part of the image
     png = handlers.annotate_upload(upload(photo), analysis)
-    assert png is not None and Image.open(png).size == (512, 512)
+    assert png is not None and Image.open(png).size == (256, 256)
+    assert (
+        "covering"
+        in handlers.explain_face(FaceAnalyzer(["gender"]), upload(photo), analysis, 1, attribute="gender")["page"]
+    )
 
 
 def test_what_cannot_be_explained_says_so(photo: Path) -> None:

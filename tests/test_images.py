@@ -812,6 +812,30 @@ def test_what_cannot_be_reduced_is_read_whole(picture: np.ndarray, monkeypatch: 
         assert images.read_reduced(source).pixels.shape == (60, 90, 3)
 
 
+def test_a_server_decodes_what_it_has_memory_for(picture: np.ndarray) -> None:
+    admitted: list[int] = []
+    pixels = 90 * 60
+    jpeg, png = encoded(picture, "JPEG"), encoded(picture)
+    assert images.read_within(png, pixels, admitted.append).pixels.shape == (60, 90, 3)
+    assert admitted == [7 * pixels]  # Pillow takes four bytes for each, the result three
+    with pytest.raises(ImageError, match="90 x 60 pixels are more than 0 megapixels") as caught:
+        images.read_within(png, pixels - 1, admitted.append)
+    assert caught.value.code == "pixels" and len(admitted) == 1
+    assert images.read_within(jpeg, pixels - 1, admitted.append).pixels.shape == (30, 45, 3)
+    assert images.read_within(encoded(picture, "JPEG2000"), pixels, admitted.append).pixels.shape == (30, 45, 3)
+    assert admitted[1:] == [7 * 30 * 45, 20 * 30 * 45]
+    with pytest.raises(ImageError, match="more than"):
+        images.read_within(encoded(picture, "WEBP"), pixels)
+    assert images.read_within(encoded(picture, "WEBP"), 3 * pixels).pixels.shape == (60, 90, 3)
+    # A progressive file is held whole, in coefficients, at whatever size it is decoded.
+    progressive = encoded(picture, "JPEG", progressive=True, subsampling=0)
+    assert images.read_within(progressive, 2 * pixels, admitted.append).pixels.shape == (60, 90, 3)
+    assert images.read_within(progressive, 3 * pixels // 2, admitted.append).pixels.shape == (30, 45, 3)
+    assert admitted[-2:] == [(7 + 6) * pixels, 7 * 30 * 45 + 6 * pixels]
+    with pytest.raises(ImageError, match="more than"):
+        images.read_within(progressive, pixels // 2)
+
+
 def test_a_transparent_image_is_converted_strip_by_strip() -> None:
     data = encoded(np.random.default_rng(0).integers(0, 256, (1500, 2000, 4), dtype=np.uint8), compress_level=1)
     tracemalloc.start()

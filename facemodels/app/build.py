@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,38 +14,56 @@ from facemodels.app.components import in_every_language, script, t
 from facemodels.app.endpoints import add_endpoints
 from facemodels.app.html.parts import header_html
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.tabs.image import image_tab
 from facemodels.app.tabs.models import models_tab
 from facemodels.app.tabs.video import video_tab
 from facemodels.app.tabs.webcam import release_cameras, webcam_tab
 
+# Read by Gradio when it makes Blocks and their queue.
+GRADIO = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    # It keeps a record of each call, and counts all of them anew after every call.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",
+}
 
-def build_demo(analyzer: Analyzer, limits: Limits | None = None, *, examples: Sequence[Path] = ()) -> gr.Blocks:
+
+def build_demo(
+    analyzer: Analyzer,
+    limits: Limits | None = None,
+    *,
+    examples: Sequence[Path] = (),
+    stopping: threading.Event | None = None,
+) -> gr.Blocks:
     """The whole page and its endpoints, around an analyzer that is ready.
 
     Args:
         analyzer: A `FaceAnalyzer`, or another `Analyzer`; several threads call it at once.
         limits: How much work is taken on at once; None for the defaults.
         examples: Images to choose from on the image tab.
+        stopping: Ends long work early once it is set; see `drain`.
 
     Returns:
         The Blocks, with its queue set up; `launch` starts it.
     """
-    limits = limits or Limits()
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read by Gradio when it makes its first Blocks
+    limits, stopping = limits or Limits(), stopping or threading.Event()
+    memory = ImageMemory(limits.pixels)
+    for name, value in GRADIO.items():
+        os.environ.setdefault(name, value)
     with gr.Blocks(title="facemodels") as demo:
         # The page itself finds out the visitor's language; handlers get it from here.
         language = script("language.js", value=t("language"))
         in_every_language(header_html)
         with gr.Tabs() as tabs:
             with gr.Tab(t("tab_image"), id="image"):
-                picture = image_tab(analyzer, limits, language, examples)
+                picture = image_tab(analyzer, limits, memory, stopping, language, examples)
             with gr.Tab(t("tab_webcam"), id="webcam"):
-                webcam = webcam_tab(analyzer, limits)
+                webcam = webcam_tab(analyzer, limits, memory)
             with gr.Tab(t("tab_video"), id="video"):
-                video_tab(analyzer, limits, language)
+                video_tab(analyzer, limits, language, stopping)
             with gr.Tab(t("tab_models"), id="models"):
                 models_tab(analyzer)
         release_cameras(tabs, picture, webcam)
-        add_endpoints(analyzer, limits)
+        add_endpoints(analyzer, limits, memory, stopping)
     return demo.queue(max_size=limits.queue)

@@ -2,15 +2,17 @@
 
 # No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from facemodels import annotate, list_models
+from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
-from facemodels.app.handlers import analyze_upload, analyze_uploads, describe, save_image
+from facemodels.app.handlers import analyze_upload, analyze_uploads, annotate_result, describe
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import MAX_FACES, MAX_IMAGES
 from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import FaceModelsError
@@ -28,7 +30,7 @@ ANALYZE_BATCH_DOC = (
     f"says why in error. images: a list of at most {MAX_IMAGES} uploaded files. The rest as for /analyze."
 )
 ANNOTATE_DOC = (
-    "The picture, as PNG, with a box and a label at each face; one of 50 megapixels or more comes smaller. "
+    "The picture, as PNG, with a box and a label at each face; a very large one comes smaller. "
     "Arguments as for /analyze."
 )
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
@@ -47,27 +49,27 @@ def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
     return answer
 
 
-def add_endpoints(analyzer: Analyzer, limits: Limits) -> None:
+def add_endpoints(analyzer: Analyzer, limits: Limits, memory: ImageMemory, stopping: threading.Event) -> None:
     """Declare the endpoints, inside a `gr.Blocks`."""
 
     @answers_errors
     def analyze_endpoint(
         image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
     ) -> dict[str, Any]:
-        return analyze_upload(analyzer, image, max_faces, attributes)[1].to_dict()
+        return analyze_upload(analyzer, image, max_faces, attributes, memory)[1].to_dict()
 
     @answers_errors
     def annotate_endpoint(
         image: gr.FileData, max_faces: int | None = None, attributes: list[str] | None = None
     ) -> gr.FileData:
-        pixels, analysis = analyze_upload(analyzer, image, max_faces, attributes)
-        return gr.FileData(path=save_image(annotate(pixels, analysis.scaled(*pixels.shape[1::-1]).faces)))
+        return gr.FileData(path=annotate_result(analyzer, image, max_faces, attributes, memory))
 
     @answers_errors
     def analyze_batch_endpoint(
         images: list[gr.FileData], max_faces: int | None = None, attributes: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        return [analysis.to_dict() for analysis in analyze_uploads(analyzer, images, max_faces, attributes)]
+        analyses = analyze_uploads(analyzer, images, max_faces, attributes, memory, stopping)
+        return [analysis.to_dict() for analysis in analyses]
 
     def models_endpoint() -> list[dict[str, Any]]:
         return [describe(spec) for spec in list_models()]

@@ -6,6 +6,7 @@ import functools
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -26,6 +27,7 @@ from facemodels.app.html.image import Second, analysis_html, heat_html
 from facemodels.app.html.parts import error_html, error_text, message_html
 from facemodels.app.html.photos import Photo, photos_html, photos_progress_html, shrink
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import (
     MAX_FACES,
     MAX_IMAGES,
@@ -36,8 +38,8 @@ from facemodels.app.requests import (
     check_rate,
     file_name,
     hide_path,
-    read_frame,
-    read_upload,
+    reading_frame,
+    reading_upload,
     shorten,
     too_long,
 )
@@ -47,18 +49,19 @@ from facemodels.attributes import HEADLINE, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec
-from facemodels.images import read_reduced
+from facemodels.images import SizedImage
 from facemodels.privacy import MIN_SCORE, anonymize
 from facemodels.types import Analysis
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
 LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
 HEAT_SIDE = 320  # pixels of an explained face
+STOPPING = "the app is being stopped; try again in a moment"
 TELL_SECONDS = 0.4  # between two reports of progress
 
 
 def analyze_upload(
-    analyzer: Analyzer, image: Any, max_faces: Any = None, attributes: Any = None
+    analyzer: Analyzer, image: Any, max_faces: Any = None, attributes: Any = None, memory: ImageMemory | None = None
 ) -> tuple[np.ndarray, Analysis]:
     """Check the arguments, read the image and analyze it.
 
@@ -67,23 +70,51 @@ def analyze_upload(
         image: The uploaded file.
         max_faces: See `check_max_faces`.
         attributes: See `check_attributes`; models that answer none of them do not run.
+        memory: See `reading_upload`.
 
     Returns:
         The image, ``(H, W, 3)`` RGB uint8, and at most `max_faces` faces with the wanted attributes. A very large image
-        (see `read_reduced`) comes smaller; its faces are in pixels of the original all the same.
+        (see `read_within`) comes smaller; its faces are in pixels of the original all the same.
 
     Raises:
         FaceModelsError: If an argument or the image is refused.
     """
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
-    read = read_upload(image, read_reduced)
+    with reading_upload(image, memory) as read:
+        return read.pixels, _analyze(analyzer, read, limit, wanted)
+
+
+def _analyze(analyzer: Analyzer, read: SizedImage, limit: int | None, wanted: Sequence[str]) -> Analysis:
     # Its answer is in pixels of the original.
     analyzed = read if read.scale > (1, 1) else read.pixels
-    return read.pixels, analyzer.using(max_faces=limit).analyze(analyzed, attributes=wanted)
+    return analyzer.using(max_faces=limit).analyze(analyzed, attributes=wanted)
 
 
-def analyze_uploads(analyzer: Analyzer, images: Any, max_faces: Any, attributes: Any) -> list[Analysis]:
-    """`analyze_upload` for several images, one after the other.
+def annotate_result(
+    analyzer: Analyzer, image: Any, max_faces: Any = None, attributes: Any = None, memory: ImageMemory | None = None
+) -> str:
+    """The file of an annotated image; arguments as for `analyze_upload`."""
+    limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
+    with reading_upload(image, memory) as read:
+        drawn = annotate(read.pixels, _fitted(_analyze(analyzer, read, limit, wanted), read).faces)
+        del read  # one copy at a time
+        return save_image(drawn)
+
+
+def _fitted(analysis: Analysis, read: SizedImage) -> Analysis:
+    """An analysis in pixels of what was decoded."""
+    return analysis.scaled(*read.pixels.shape[1::-1])
+
+
+def analyze_uploads(
+    analyzer: Analyzer,
+    images: Any,
+    max_faces: Any,
+    attributes: Any,
+    memory: ImageMemory | None = None,
+    stopping: threading.Event | None = None,
+) -> list[Analysis]:
+    """`analyze_upload` for several images, one after the other; once `stopping` is set, the rest is refused.
 
     Returns:
         One analysis per image, in order; one that is refused has no faces and says why in `Analysis.error`.
@@ -100,7 +131,9 @@ def analyze_uploads(analyzer: Analyzer, images: Any, max_faces: Any, attributes:
     analyses = []
     for image in images:
         try:
-            analyses.append(analyze_upload(analyzer, image, max_faces, attributes)[1])
+            if stopping is not None and stopping.is_set():
+                raise FaceModelsError(STOPPING)
+            analyses.append(analyze_upload(analyzer, image, max_faces, attributes, memory)[1])
         except FaceModelsError as error:
             analyses.append(Analysis((), 0, 0, models, str(error)))
     return analyses
@@ -117,6 +150,7 @@ def show_upload(
     language: Any = "en",
     second: Any = "",
     shown: Shown | None = None,
+    memory: ImageMemory | None = None,
 ) -> tuple[str | None, Shown | None]:
     """The image tab: the cards, and what they show; a refusal becomes a message.
 
@@ -131,6 +165,7 @@ def show_upload(
         language: Of the page.
         second: ``attribute=model`` of a second model, whose answer stands beside; empty for none.
         shown: What the page has shown so far: only what is missing there runs.
+        memory: See `reading_upload`.
     """
     say = words_in(language)
     if image is None:
@@ -141,19 +176,19 @@ def show_upload(
         chosen = choose(analyzer, models, detector, min_score)
         limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
         beside = _second(analyzer, second, wanted)
-        read = read_upload(image, read_reduced)
-        known = learn(None if shown is None else shown.known, chosen, image["path"], read, wanted, limit, beside)
+        with reading_upload(image, memory) as read:
+            known = learn(None if shown is None else shown.known, chosen, image["path"], read, wanted, limit, beside)
+            answering = {name: chosen.models[name] for name in chosen.models if name in wanted}
+            analysis = known.select(chosen.min_score, limit, answering)
+            other = None
+            if beside is not None:
+                key = (beside[1], beside[0].models[beside[1]])
+                other = Second(*key, known.second(key, chosen.min_score, limit))
+            page = analysis_html(
+                analysis, read.pixels, file_name(image), say, second=other, harder=chosen.min_score > LOWEST_SCORE
+            )
     except FaceModelsError as error:
         return error_html(error, say), None
-    answering = {name: chosen.models[name] for name in chosen.models if name in wanted}
-    analysis = known.select(chosen.min_score, limit, answering)
-    other = None
-    if beside is not None:
-        key = (beside[1], beside[0].models[beside[1]])
-        other = Second(*key, known.second(key, chosen.min_score, limit))
-    page = analysis_html(
-        analysis, read.pixels, file_name(image), say, second=other, harder=chosen.min_score > LOWEST_SCORE
-    )
     return page, Shown(known, analysis)
 
 
@@ -167,6 +202,7 @@ def analyze_photos(
     models: dict[str, Any],
     language: Any = "en",
     stop: Stop | None = None,
+    memory: ImageMemory | None = None,
 ) -> Generator[str | None, None, None]:
     """Several photos: how far the work is, again and again; then what was found in those that were done.
 
@@ -195,7 +231,7 @@ def analyze_photos(
             told = time.monotonic()
             yield photos_progress_html(len(photos), len(images), say)
         try:
-            pixels, analysis = analyze_upload(chosen, image, max_faces, attributes)
+            pixels, analysis = analyze_upload(chosen, image, max_faces, attributes, memory)
             photos.append(Photo(file_name(image), analysis, shrink(pixels)))
         except FaceModelsError as error:
             name = file_name(image) if isinstance(image, dict) and "path" in image else ""
@@ -251,6 +287,7 @@ def explain_face(
     number: Any,
     language: Any = "en",
     attribute: Any = HEADLINE,
+    memory: ImageMemory | None = None,
 ) -> dict[str, Any]:
     """Where in one face an answer comes from: for the card with this number.
 
@@ -261,6 +298,7 @@ def explain_face(
         number: Of the face, from 1.
         language: Of the answer.
         attribute: To explain.
+        memory: See `reading_upload`.
 
     Returns:
         ``"face"``, the number; ``"attribute"``; ``"page"``, the HTML; ``"when"``, so that no two answers are equal.
@@ -275,7 +313,9 @@ def explain_face(
         if value is None:
             raise ArgumentError(f"{shorten(attribute)} cannot be explained: it was not asked for")
         answering = choose(analyzer, {attribute: analysis.models[attribute]})
-        crop = view(read_upload(image).pixels, face, answering.specs[attribute], size=HEAT_SIDE)
+        with reading_upload(image, memory) as read:
+            shown = _fitted(analysis, read).faces[number - 1]
+            crop = view(read.pixels, shown, answering.specs[attribute], size=HEAT_SIDE)
         alone = SimpleNamespace(analyze_crops=functools.partial(answering.analyze_crops, attributes=[attribute]))
         label = value.label if isinstance(value, Classification) else None
         answer = heat_html(crop, occlusion_map(alone, crop, label, attribute=attribute), label, say)
@@ -284,26 +324,35 @@ def explain_face(
     return {"face": number, "attribute": attribute, "page": answer, "when": time.time()}
 
 
-def annotate_upload(image: Any, analysis: Analysis | None) -> str | None:
-    """The annotated image as a PNG in full size, for download."""
+def annotate_upload(image: Any, analysis: Analysis | None, memory: ImageMemory | None = None) -> str | None:
+    """The annotated image as a PNG, for download."""
     if analysis is None:
         return None
-    return save_image(annotate(read_upload(image).pixels, analysis.faces), f"{Path(file_name(image)).stem}-faces.png")
+    with reading_upload(image, memory) as read:
+        drawn = annotate(read.pixels, _fitted(analysis, read).faces)
+        del read  # one copy at a time
+        return save_image(drawn, f"{Path(file_name(image)).stem}-faces.png")
 
 
-def anonymize_upload(analyzer: Analyzer, image: Any, analysis: Analysis | None) -> str | None:
+def anonymize_upload(
+    analyzer: Analyzer, image: Any, analysis: Analysis | None, memory: ImageMemory | None = None
+) -> str | None:
     """A copy with every face hidden, without metadata, for download: JPEG of a JPEG file, else PNG."""
     if analysis is None:
         return None
-    pixels = read_upload(image).pixels
     # A missed face costs more than a patch too many.
     every = analyzer.using(min_score=min(MIN_SCORE, analyzer.min_score), max_faces=MAX_FACES)
     name = Path(file_name(image))
     suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
-    return save_image(anonymize(pixels, [*analysis, *every.detect(pixels)]), f"{name.stem}-anonymized{suffix}")
+    with reading_upload(image, memory) as read:
+        hidden = anonymize(read.pixels, [*_fitted(analysis, read), *every.detect(read.pixels)])
+        del read  # one copy at a time
+        return save_image(hidden, f"{name.stem}-anonymized{suffix}")
 
 
-def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[str, Any]:
+def analyze_frame(
+    analyzer: Analyzer, tracker: FaceTracker, frame: Any, memory: ImageMemory | None = None
+) -> dict[str, Any]:
     """The webcam tab: one frame in, the faces with stable ids out.
 
     Returns:
@@ -312,7 +361,8 @@ def analyze_frame(analyzer: Analyzer, tracker: FaceTracker, frame: Any) -> dict[
     """
     start = time.perf_counter()
     try:
-        analysis = tracker.update(analyzer.analyze(read_frame(frame)))
+        with reading_frame(frame, memory) as read:
+            analysis = tracker.update(analyzer.analyze(read.pixels))
     except FaceModelsError as error:
         analysis = Analysis((), 0, 0, {}, str(error))
     return {**analysis.to_dict(), "ms": round((time.perf_counter() - start) * 1000, 2)}

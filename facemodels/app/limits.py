@@ -16,6 +16,7 @@ class Limits:
         webcam_seconds: How long a webcam keeps its place while others wait. The browser queues again by itself.
         clips: Videos analyzed at the same time; further ones wait for their turn.
         clip_seconds: The longest video that is accepted.
+        pixels: Of the largest image that is accepted; a format that can be decoded smaller may have more.
     """
 
     queue: int = 64
@@ -24,3 +25,4 @@ class Limits:
     webcam_seconds: int = 60
     clips: int = 1
     clip_seconds: int = 600
+    pixels: int = 40_000_000

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from gradio.utils import get_upload_folder, is_in_or_equal
 
-from facemodels import read_image, video_info
+from facemodels import video_info
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.uploads import KEEP_SECONDS
 from facemodels.errors import ArgumentError, ImageError, VideoError
-from facemodels.images import SizedImage, read_whole
+from facemodels.images import SizedImage
 
 MAX_FACES = 1000  # the most that a caller may ask for
 MAX_IMAGES = 100  # in one call of /analyze_batch
@@ -131,24 +132,27 @@ def shorten(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 80 else text[:80] + '…'}"
 
 
-def read_upload(image: Any, read: Callable[[Path], SizedImage] = read_whole) -> SizedImage:
-    """The image in an uploaded file.
+@contextmanager
+def reading_upload(image: Any, memory: ImageMemory | None = None) -> Iterator[SizedImage]:
+    """The image in an uploaded file, which may have been decoded smaller, as long as it is needed.
 
     Args:
         image: The upload.
-        read: `read_whole`, or `read_reduced` where large images may be decoded smaller.
+        memory: Is shared by all images in work; None if this is the only one.
 
     Raises:
         FaceModelsError: If it is no upload, or no image; the message has the file's name, not its path.
     """
     path = check_image(image)
-    try:
-        return read(path)
-    except ImageError as error:
-        name = file_name(image)
-        if error.code == "missing":
-            raise ImageError(f"{name} is no longer here: {UPLOADS_GO}. Choose it again") from error
-        raise error.renamed(name) from error
+    with ExitStack() as stack:
+        try:
+            held = [stack.enter_context((memory or ImageMemory()).reading(path))]
+        except ImageError as error:
+            name = file_name(image)
+            if error.code == "missing":
+                raise ImageError(f"{name} is no longer here: {UPLOADS_GO}. Choose it again") from error
+            raise error.renamed(name) from error
+        yield held.pop()  # not kept here, see `ImageMemory.reading`
 
 
 def file_name(upload: Mapping[str, Any]) -> str:
@@ -164,8 +168,13 @@ def hide_path(message: str, upload: Mapping[str, Any]) -> str:
     return message
 
 
-def read_frame(frame: Any) -> np.ndarray:
-    """The pixels of a webcam frame, which the browser sends as a data URL; it never touches the disk.
+@contextmanager
+def reading_frame(frame: Any, memory: ImageMemory | None = None) -> Iterator[SizedImage]:
+    """A webcam frame, which the browser sends as a data URL; it never touches the disk.
+
+    Args:
+        frame: What the browser sent.
+        memory: As of `reading_upload`.
 
     Raises:
         ImageError: If it is something else, or not an image.
@@ -177,4 +186,5 @@ def read_frame(frame: Any) -> np.ndarray:
         data = base64.b64decode(url.partition(",")[2], validate=True)
     except ValueError as error:
         raise ImageError(f"a webcam frame must be an image in base64: {error}") from error
-    return read_image(data)
+    with (memory or ImageMemory()).reading(data) as read:
+        yield read

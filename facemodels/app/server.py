@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,7 @@ from facemodels import FaceAnalyzer
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.build import build_demo
 from facemodels.app.components import static
+from facemodels.app.draining import RefusesWhenStopping, drain
 from facemodels.app.settings import Settings
 from facemodels.app.theme import make_theme
 from facemodels.app.uploads import UploadFolder
@@ -53,6 +57,7 @@ def launch(
     warmup: Callable[[], None] | None = None,
     theme: str = "facemodels",
     uploads: UploadFolder | None = None,
+    stopping: threading.Event | None = None,
     prevent_thread_lock: bool = False,
     **options: Any,
 ) -> str:
@@ -64,6 +69,7 @@ def launch(
         warmup: Makes the analyzer as fast as it will be; called when the server is there.
         theme: See `make_theme`.
         uploads: Where they are, if they are ours to delete; ``/health`` tells how old the oldest is.
+        stopping: As of `build_demo`.
         prevent_thread_lock: Return at once, instead of when the server was stopped.
         options: Further arguments of `gr.Blocks.launch`.
 
@@ -71,9 +77,10 @@ def launch(
         The address.
     """
     warm = threading.Event()
+    stopping = stopping or threading.Event()
 
     def health() -> JSONResponse:
-        status = "stopping" if not demo.is_running else "ready" if warm.is_set() else "loading"
+        status = "stopping" if stopping.is_set() or not demo.is_running else "ready" if warm.is_set() else "loading"
         answer: dict[str, Any] = {"status": status, "models": dict(analyzer.models)}
         if uploads is not None:
             oldest = uploads.oldest()
@@ -87,7 +94,13 @@ def launch(
         **LAUNCH,
         theme=make_theme(theme),
         i18n=gr.I18n(**translations()),
-        app_kwargs={"routes": routes, "middleware": [Middleware(CompressedPage, minimum_size=10_000)]},
+        app_kwargs={
+            "routes": routes,
+            "middleware": [
+                Middleware(RefusesWhenStopping, stopping),
+                Middleware(CompressedPage, minimum_size=10_000),
+            ],
+        },
         prevent_thread_lock=True,
         **options,
     )[1]
@@ -99,7 +112,11 @@ def launch(
         raise
     warm.set()
     if not prevent_thread_lock:
-        demo.block_thread()
+        try:
+            while demo.is_running:
+                time.sleep(0.1)
+        except KeyboardInterrupt:
+            drain(demo, stopping)
     return address
 
 
@@ -111,13 +128,14 @@ def serve(settings: Settings) -> None:
         OSError: If the address cannot be listened on.
     """
     analyzer = FaceAnalyzer(models=settings.models, detector=settings.detector)
-    # Stopped by the system as by Ctrl-C: Gradio then finishes the answers that it has begun.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by the system as by Ctrl-C
     size = settings.max_upload * 2**20
+    stopping = threading.Event()
     with UploadFolder(room=size) as uploads:
         launch(
-            build_demo(analyzer, settings.limits, examples=settings.examples),
+            build_demo(analyzer, settings.limits, examples=settings.examples, stopping=stopping),
             analyzer,
+            stopping=stopping,
             warmup=analyzer.warmup,
             theme=settings.theme,
             uploads=uploads,
@@ -127,3 +145,9 @@ def serve(settings: Settings) -> None:
             server_port=settings.port,
             root_path=settings.root_path,
         )
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if stopping.is_set() and any(not thread.daemon for thread in others):
+        # Python would wait for work that was given up, which could write into the folder that is gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -131,11 +131,24 @@ class Settings(BaseSettings):
     )
     clips: Count = _named("FACEMODELS_CLIPS", Limits.clips, "clips analyzed at the same time")
     clip_seconds: Count = _named("FACEMODELS_CLIP_SECONDS", Limits.clip_seconds, "longest clip, in seconds")
+    max_megapixels: Count = _named(
+        "FACEMODELS_MAX_MEGAPIXELS",
+        Limits.pixels // 10**6,
+        "largest picture, in megapixels; those in work take at most 7 MB of memory for each, and further ones wait",
+    )
 
     @property
     def limits(self) -> Limits:
         """How much work the app takes on at once."""
-        return Limits(self.queue, self.analyses, self.webcams, self.webcam_seconds, self.clips, self.clip_seconds)
+        return Limits(
+            self.queue,
+            self.analyses,
+            self.webcams,
+            self.webcam_seconds,
+            self.clips,
+            self.clip_seconds,
+            self.max_megapixels * 10**6,
+        )
 
 
 def variables() -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,20 @@ from facemodels.app.handlers import (
 )
 from facemodels.app.html.image import empty_html, examples_html, model_title
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.settings import EXAMPLES
 from facemodels.app.tabs.photos import photos_part
 from facemodels.app.words import texts_of
 
 
-def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: Sequence[Path]) -> gr.Image:
+def image_tab(
+    analyzer: Analyzer,
+    limits: Limits,
+    memory: ImageMemory,
+    stopping: threading.Event,
+    language: gr.HTML,
+    examples: Sequence[Path],
+) -> gr.Image:
     """Lay out the tab, inside a `gr.Tab`.
 
     Returns:
@@ -105,7 +114,7 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
                 empty_html, js_on_load=static("faces.js") + static("corrections.js"), elem_id="fm-results"
             )
     settings = [max_faces, attributes, detector, min_score, language, *models]
-    photos_part(analyzer, picture, settings, offered)
+    photos_part(analyzer, memory, stopping, picture, settings, offered)
     shown = gr.State(None)  # what `results` shows, and what is known; this visitor's own
     explained = gr.HTML(
         {},
@@ -136,7 +145,9 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
         *models: Any,
     ) -> tuple[str | None, Shown | None]:
         chosen = dict(zip(offered, models, strict=True))
-        return show_upload(analyzer, image, max_faces, attributes, detector, min_score, chosen, language, second, shown)
+        return show_upload(
+            analyzer, image, max_faces, attributes, detector, min_score, chosen, language, second, shown, memory
+        )
 
     inputs = [picture, max_faces, attributes, detector, min_score, language, second, shown, *models]
     answering: dict[str, Any] = {
@@ -160,7 +171,7 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
     def explain_chosen(image: Any, shown: Shown | None, language: Any, event: gr.EventData) -> dict[str, Any]:
         analysis = None if shown is None else shown.analysis
         face, attribute = (getattr(event, name, None) for name in ("face", "attribute"))
-        return explain_face(analyzer, image, analysis, face, language, attribute)
+        return explain_face(analyzer, image, analysis, face, language, attribute, memory)
 
     explained.explain(
         explain_chosen,
@@ -172,10 +183,10 @@ def image_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, examples: S
     )
 
     def draw(image: Any, shown: Shown | None) -> str | None:
-        return annotate_upload(image, None if shown is None else shown.analysis)
+        return annotate_upload(image, None if shown is None else shown.analysis, memory)
 
     def anonymize(image: Any, shown: Shown | None) -> str | None:
-        return anonymize_upload(analyzer, image, None if shown is None else shown.analysis)
+        return anonymize_upload(analyzer, image, None if shown is None else shown.analysis, memory)
 
     for event, make in ((results.draw, draw), (results.anonymize, anonymize)):
         event(answers_errors(make), [picture, shown], file, **shared).success(

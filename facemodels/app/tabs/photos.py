@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,14 +14,24 @@ from facemodels.app.components import in_every_language, static, t
 from facemodels.app.endpoints import answers_errors
 from facemodels.app.handlers import Stop, analyze_photos, open_photo
 from facemodels.app.html.photos import photos_empty_html
+from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import MAX_IMAGES
 
 
-def photos_part(analyzer: Analyzer, picture: gr.Image, settings: Sequence[Any], offered: Sequence[str]) -> None:
+def photos_part(
+    analyzer: Analyzer,
+    memory: ImageMemory,
+    stopping: threading.Event,
+    picture: gr.Image,
+    settings: Sequence[Any],
+    offered: Sequence[str],
+) -> None:
     """Lay out the part, inside a `gr.Tab`.
 
     Args:
         analyzer: The app's.
+        memory: Of the images in work.
+        stopping: Ends the work early once it is set.
         picture: The tab's picture, in which a photo opens.
         settings: Components: most faces, attributes, detector, score threshold, language, and a model per attribute.
         offered: The attributes of those models.
@@ -46,7 +57,11 @@ def photos_part(analyzer: Analyzer, picture: gr.Image, settings: Sequence[Any], 
         *models: Any,
     ) -> Iterator[str | None]:
         chosen = dict(zip(offered, models, strict=True))
-        yield from analyze_photos(analyzer, images, max_faces, attributes, detector, min_score, chosen, language, stop)
+        for page in analyze_photos(
+            analyzer, images, max_faces, attributes, detector, min_score, chosen, language, stop, memory
+        ):
+            stop.wanted = stop.wanted or stopping.is_set()
+            yield page
 
     def halt(stop: Stop | None) -> None:
         if stop is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -10,14 +11,16 @@ import gradio as gr
 
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, static, t
-from facemodels.app.handlers import Stop, analyze_clip
+from facemodels.app.handlers import STOPPING, Stop, analyze_clip
 from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_waiting_html
+from facemodels.app.html.parts import error_html
 from facemodels.app.limits import Limits
 from facemodels.app.requests import SAMPLING_RATES
 from facemodels.app.words import words_in
+from facemodels.errors import FaceModelsError
 
 
-def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
+def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: threading.Event) -> None:
     """Lay out the tab, inside a `gr.Tab`."""
     offered = list(analyzer.models)
     with gr.Row(equal_height=True):
@@ -60,10 +63,12 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML) -> None:
     ) -> Iterator[tuple[str | None, str | None, str | None]]:
         with closing(analyze_clip(analyzer, limits, clip, rate, attributes, language)) as steps:
             for step in steps:
-                if stop.wanted:
+                if stop.wanted or stopping.is_set():
                     break
                 yield step
-        if stop.wanted:  # the last word, whatever progress was still on its way to the page
+        if stopping.is_set():
+            yield None, error_html(FaceModelsError(STOPPING), words_in(language)), None
+        elif stop.wanted:  # the last word, whatever progress was still on its way to the page
             yield None, stop.answer, None
 
     def end() -> tuple[Any, ...]:

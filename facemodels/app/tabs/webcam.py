@@ -9,9 +9,11 @@ import gradio as gr
 from facemodels import FaceTracker
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import script, static, t
+from facemodels.app.draining import WEBCAM_QUEUE
 from facemodels.app.handlers import analyze_frame
 from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML
 from facemodels.app.limits import Limits
+from facemodels.app.memory import ImageMemory
 from facemodels.app.words import texts_of
 
 # What the page does by itself to release a camera, see `camera.js`. A picture that was chosen stays where it is.
@@ -22,7 +24,7 @@ UNMOUNT_JS = """() => ['#fm-picture', '#fm-webcam'].map((part) =>
 MOUNT_JS = "() => [{__type__: 'update', visible: true}, {__type__: 'update', visible: true, value: null}]"
 
 
-def webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
+def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> gr.Image:
     """Lay out the tab, inside a `gr.Tab`.
 
     Returns:
@@ -30,7 +32,7 @@ def webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
     """
 
     def handle(frame: Any, tracker: FaceTracker) -> dict[str, Any]:
-        return analyze_frame(analyzer, tracker, frame)
+        return analyze_frame(analyzer, tracker, frame, memory)
 
     with gr.Row():
         with gr.Column(scale=3, min_width=320, elem_id="fm-camera"):
@@ -70,7 +72,7 @@ def webcam_tab(analyzer: Analyzer, limits: Limits) -> gr.Image:
         stream_every=1 / 30,
         time_limit=limits.webcam_seconds,
         show_progress="hidden",
-        concurrency_id="webcam",
+        concurrency_id=WEBCAM_QUEUE,
         concurrency_limit=limits.webcams,
         api_visibility="private",
     )
