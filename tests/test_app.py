@@ -574,6 +574,20 @@ def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
     assert json.loads(json.dumps(answers[-1])) == answers[-1]
 
 
+def test_a_frame_shows_the_chosen_attributes_in_boxes_as_detected(astronaut: np.ndarray) -> None:
+    tracker, analyzer, frame = FaceTracker(), FakeAnalyzer(), {"url": data_url(astronaut)}
+    moved = {"url": data_url(np.roll(astronaut, 40, axis=1))}
+    first = handlers.analyze_frame(analyzer, tracker, frame, attributes=["emotion", "age"], sent=1234.5)
+    assert first["sent"] == 1234.5 and first["faces"][0]["age"] and first["faces"][0]["gender"] is None
+    second = handlers.analyze_frame(analyzer, tracker, moved, attributes=["age"], sent="now")
+    detected = analyzer.analyze(read_image(base64.b64decode(moved["url"].partition(",")[2])))
+    assert second["faces"][0]["box"] == detected.to_dict()["faces"][0]["box"], "the page smooths"
+    assert second["sent"] is None and second["faces"][0]["emotion"] is None, "its track remembers one"
+    boxes = handlers.analyze_frame(analyzer, tracker, frame, attributes=[])
+    assert boxes["faces"] and all(boxes["faces"][0][name] is None for name in ATTRIBUTES)
+    assert "attributes must be a list" in handlers.analyze_frame(analyzer, tracker, frame, attributes=["mood"])["error"]
+
+
 @pytest.mark.parametrize(
     "frame",
     [None, "x", {}, {"url": None}, {"url": "https://example.org/x.jpg"}, {"path": "/etc/hostname"}]
@@ -636,6 +650,26 @@ def test_the_api_is_these_endpoints(client: Client) -> None:
         p["parameter_name"] for p in api["named_endpoints"]["/analyze"]["parameters"] if not p["parameter_has_default"]
     }
     assert required == {"image"}
+
+
+def test_the_api_page_describes_every_argument_and_its_examples_work(client: Client, photo: Path) -> None:
+    """The examples are what its snippets are made of; a file is written ``handle_file('photo.jpg')`` there."""
+
+    def filled(example: Any) -> Any:
+        if isinstance(example, list):
+            return [filled(one) for one in example]
+        if isinstance(example, dict):
+            assert example["meta"] == {"_type": "gradio.FileData"} and example["url"] == "photo.jpg"
+            return handle_file(photo)
+        return example
+
+    for name, endpoint in client.view_api(return_format="dict", print_info=False)["named_endpoints"].items():
+        given = {}
+        for argument in endpoint["parameters"]:
+            assert len(argument["python_type"]["description"]) > 20
+            assert argument["label"] == argument["parameter_name"]
+            given[argument["parameter_name"]] = filled(argument["example_input"])
+        assert client.predict(**given, api_name=name)
 
 
 def test_analyze_answers_exactly_the_analysis(client: Client, analyzer: FakeAnalyzer, photo: Path) -> None:

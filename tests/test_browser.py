@@ -527,7 +527,7 @@ def test_webcam_tab(open_page: Callable[..., Any], url: str, analyzer: FakeAnaly
         page.wait_for_timeout(200)
     shoot(page, "webcam")
     assert analyzer.calls - before >= 40, "frames did not flow"
-    status = re.match(r"(\d+) frames/s · (\d+) ms per frame · 1 face$", page.inner_text(".fm-status"))
+    status = re.match(r"(\d+) frames/s · (\d+) ms per frame · 1 face$", page.inner_text(".fm-status output"))
     assert status and int(status[1]) >= 1
 
     # The overlay lies where the face is on the screen, mirror and scale included.
@@ -544,17 +544,59 @@ def test_webcam_tab(open_page: Callable[..., Any], url: str, analyzer: FakeAnaly
     assert page.eval_on_selector_all("#fm-webcam .fm-overlay g", "all => all.map((one) => one.dataset.id)") == ["1"]
 
     # The plot grows with the session: a line per emotion that was likely, through its score.
-    assert page.locator(".fm-plot li").all_inner_texts() == ["Happy"]
-    line = page.get_attribute(".fm-plot path", "d")
+    assert page.locator("#fm-live .fm-plot li").all_inner_texts() == ["Happy"]
+    line = page.get_attribute("#fm-live .fm-axes path", "d").replace("h0", "")
     points = [tuple(map(float, point.split())) for point in re.split("[ML]", line)[1:]]
-    assert len(points) >= 6 and line.count("M") == 1
-    assert all(place == x and abs(y - 0.5) < 1e-6 for place, (x, y) in enumerate(points, int(points[0][0])))
-    assert re.fullmatch(r"([2-9]|[1-5]\d) s", page.inner_text(".fm-plot figcaption span"))
+    assert len(points) >= 4 and all(abs(y - 0.5) < 1e-6 for _, y in points)
+    assert re.fullmatch(r"([2-9]|[1-5]\d) s", page.inner_text("#fm-live .fm-plot figcaption span:last-child"))
+    for axis in ("Score", "Time", "100%"):
+        assert axis in page.inner_text("#fm-live .fm-plot")
 
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("The camera is off. Below is the last answer.").wait_for()
     assert page.locator("#fm-webcam .fm-overlay g").count() == 0 and page.locator("#fm-live .fm-card").count() == 1
     shoot(page, "webcam-stopped")
+
+
+@pytest.mark.slow
+def test_the_visitor_chooses_what_the_webcam_tab_does(playwright: Any, url: str, tmp_path: Path) -> None:
+    """The attributes and the camera; the curves as a table, and a snapshot for the image tab."""
+    two = [
+        flag.replace("media-stream", "media-stream=device-count=2") if "-device-" in flag else flag for flag in FLAGS
+    ]
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=two)
+    page = browser.new_context(viewport=LAPTOP, permissions=["camera"]).new_page()
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    start_camera(page)
+    page.wait_for_selector("#fm-live .fm-axes path", state="attached")
+    choices = page.locator("#fm-webcam-options")
+    choices.get_by_text("Options").click()
+    choices.get_by_label("Age", exact=True).uncheck()
+    page.wait_for_function("!document.querySelector('#fm-live .fm-card p').textContent.includes('years')")
+    choices.get_by_label("Emotion", exact=True).uncheck()
+    page.wait_for_function("document.querySelector('#fm-live .fm-card b').textContent.trim().startsWith('#')")
+    page.wait_for_function("!document.querySelector('#fm-live .fm-card b').textContent.includes('Happy')")
+    assert page.inner_text("#fm-live .fm-card p") == "Female · East Asian"
+
+    with page.expect_download() as waiting:
+        page.get_by_text("Curves as CSV").click()
+    waiting.value.save_as(tmp_path / "curves.csv")
+    assert waiting.value.suggested_filename == "webcam-emotions.csv"
+    table = (tmp_path / "curves.csv").read_text()
+    assert table.startswith("seconds,person,angry,disgust,fear,happy,") and ",1,0.0714," in table
+
+    camera = "document.querySelector('#fm-webcam video')?.srcObject?.getVideoTracks()[0]?.label"
+    assert page.evaluate(camera) == "fake_device_0"
+    page.get_by_label("Camera", exact=True).select_option("fake_device_1")
+    page.wait_for_function(f"{camera} === 'fake_device_1'")
+    page.wait_for_selector("#fm-webcam .fm-overlay g")
+
+    page.get_by_role("button", name="Snapshot to the image tab").click()
+    page.wait_for_selector("#fm-results .fm-card >> visible=true")
+    assert "in 640 × 480 pixels" in page.inner_text("#fm-results")
+    page.wait_for_function(f"!{camera}")  # its tab was left
+    browser.close()
 
 
 # Keeps every stream that the browser hands out; the camera answers after this many milliseconds.
@@ -692,9 +734,9 @@ def test_a_long_session_fits_the_plot(open_page: Callable[..., Any], url: str) -
     # A clock that runs ahead: each answer is a step of the plot, until the steps are too many and grow.
     page.evaluate("() => { const now = performance.now(); let more = 0; performance.now = () => now + (more += 250); }")
     page.set_default_timeout(240_000)
-    page.wait_for_function("document.querySelector('.fm-plot path').getAttribute('d').split('L').length > 200")
-    page.wait_for_function("document.querySelector('.fm-plot path').getAttribute('d').split('L').length < 130")
-    assert re.match("[12]:[0-5][0-9] min", page.inner_text(".fm-plot figcaption span"))
+    page.wait_for_function("document.querySelector('#fm-live .fm-axes path').getAttribute('d').split('L').length > 200")
+    page.wait_for_function("document.querySelector('#fm-live .fm-axes path').getAttribute('d').split('L').length < 130")
+    assert re.match("[12]:[0-5][0-9] min", page.inner_text("#fm-live .fm-plot figcaption span:last-child"))
     shoot(page, "webcam-long")
 
 
@@ -736,10 +778,11 @@ def test_webcams_take_turns(open_page: Callable[..., Any]) -> None:
             first.locator("#fm-webcam .fm-overlay g").count() == 1
             and second.locator("#fm-webcam .fm-overlay g").count() == 0
         )
+        second.get_by_text(re.compile(r"You are number 1 in line; your turn comes within (5|10|15) s\.")).wait_for()
         shoot(second, "webcam-waiting")
         # Nobody does anything: the second gets its turn, and the first now waits and says so.
         second.wait_for_selector("#fm-webcam .fm-overlay g")
-        first.get_by_text("All places are taken. Yours comes by itself.").wait_for()
+        first.get_by_text("All places are taken. You are number 1 in line").wait_for()
         shoot(first, "webcam-paused")
         # Its turn comes again, under the id that its face had.
         first.wait_for_selector("#fm-webcam .fm-overlay g")
@@ -818,10 +861,10 @@ def test_the_page_speaks_the_visitors_language(
     page.get_by_text(say("heat_how")).wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("tab", name=say("tab_webcam")).click()
-    assert page.inner_text(".fm-status") == say("live_start")
+    assert page.inner_text(".fm-status output") == say("live_start")
     shoot(page, f"language-{locale}")
     page.get_by_role("tab", name=say("tab_models")).click()
-    page.get_by_role("columnheader", name=say("models_license")).wait_for()
+    page.get_by_role("columnheader", name=say("models_commercial")).wait_for()
     assert PREFIX not in page.content().split("<body")[1].split("<script")[0]
 
 
@@ -833,8 +876,8 @@ def test_the_live_page_speaks_the_visitors_language(open_page: Callable[..., Any
     page.wait_for_selector("#fm-webcam .fm-overlay g")
     assert "31 ± 5 Jahre · Weiblich · Ostasiatisch" in page.inner_text("#fm-live .fm-card")
     page.wait_for_timeout(1000)
-    assert re.fullmatch(r"\d+ Bilder/s · \d+ ms je Bild · 1 Gesicht", page.inner_text(".fm-status"))
-    assert page.locator(".fm-plot li").all_inner_texts() == ["Fröhlich"]
+    assert re.fullmatch(r"\d+ Bilder/s · \d+ ms je Bild · 1 Gesicht", page.inner_text(".fm-status output"))
+    assert page.locator("#fm-live .fm-plot li").all_inner_texts() == ["Fröhlich"]
     shoot(page, "webcam-german")
 
 
@@ -843,10 +886,36 @@ def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
     page = open_page(url)
     page.get_by_role("tab", name="Models").click()
     table = page.get_by_role("region", name="Models")
-    assert "yunet" in table.inner_text()
+    assert "yunet" in table.inner_text() and "Commercial use" in table.inner_text()
+    assert "Worst group" in page.get_by_role("region", name="Measured").inner_text()
     for card in page.get_by_text(re.compile("^Card: ")).all():
         card.click()
+    limits = page.locator("summary", has_text="Limits").first
+    text = limits.locator("xpath=following-sibling::*[1]")
+    assert not text.is_visible()
     shoot(page, "models")
+    limits.click()
+    assert text.is_visible()
+
+
+@pytest.mark.slow
+def test_the_address_names_the_tab_and_what_was_chosen(browser: Any, url: str) -> None:
+    page = browser.new_context(viewport=LAPTOP).new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{url}?tab=video&rate=10&video-attributes=age,nonsense&x=1")
+    page.wait_for_selector("#fm-clip")
+    page.locator("#fm-clip-options").get_by_text("Options").click()
+    chosen = "all => all.filter((one) => one.checked).map((one) => one.closest('label').textContent.trim())"
+    boxes = page.locator("#fm-clip-options input[type=checkbox]")
+    assert boxes.evaluate_all(chosen) == ["Age"]
+    assert page.get_by_label("Frames to analyze").input_value() == "10 per second"
+    page.locator("#fm-clip-options").get_by_label("Gender", exact=True).check()
+    page.wait_for_url("**/?*video-attributes=age%2Cgender*")
+    page.get_by_role("tab", name="Models").click()
+    page.wait_for_url("**/?*tab=models*")
+    page.get_by_role("tab", name="Image").click()
+    page.wait_for_function("!location.search.includes('tab=') && location.search.includes('x=1')")
+    page.context.close()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -90,14 +91,14 @@ def test_a_clip_is_analyzed(open_page: Callable[..., Any], url: str, clip: Path,
     card = page.inner_text("#fm-clip-results .fm-card").replace("\N{NO-BREAK SPACE}", " ")
     for expected in (
         "Person 1",
-        "mostly Happy, 50% on average",
+        "mostly Happy, 100% of the time",
         "23 to 40, most likely 31",
         "Female 75%",
         "0:00 to 0:02",
     ):
         assert expected in card
     assert page.locator("#fm-clip-results .fm-plot li").all_inner_texts() == ["Happy"]
-    line = page.get_attribute("#fm-clip-results .fm-plot path", "d")
+    line = page.get_attribute("#fm-clip-results .fm-axes path", "d")
     points = [tuple(map(float, point.split())) for point in re.split("[ML]", line)[1:]]
     assert len(points) == 11 and points[0][0] == 0 and points[-1][0] == 1.96 and {y for _, y in points} == {0.5}
 
@@ -106,14 +107,25 @@ def test_a_clip_is_analyzed(open_page: Callable[..., Any], url: str, clip: Path,
     assert page.evaluate("document.querySelector('#fm-clip-drawn video').videoWidth") == 320
     shoot(page, "video")
 
+    # It waits with a poster and a play sign, which goes while it plays.
+    assert page.get_attribute("#fm-clip-drawn video", "poster").startswith("data:image/jpeg;base64,")
+    page.get_by_role("button", name="Play the video").click()
+    page.wait_for_function("!document.querySelector('#fm-clip-drawn video').paused")
+    page.wait_for_selector(".fm-play", state="hidden")
+    page.evaluate("document.querySelector('#fm-clip-drawn video').pause()")
+    page.wait_for_selector(".fm-play", state="visible")
+
     # A click into the plot moves the clip there, and the mark moves with it.
-    plot = page.locator("#fm-clip-results .fm-plot svg")
+    plot = page.locator("#fm-clip-results .fm-axes svg")
     box = plot.bounding_box()
     plot.click(position={"x": box["width"] / 2, "y": 40})
     assert abs(page.evaluate("document.querySelector('#fm-clip-drawn video').currentTime") - 0.98) < 0.05
     page.wait_for_function("parseFloat(document.querySelector('.fm-now').getAttribute('d').slice(1)) > 0.9")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.get_by_title("Show 0:00 in the clip").click()
     assert page.evaluate("document.querySelector('#fm-clip-drawn video').currentTime") == 0
+    top, bottom = "document.querySelector('#fm-clip-drawn').getBoundingClientRect()", "innerHeight"
+    page.wait_for_function(f"{top}.top >= 0 && {top}.bottom <= {bottom}")
 
     rows = list(csv.DictReader(io.StringIO(save(page, "CSV", tmp_path).read_text())))
     assert len(rows) == 50 and (rows[0]["track_id"], rows[0]["emotion"], rows[0]["age"]) == ("1", "happy", "31.4")
@@ -122,8 +134,10 @@ def test_a_clip_is_analyzed(open_page: Callable[..., Any], url: str, clip: Path,
     with av.open(str(drawn)) as container:
         assert len(list(container.decode(video=0))) == 50 and len(container.streams.audio) == 1
     assert "<svg" in save(page, "SVG", tmp_path).read_text()
+    assert json.loads(save(page, "JSON", tmp_path).read_text())["people"][0]["fractions"] == {"happy": 1.0}
 
     # Again, with other choices; then without a clip.
+    page.locator("#fm-clip-options").get_by_text("Options").click()
     page.locator("#fm-clip-options").get_by_label("Age", exact=True).uncheck()
     page.get_by_label("Frames to analyze").click()
     page.get_by_role("option", name="1 per second").click()
@@ -163,13 +177,16 @@ def test_the_work_is_shown_and_can_be_cancelled(
         assert 0 < page.locator("#fm-clip-results progress").evaluate("bar => bar.position") < 1
         assert len(leftovers(tmp_path)) == 1
         shoot(page, "video-progress")
+        page.wait_for_selector("#fm-clip-preview img")
+        page.locator("#fm-clip-options").get_by_text("Options").click()
         assert page.get_by_role("button", name="Analyze", exact=True).is_disabled()
         page.get_by_role("button", name="Cancel").click()
         page.get_by_text("Nothing of it was kept").wait_for()
         shoot(page, "video-cancelled")
         wait_until(lambda: not leftovers(tmp_path))
         wait_until_quiet(analyzer)
-        assert page.get_by_role("button", name="Cancel").is_disabled()
+        assert not page.get_by_role("button", name="Cancel").is_visible()
+        assert page.locator("#fm-clip-preview img").count() == 0
         # Whoever changed their mind twice starts anew.
         page.get_by_role("button", name="Analyze", exact=True).click()
         page.get_by_text("of 600 frames").wait_for()
@@ -238,6 +255,10 @@ def test_what_went_wrong_is_told(
 
         expect(blank, "No face found", "Analyze more frames")
         expect(cut, "Not the whole clip", "cut.webm: the video is", "1 person")
+        words = tmp_path / "words.mp4"
+        words.write_text("no video")
+        expect(words, "words.mp4: this is not a video")
+        assert page.locator(".toast-wrap").inner_text() == "", "two voices for one error"
         page.close()
     with serving(FakeAnalyzer(), Limits(clip_seconds=30)) as url:
         page = open_tab(open_page, url)

@@ -30,12 +30,14 @@ from facemodels.app.html.image import (
     thumbnail,
 )
 from facemodels.app.html.live import LIVE_HTML
-from facemodels.app.html.models import models_html
+from facemodels.app.html.models import fold_sections, models_html
 from facemodels.app.html.parts import error_html, header_html
+from facemodels.app.measured import measured
 from facemodels.app.theme import make_theme
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
 from facemodels.errors import FaceModelsError, ImageError
+from facemodels.hub.registry import WEIGHTS
 from facemodels.types import DOUBTS, Quality
 
 PAGE = Path(__file__).parent.parent / "facemodels" / "app"
@@ -73,7 +75,7 @@ def test_the_table_has_a_row_per_face_and_a_column_per_attribute() -> None:
     box = Box(10, 20, 40, 60)
     face = Face(box, 0.9, age=Estimate(31.4, 5.2), gender=Classification.of({"female": 0.75, "male": 0.25}))
     page = faces_table(Analysis((face, Face(box, 0.7)), 99, 99, {"age": "a@1.0.0", "gender": "g@1.0.0"}), SAY)
-    cells = re.findall(r"<(?:th scope=\"col\"|td)>(.*?)</t[hd]>", page)
+    cells = re.findall(r"<(?:th scope=\"col\"|td [^>]*)>(.*?)</t[hd]>", page)
     assert cells[:6] == ["Face", "Age", "Gender", "Detection", "Box, pixels", "1"]
     assert cells[5:10] == ["1", "31 ± 5", "Female 75%", "90%", "30 × 40 at 10, 20"]
     assert cells[10:] == ["2", "", "", "70%", "30 × 40 at 10, 20"]
@@ -146,12 +148,26 @@ def test_heat_is_red_for_and_blue_against() -> None:
     )
 
 
-def test_the_models_table_lists_every_model() -> None:
+def test_the_models_table_lists_every_model_with_its_licences() -> None:
     specs = list_models()
-    page = models_html(specs, [specs[-1].id], SAY)
+    page = models_html(specs, {}, [specs[-1].id], SAY)
     assert page.index(f"<b>{specs[-1].name}</b>") < page.index(f"<b>{specs[0].name}</b>"), "in use first"
     assert all(spec.name in page and spec.version in page for spec in specs)
-    assert page.count("in use") == 1
+    assert page.count("in use") == 1 and "non-commercial-research" not in page
+    rows = {cells[0]: cells[1:] for cells in table_rows(page)}
+    licences = ["Apache 2.0", "Non-commercial research", "FER2013", "no"]
+    assert next(rows[name] for name in rows if name.startswith("emotion-eff")) == ["Emotion", *licences]
+    assert next(rows[name] for name in rows if name.startswith("yunet")) == [
+        *("Detector", "Apache 2.0", "MIT", "WIDER FACE", "yes")
+    ]
+    stranger = replace(specs[0], license="other", license_name="ask me")
+    assert [table_rows(models_html([stranger], {}, (), SAY))[0][at] for at in (3, 5)] == ["ask me", "see its card"]
+
+
+def table_rows(page: str) -> list[list[str]]:
+    """The texts of a page's cells, row by row."""
+    rows = (re.findall("<td[^>]*>(.*?)</td>", row) for row in re.findall("<tr>(<td.*?)</tr>", page))
+    return [[re.sub("<[^>]*>", "", cell) for cell in row] for row in rows]
 
 
 def test_the_models_table_tells_the_main_figures() -> None:
@@ -159,14 +175,44 @@ def test_the_models_table_tells_the_main_figures() -> None:
     rows = (
         row,
         {**row, "label": "gender", "metric": "accuracy", "value": 0.9431},
-        {**row, "metric": "f1", "value": 0.5},
-        {**row, "label": "emotion_fer2013", "metric": "accuracy", "value": 0.71},
+        {**row, "label": "gender", "metric": "recall", "value": 0.91},
+        {**row, "label": "gender", "metric": "f1", "value": 0.5},
         {**row, "label": "my_own", "metric": "accuracy", "value": 0.72},
     )
-    page = models_html([replace(list_models()[0], metrics=rows)], (), SAY)
-    assert "age <b>5.9 years off</b> <small>Faces &amp; co</small>" in page and "gender <b>94.3% right</b>" in page
-    assert "7 emotions, original labels <b>71.0% right</b>" in page and "my own <b>72.0% right</b>" in page
-    assert "50.0%" not in page
+    spec = replace(list_models()[0], name="mine", metrics=rows)
+    page = models_html([spec], {spec.id: measured(spec)}, (), SAY)
+    assert table_rows(page)[1:] == [
+        ["mine", "age", "Faces &amp; co", "5.9 years off", "–", "–"],
+        ["mine", "gender", "Faces &amp; co", "94.3%", "91.0%", "–"],
+        ["mine", "my own", "Faces &amp; co", "72.0%", "–", "–"],
+    ]
+
+
+def test_the_figures_of_a_bundled_model_have_its_worst_group() -> None:
+    spec = next(spec for spec in list_models("age") if spec.name == "demographics-efficientnet")
+    if not (WEIGHTS / spec.name / "metrics.json").is_file():
+        pytest.skip("no weights are bundled")
+    tests = json.loads((WEIGHTS / spec.name / "metrics.json").read_text())["tests"]
+    results = {(test["dataset"], one["label"]): one for test in tests for one in test["results"]}
+    for one in measured(spec):
+        result = results[one.dataset, one.label]
+        groups = result["fairness"]["groups"] if "fairness" in result else result["groups"]["gender, ethnicity"]
+        values = [group["value"] for group in groups.values()]
+        assert one.worst == result.get("fairness", {}).get("worst", one.worst), "another group than on the card"
+        assert groups[one.worst]["value"] == (one.worst_accuracy or one.worst_error)
+        assert (one.worst_accuracy, one.worst_error) in {(min(values), None), (None, max(values))}
+        assert one.label == "age" or one.label.endswith("_bin") or 0 < one.recall < 1
+    assert measured(replace(spec, version="9.9.9"))[0].worst is None, "the figures of another version"
+
+
+def test_a_card_is_folded_by_section() -> None:
+    card = "# Name\n\nWhat it is.\n\n## How to load\n\ntext\n\n### Deeper\n\nmore\n\n## Limits <b>\n- one\n"
+    assert fold_sections(card) == (
+        "# Name\n\nWhat it is.\n\n"
+        "<details><summary>How to load</summary>\n\ntext\n\n### Deeper\n\nmore\n\n</details>\n\n"
+        "<details><summary>Limits &lt;b&gt;</summary>\n\n- one\n\n</details>"
+    )
+    assert fold_sections("# Name") == "# Name"
 
 
 def test_no_script_or_style_asks_the_internet() -> None:
@@ -278,7 +324,7 @@ def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> N
         analysis_html(analysis, astronaut, "photo.jpg", say),
         analysis_html(replace(analysis, faces=()), astronaut, "photo.jpg", say),
         heat_html(astronaut, np.ones((512, 512)), "happy", say),
-        models_html(list_models(), (), say),
+        models_html(list_models(), {spec.id: measured(spec) for spec in list_models()}, (), say),
     ):
         spoken = re.sub(r"base64,[^\"]*", "", html)
         for english in ("picture", "Face 1", "faces", "years", "Happy", "Found", "Download", "likely"):
@@ -324,7 +370,7 @@ def test_the_live_page_has_the_texts_that_it_asks_for() -> None:
     asked = set(re.findall(r"texts\[label\]\.(\w+)", LIVE_HTML)) | set(
         re.findall(r"'(live_[a-z_]+)'", static("live.js"))
     )
-    given = texts_of("live_", "label_")
+    given = texts_of("live_", "label_", "axis_")
     assert asked and set(given) == set(languages())
     for key in asked:
         assert any(text.startswith(key) for text in given["en"]), key

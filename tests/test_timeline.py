@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -196,27 +197,50 @@ def test_a_timeline_is_ready_for_json() -> None:
 
 
 def test_the_page_and_the_drawing_use_the_same_colours() -> None:
-    assert dict(re.findall(r"\.fm-emotion-(\w+) \{ --emotion: (#\w+); \}", static("app.css"))) == dict(LINE_COLOURS)
+    styles = re.findall(r"\.fm-emotion-(\w+) \{ --emotion: (#\w+);(?: --dash: ([\d ]+);)? \}", static("app.css"))
+    assert {label: colour for label, colour, _ in styles} == dict(LINE_COLOURS)
+    assert {label: dash for label, _, dash in styles} == dict(LINE_DASHES)
 
 
 def test_the_page_about_a_clip() -> None:
     timeline = Timeline()
     for place in range(10):
         timeline.add(float(place), seen(1, 2), np.zeros((480, 640, 3), np.uint8))
-    page = clip_html(timeline, 100, 10, '"<script>.mp4', "<script> is incomplete", 5, SAY)
-    assert "2 people" in page and "in 0:09: 100 frames, 10 of them analyzed" in page
-    assert page.count("<article") == 2 and page.count("<svg") == 2 and page.count("<img") == 2
+    page = clip_html(timeline, 100, 10, '"<script>.mp4', "<script> is incomplete", 5, "data:image/jpeg;base64,x", SAY)
+    assert (
+        'data-poster="data:image/jpeg;base64,x"' in page
+        and "2 people" in page
+        and "in 0:09: 100 frames, 10 of them analyzed" in page
+    )
+    assert page.count("<article") == 2 and page.count('role="img"') == 2 and page.count("<img") == 2
     assert "Not the whole clip" in page and "after 5 minutes" in page
     assert "<script" not in page and "&lt;script&gt;" in page
     for say in languages().values():
-        assert clip_html(timeline, 100, 10, "a.mp4", None, 5, say).count("<article") == 2
+        assert clip_html(timeline, 100, 10, "a.mp4", None, 5, None, say).count("<article") == 2
+
+
+def test_the_page_tells_totals_and_axes_and_offers_json() -> None:
+    timeline = Timeline()
+    for time, emotion in enumerate(("happy", "sad", "happy", "happy")):
+        scores = {"happy": 0.6, "sad": 0.4} if emotion == "happy" else {"happy": 0.1, "sad": 0.9}
+        face = Face(Box(0, 0, 9, 9), emotion=Classification.of(scores), track_id=1)
+        timeline.add(float(time), Analysis((face,), 20, 20))
+    timeline.finish(4.0)
+    page = clip_html(timeline, 4, 4, "my party.mp4", None, 5, None, SAY)
+    assert "mostly <b>Happy</b>, 75% of the time" in page
+    assert "<dt>Emotions</dt><dd>Happy\N{NO-BREAK SPACE}75% · Sad\N{NO-BREAK SPACE}25%</dd>" in page
+    assert "<b>Score</b>" in page and "<span>0%</span>" in page and "<b>Time</b><span>0:04</span>" in page
+    name, data = re.findall(r'download="([^"]+)" href="data:application/json;base64,([^"]+)"', page)[0]
+    assert name == "my party.json"
+    assert json.loads(base64.b64decode(data)) == {"file": "my party.mp4", **timeline.to_dict()}
+    assert "No people" in clip_html(Timeline(), 4, 4, "a.mp4", None, 5, None, SAY)
 
 
 def test_a_model_of_ones_own_is_shown_with_its_labels() -> None:
     timeline = Timeline()
     face = Face(Box(0, 0, 9, 9), emotion=Classification.of({"<bored>": 1.0}), track_id=1)
     timeline.add(0.0, Analysis((face,), 20, 20))
-    page = clip_html(timeline, 1, 1, "a.mp4", None, 5, SAY)
+    page = clip_html(timeline, 1, 1, "a.mp4", None, 5, None, SAY)
     assert "<bored>" not in page.lower() and "&lt;Bored&gt;" in page and "--emotion:" in page
     ElementTree.fromstring(timeline.to_svg())
 

@@ -120,7 +120,7 @@ def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
     with UploadFolder(keep=1.5) as folder:
         copy = folder.path / "clip.mp4"
         copy.write_bytes(clip.read_bytes())
-        *_, (drawn, _, table) = analyze_clip(Slow(), Limits(), {"path": str(copy)}, "all", ["age"])
+        *_, (drawn, _, table, _) = analyze_clip(Slow(), Limits(), {"path": str(copy)}, "all", ["age"])
         assert copy.exists() and Path(drawn).stat().st_size and Path(table).stat().st_size
         time.sleep(2)
         assert files(folder.path) == []

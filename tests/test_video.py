@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import itertools
 import json
 import os
@@ -655,9 +657,15 @@ def test_the_tab_tells_how_far_it_is_and_then_the_answer(
     from facemodels.app import handlers
 
     monkeypatch.setattr(handlers, "TELL_SECONDS", 0.0)
-    *steps, (drawn, answer, table) = watched(clip, attributes=["emotion"])
+    *steps, (drawn, answer, table, after) = watched(clip, attributes=["emotion"])
     assert "Reading the clip" in steps[0][1] and "30 of 50 frames" in steps[30][1]
     assert all(step[0] is None and step[2] is None for step in steps)
+    previews = [base64.b64decode(re.findall(r"base64,([^\"]+)", step[3])[0]) for step in steps[1:]]
+    with Image.open(io.BytesIO(previews[-1])) as preview:
+        pixels = np.asarray(preview.convert("RGB")).astype(int)
+    assert pixels.shape[:2] == (240, 320) and after is None and previews[0] != previews[-1]
+    yellow = (pixels[..., 0] - pixels[..., 2] > 80).sum()  # the box of a happy face and its label
+    assert yellow > 200 and 'data-poster="data:image/jpeg;base64,' in answer
     assert len(decode(Path(drawn))[0]) == 50
     rows = list(csv.DictReader(Path(table).read_text().splitlines()))
     assert len(rows) == 50 and rows[0]["emotion"] == "happy" and rows[0]["age"] == ""
@@ -677,19 +685,19 @@ def test_the_tab_tells_how_far_it_is_and_then_the_answer(
 def test_the_tab_refuses_kindly(
     watched: Callable[..., list[Any]], options: dict[str, Any], message: str, clip: Path, tmp_path: Path
 ) -> None:
-    drawn, answer, table = watched(clip, **options)[-1]
-    assert drawn is None and table is None and message in answer
+    drawn, answer, table, preview = watched(clip, **options)[-1]
+    assert drawn is table is preview is None and message in answer
     assert list((tmp_path / "gradio").glob("clip-*")) == []
 
 
 def test_the_tab_without_a_clip_invites(watched: Callable[..., list[Any]]) -> None:
-    assert watched(None) == [(None, None, None)]
+    assert watched(None) == [(None, None, None, None)]
 
 
 def test_the_tab_tells_of_a_file_by_the_name_its_visitor_knows(
     watched: Callable[..., list[Any]], photo: Path, tmp_path: Path
 ) -> None:
-    _, answer, _ = watched(photo)[-1]
+    _, answer, *_ = watched(photo)[-1]
     assert "party.mp4: this is not a video" in answer and str(tmp_path) not in answer
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import gradio as gr
 
+from facemodels.app.address import keep_in_address
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, script, t
-from facemodels.app.endpoints import add_endpoints
+from facemodels.app.endpoints import add_endpoints, describe_arguments
 from facemodels.app.html.parts import header_html
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.tabs.image import image_tab
 from facemodels.app.tabs.models import models_tab
 from facemodels.app.tabs.video import video_tab
-from facemodels.app.tabs.webcam import release_cameras, webcam_tab
+from facemodels.app.tabs.webcam import connect_snapshots, release_cameras, webcam_tab
 
 # Read by Gradio when it makes Blocks and their queue.
 GRADIO = {
@@ -56,14 +57,18 @@ def build_demo(
         language = script("language.js", value=t("language"))
         in_every_language(header_html)
         with gr.Tabs() as tabs:
-            with gr.Tab(t("tab_image"), id="image"):
+            with gr.Tab(t("tab_image"), id="image") as image:
                 picture = image_tab(analyzer, limits, memory, stopping, language, examples)
-            with gr.Tab(t("tab_webcam"), id="webcam"):
-                webcam = webcam_tab(analyzer, limits, memory)
-            with gr.Tab(t("tab_video"), id="video"):
-                video_tab(analyzer, limits, language, stopping)
-            with gr.Tab(t("tab_models"), id="models"):
+            with gr.Tab(t("tab_webcam"), id="webcam") as live:
+                webcam, tools, of_webcam = webcam_tab(analyzer, limits, memory)
+            with gr.Tab(t("tab_video"), id="video") as video:
+                of_video = video_tab(analyzer, limits, language, stopping)
+            with gr.Tab(t("tab_models"), id="models") as models:
                 models_tab(analyzer)
         release_cameras(tabs, picture, webcam)
+        connect_snapshots(tools, tabs, picture)
+        names = {"image": image, "webcam": live, "video": video, "models": models}
+        keep_in_address(demo, tabs, names, {**of_webcam, **of_video})
         add_endpoints(analyzer, limits, memory, stopping)
+        describe_arguments(demo)
     return demo.queue(max_size=limits.queue)

@@ -1,12 +1,15 @@
 """What programs call: the endpoints of `gradio_client`. Argument and endpoint names are a contract."""
 
 # No `from __future__ import annotations` here: Gradio reads the endpoints' types from live annotations.
+import copy
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.components.api_component import Api
 
 from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
@@ -21,19 +24,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ANALYZE_DOC = (
-    "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first). "
-    "image: an uploaded file, in Python gradio_client.handle_file('photo.jpg'). "
-    f"max_faces: 1..{MAX_FACES}, or null for all. attributes: a list out of {', '.join(ATTRIBUTES)}, or null for all."
+    "The faces in a picture and what the models perceive: schema, width, height, models, error, faces (largest first)."
 )
 ANALYZE_BATCH_DOC = (
     "Several pictures in one call: a list with the answer of /analyze for each, in order; one that cannot be analyzed "
-    f"says why in error. images: a list of at most {MAX_IMAGES} uploaded files. The rest as for /analyze."
+    "says why in error."
 )
-ANNOTATE_DOC = (
-    "The picture, as PNG, with a box and a label at each face; a very large one comes smaller. "
-    "Arguments as for /analyze."
-)
+ANNOTATE_DOC = "The picture, as PNG, with a box and a label at each face; a very large one comes smaller."
 MODELS_DOC = "Every known model: id, attributes, version, licence, data sets, metrics, files."
+
+FILE = {"path": "photo.jpg", "url": "photo.jpg", "meta": {"_type": "gradio.FileData"}}  # handle_file('photo.jpg')
+# Argument to its description and an example, for the API page.
+ARGUMENTS: Mapping[str, tuple[str, Any]] = {
+    "image": ("An uploaded file: JPEG, PNG, WebP and more. In Python gradio_client.handle_file('photo.jpg').", FILE),
+    "images": (f"A list of at most {MAX_IMAGES} uploaded files, each as for /analyze.", [FILE]),
+    "max_faces": (f"The most faces to answer for, the largest first: 1 to {MAX_FACES}, or null for all.", 10),
+    "attributes": (f"A list out of {', '.join(ATTRIBUTES)}, or null for all; no other models run.", ["emotion", "age"]),
+}
 
 
 def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
@@ -79,3 +86,17 @@ def add_endpoints(analyzer: Analyzer, limits: Limits, memory: ImageMemory, stopp
     gr.api(analyze_batch_endpoint, api_name="analyze_batch", api_description=ANALYZE_BATCH_DOC, **shared)
     gr.api(annotate_endpoint, api_name="annotate", api_description=ANNOTATE_DOC, **shared)
     gr.api(models_endpoint, api_name="models", api_description=MODELS_DOC)
+
+
+def describe_arguments(demo: gr.Blocks) -> None:
+    """Tell the API page what each argument is; `gr.api` takes neither descriptions nor examples."""
+    for function in demo.fns.values():
+        if function.api_visibility != "public" or function.fn is None:
+            continue
+        for name, component in zip(inspect.signature(function.fn).parameters, function.inputs, strict=True):
+            if not isinstance(component, Api):
+                continue
+            description, example = ARGUMENTS[name]
+            component.label = name
+            component._api_info = {**component._api_info, "additional_description": description}
+            setattr(component, "example_payload", functools.partial(copy.deepcopy, example))  # noqa: B010

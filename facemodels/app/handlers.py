@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,9 @@ from PIL import Image
 from facemodels import FaceTracker, Timeline, analyze_video, annotate
 from facemodels.app.analyzers import Analyzer, choose
 from facemodels.app.answers import Known, learn
-from facemodels.app.html.clip import clip_html, progress_html
+from facemodels.app.html.clip import clip_html, preview_html, progress_html
 from facemodels.app.html.image import Second, analysis_html, heat_html
-from facemodels.app.html.parts import error_html, error_text, message_html
+from facemodels.app.html.parts import error_html, error_text, message_html, picture_url
 from facemodels.app.html.photos import Photo, photos_html, photos_progress_html, shrink
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
@@ -45,18 +45,20 @@ from facemodels.app.requests import (
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch
 from facemodels.app.words import words_in
-from facemodels.attributes import HEADLINE, Classification
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.hub.registry import WEIGHTS, ModelSpec
 from facemodels.images import SizedImage
 from facemodels.privacy import MIN_SCORE, anonymize
 from facemodels.types import Analysis
+from facemodels.video.frames import VideoFrame
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
 LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
 HEAT_SIDE = 320  # pixels of an explained face
 STOPPING = "the app is being stopped; try again in a moment"
+PREVIEW_SIDE = 640  # of what is shown of it meanwhile
 TELL_SECONDS = 0.4  # between two reports of progress
 
 
@@ -351,37 +353,95 @@ def anonymize_upload(
 
 
 def analyze_frame(
-    analyzer: Analyzer, tracker: FaceTracker, frame: Any, memory: ImageMemory | None = None
+    analyzer: Analyzer,
+    tracker: FaceTracker,
+    frame: Any,
+    memory: ImageMemory | None = None,
+    attributes: Any = None,
+    sent: Any = None,
 ) -> dict[str, Any]:
     """The webcam tab: one frame in, the faces with stable ids out.
 
+    Args:
+        analyzer: Answers the attributes.
+        tracker: This visitor's.
+        frame: See `reading_frame`.
+        memory: What images in work may take; None for no limit.
+        attributes: See `check_attributes`; none at all means boxes alone.
+        sent: When the page sent the frame, by its own clock.
+
     Returns:
-        `Analysis.to_dict()` and ``"ms"``, the time this took. A refused frame comes back with its ``"error"``: an
-        exception would end the stream.
+        `Analysis.to_dict()`, with boxes as they were detected: the page smooths them, which knows when it draws them;
+        ``"ms"``, the time this took; and ``"sent"``. A refused frame comes back with its ``"error"``: an exception
+        would end the stream.
     """
     start = time.perf_counter()
     try:
+        offered = tuple(analyzer.models)
+        shown = () if attributes == [] else check_attributes(attributes, offered)
         with reading_frame(frame, memory) as read:
-            analysis = tracker.update(analyzer.analyze(read.pixels))
+            seen = analyzer.analyze(read.pixels, attributes=shown or offered[:1])
+        analysis = tracker.update(seen)
+        # A track remembers what the visitor does not want to see any more.
+        hidden = dict.fromkeys(name for name in ATTRIBUTES if name not in shown)
+        faces = (face.replace(box=found.box, **hidden) for face, found in zip(analysis.faces, seen.faces, strict=True))
+        analysis = replace(analysis, faces=tuple(faces))
     except FaceModelsError as error:
         analysis = Analysis((), 0, 0, {}, str(error))
-    return {**analysis.to_dict(), "ms": round((time.perf_counter() - start) * 1000, 2)}
+    return {
+        **analysis.to_dict(),
+        "ms": round((time.perf_counter() - start) * 1000, 2),
+        "sent": sent if isinstance(sent, (int, float)) else None,
+    }
+
+
+class _Preview:
+    """What is seen of a video while it is analyzed, and what stands for it afterwards.
+
+    Attributes:
+        poster: The first of the drawn frames with the most faces, as a data URL; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.poster: str | None = None
+        self._faces = -1
+        self._latest: tuple[VideoFrame, np.ndarray] | None = None
+
+    def take(self, frame: VideoFrame, pixels: np.ndarray) -> None:
+        """Keep the latest analyzed frame; the first is drawn, so that short videos have a poster."""
+        self._latest = (frame, pixels)
+        if self.poster is None:
+            self.draw()
+
+    def draw(self) -> str | None:
+        """The latest frame with its faces, as a data URL."""
+        if self._latest is None:
+            return self.poster
+        frame, pixels = self._latest
+        image = Image.fromarray(pixels)
+        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        drawn = picture_url(annotate(np.asarray(image), frame.analysis.scaled(*image.size).faces))
+        if len(frame.analysis) > self._faces:
+            self._faces, self.poster = len(frame.analysis), drawn
+        return drawn
 
 
 def analyze_clip(
     analyzer: Analyzer, limits: Limits, clip: Any, rate: Any, attributes: Any, language: Any = "en"
-) -> Generator[tuple[str | None, str | None, str | None], None, None]:
-    """The video tab: how far the work is, again and again; then the annotated clip's file, who was in it, and the
-    table's file. A refusal becomes a message. Closed before the end, it leaves no file behind.
+) -> Generator[tuple[str | None, str | None, str | None, str | None], None, None]:
+    """The video tab, again and again: the annotated video's file, the answer, the table's file, and a preview.
+
+    While it works, the answer says how far the work is, beside the frame that is being analyzed; at last come the files
+    and who was in the video. A refusal becomes a message. Closed before the end, it leaves no file behind.
     """
     say = words_in(language)
     if clip is None:
-        yield None, None, None
+        yield None, None, None, None
         return
     if attributes == []:
-        yield None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None
+        yield None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None, None
         return
-    yield None, progress_html(0, None, None, say), None
+    yield None, progress_html(0, None, None, say), None, None
     folder: Path | None = None
     try:
         fps, wanted = check_rate(rate), check_attributes(attributes, tuple(analyzer.models))
@@ -389,7 +449,7 @@ def analyze_clip(
         folder = Path(tempfile.mkdtemp(dir=get_upload_folder(), prefix="clip-"))
         drawn, table, timeline = folder / f"{path.stem}-faces.mp4", folder / f"{path.stem}.csv", Timeline()
         start = told = time.monotonic()
-        analyzed, frame = 0, None
+        analyzed, frame, preview = 0, None, _Preview()
         with closing(
             analyze_video(
                 path,
@@ -399,6 +459,7 @@ def analyze_clip(
                 csv=table,
                 timeline=timeline,
                 max_side=CLIP_SIDE,
+                preview=preview.take,
             )
         ) as frames:
             for frame in frames:
@@ -411,16 +472,16 @@ def analyze_clip(
                     touch(path)  # nobody deletes the clip while it is being analyzed, nor what comes of it
                     touch(folder)
                     left = (now - start) / done * (frame.total - done) if frame.total and now - start > 2 else None
-                    yield None, progress_html(done, frame.total, left, say), None
+                    yield None, progress_html(done, frame.total, left, say), None, preview_html(preview.draw(), say)
         count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
         name, minutes = file_name(clip), KEEP_SECONDS // 60
         if problem is not None:
             problem = hide_path(problem, clip)
-        answer = clip_html(timeline, count, analyzed, name, problem, minutes, say)
+        answer = clip_html(timeline, count, analyzed, name, problem, minutes, preview.poster, say)
         folder = None  # from here on its files are deleted by their age
-        yield str(drawn), answer, str(table)
+        yield str(drawn), answer, str(table), None
     except FaceModelsError as error:
-        yield None, error_html(type(error)(hide_path(str(error), clip)), say), None
+        yield None, error_html(type(error)(hide_path(str(error), clip)), say), None, None
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

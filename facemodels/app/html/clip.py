@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from pathlib import Path
 
 from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url
@@ -48,6 +49,11 @@ def progress_html(done: int, total: int | None, left: float | None, say: Words) 
     return _bar_html(share, text, say)
 
 
+def preview_html(picture: str | None, say: Words) -> str | None:
+    """The frame that is being analyzed, a data URL, while there is no answer yet."""
+    return None if picture is None else f'<img src="{picture}" alt="{say("clip_preview")}">'
+
+
 def _bar_html(share: str, text: str, say: Words) -> str:
     return (
         f'<div class="fm-message fm-progress"><progress{share} aria-label="{say("clip_bar")}"></progress>'
@@ -56,7 +62,14 @@ def _bar_html(share: str, text: str, say: Words) -> str:
 
 
 def clip_html(
-    timeline: Timeline, frames: int, analyzed: int, name: str, problem: str | None, minutes: int, say: Words
+    timeline: Timeline,
+    frames: int,
+    analyzed: int,
+    name: str,
+    problem: str | None,
+    minutes: int,
+    poster: str | None,
+    say: Words,
 ) -> str:
     """Who was in the clip: a summary with the downloads, and a card with a plot per person.
 
@@ -67,6 +80,7 @@ def clip_html(
         name: Of the clip's file.
         problem: Why the clip is incomplete, or None.
         minutes: After which the files are deleted.
+        poster: What stands for the annotated video until it is played, a data URL.
         say: The words.
     """
     people = timeline.people
@@ -77,11 +91,13 @@ def clip_html(
         f'aria-label="{say("download_name", kind="MP4")}">MP4</button>'
         f'<button class="fm-download" data-action="csv" aria-label="{say("download_name", kind="CSV")}">CSV</button>'
     )
+    data = json.dumps({"file": name, **timeline.to_dict()}, indent=1)
+    links += download_html("JSON", f"{html.escape(stem)}.json", "application/json", data, say)
     if people:
         links += download_html("SVG", f"{html.escape(stem)}.svg", "image/svg+xml", timeline.to_svg(name), say)
     parts = [
-        f'<div class="fm-summary" role="status" data-seconds="{timeline.seconds:.3f}">'
-        f"<b>{say.count('clip_people', count) if count else say('faces_none')}</b>"
+        f'<div class="fm-summary" role="status" data-poster="{poster or ""}">'
+        f"<b>{say.count('clip_people', count) if count else say('clip_people_none')}</b>"
         f"<span>{say('clip_frames', time=clock(timeline.seconds), frames=frames, analyzed=analyzed)}</span>"
         f'<span class="fm-downloads">{say("download")} {links}</span></div>'
     ]
@@ -103,8 +119,8 @@ def person_html(person: Person, seconds: float, say: Words) -> str:
     name = say("clip_person", place=person.track_id)
     headline = ""
     if person.emotion is not None:
-        label = html.unescape(say.label(person.emotion.label))
-        headline = say("clip_mostly", label=label, score=f"{person.emotion.score:.0%}")
+        label, fraction = next(iter(person.fractions.items()), (person.emotion.label, 1.0))
+        headline = say("clip_mostly", label=html.unescape(say.label(label)), share=f"{fraction:.0%}")
     picture = ""
     if person.picture is not None:
         cut = say("clip_person_cut", place=person.track_id)
@@ -118,9 +134,21 @@ def person_html(person: Person, seconds: float, say: Words) -> str:
     return (
         f'<article class="fm-card" aria-label="{name}" data-person="{person.track_id}"><header>{picture}'
         f"<div><small>{name}</small><p>{headline}</p></div></header>"
-        f"<dl>{facts}<div><dt>{say('clip_in_view')}</dt><dd>{view}</dd></div></dl>{_plot_html(person, seconds, say)}"
-        "</article>"
+        f"<dl>{_totals_html(person, say)}{facts}<div><dt>{say('clip_in_view')}</dt><dd>{view}</dd></div></dl>"
+        f"{_plot_html(person, seconds, say)}</article>"
     )
+
+
+def _totals_html(person: Person, say: Words) -> str:
+    """For which part of the time each emotion was the most probable one."""
+    if not person.fractions:
+        return ""
+    totals = " · ".join(
+        f"{say.label(emotion)} {fraction:.0%}".replace(" ", "\N{NO-BREAK SPACE}")
+        for emotion, fraction in person.fractions.items()
+        if fraction >= 0.005
+    )
+    return f"<div><dt>{say('clip_totals')}</dt><dd>{totals}</dd></div>"
 
 
 def _plot_html(person: Person, seconds: float, say: Words) -> str:
@@ -132,10 +160,13 @@ def _plot_html(person: Person, seconds: float, say: Words) -> str:
         for label in lines
     }
     paths = "".join(f'<path {colours[label]} d="{path}"/>' for label, path in lines.items())
-    legend = "".join(f"<li {colours[label]}>{say.label(label)}</li>" for label in lines)
+    sample = '<svg viewBox="0 0 28 4" aria-hidden="true"><path d="M1 2H27"/></svg>'
+    legend = "".join(f"<li {colours[label]}>{sample}{say.label(label)}</li>" for label in lines)
     return (
-        '<figure class="fm-plot">'
+        f'<figure class="fm-plot"><b>{say("axis_score")}</b>'
+        '<div class="fm-axes"><span>100%</span><span>50%</span><span>0%</span>'
         f'<svg viewBox="0 0 {max(seconds, 0.001):.3f} 1" preserveAspectRatio="none" role="img" '
-        f'aria-label="{say("clip_plot", place=person.track_id)}">{paths}<path class="fm-now" d="M0 0V1"/></svg>'
-        f"<figcaption><span>0:00</span><span>{clock(seconds)}</span></figcaption><ul>{legend}</ul></figure>"
+        f'aria-label="{say("clip_plot", place=person.track_id)}">{paths}<path class="fm-now" d="M0 0V1"/></svg></div>'
+        f"<figcaption><span>0:00</span><b>{say('axis_time')}</b><span>{clock(seconds)}</span></figcaption>"
+        f"<ul>{legend}</ul></figure>"
     )

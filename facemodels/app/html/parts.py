@@ -65,8 +65,13 @@ def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str
 
 def table_html(name: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table that scrolls by itself where the page is narrow; cells are HTML."""
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    names = list(head)
+    cells = "".join(f'<th scope="col">{cell}</th>' for cell in names)
+    # Where the page is narrow, the style sheet may stack the cells, each with the name of its column.
+    lines = (
+        "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in zip(names, row, strict=True)) for row in rows
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return (
         f'<div class="fm-table" tabindex="0" role="region" aria-label="{name}">'
         f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"

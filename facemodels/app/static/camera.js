@@ -4,7 +4,7 @@
 // Gradio runs this when the page is there, with `element` and `trigger`.
 
 const devices = navigator.mediaDevices;
-let open = [], releases = 0;
+let open = [], releases = 0, chosen;
 const stop = (streams) => streams.flatMap((stream) => stream.getTracks()).forEach((track) => track.stop());
 
 const release = () => {
@@ -20,7 +20,8 @@ if (devices) {
   const request = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
     const before = releases;
-    const stream = await request(constraints);
+    const video = constraints.video && chosen ? {...constraints.video, deviceId: {exact: chosen}} : constraints.video;
+    const stream = await request({...constraints, video});
     if (before !== releases) {  // the visitor left while the browser asked for permission
       stop([stream]);
       throw new DOMException('The camera was released before it started.', 'AbortError');
@@ -33,6 +34,7 @@ if (devices) {
 window.addEventListener('unhandledrejection', (event) => {
   if (event.reason?.name === 'AbortError') event.preventDefault();
 });
+window.addEventListener('fm-camera-choose', (event) => { chosen = event.detail; });
 window.addEventListener('fm-camera-release', release);
 window.addEventListener('pagehide', release);
 document.addEventListener('visibilitychange', () => { if (document.hidden) release(); });

@@ -1,8 +1,29 @@
-// The video tab: a mark in every plot where the annotated clip stands, and a click there, or on a time, moves the clip.
-// Gradio runs this when the part of the page is there, with `element` and `watch`.
+// The video tab: a poster and a play sign on the annotated clip, a mark in every plot where it stands, and a click there,
+// or on a time, moves it.
+// Gradio runs this when the part of the page is there, with `element`, `props` and `watch`.
 
 const clip = () => document.querySelector('#fm-clip-drawn video');
-const move = (seconds) => { if (clip()) clip().currentTime = seconds; };
+const move = (seconds) => {
+  if (!clip()) return;
+  clip().currentTime = seconds;
+  clip().closest('#fm-clip-drawn').scrollIntoView({block: 'nearest', behavior: 'smooth'});
+};
+
+const sign = document.createElement('button');
+sign.className = 'fm-play';
+sign.addEventListener('click', () => clip()?.play());
+const showSign = () => {
+  const video = clip(), {texts, label} = props;
+  if (!video) return sign.remove();
+  sign.setAttribute('aria-label', texts[label].clip_play);
+  sign.hidden = !video.paused;
+  if (sign.parentNode !== video.parentNode) video.parentNode.append(sign);
+};
+const dress = () => {
+  const poster = element.querySelector('.fm-summary')?.dataset.poster;
+  if (clip() && poster && clip().poster !== poster) clip().poster = poster;
+  showSign();
+};
 
 const mark = () => {
   const time = clip()?.currentTime ?? 0;
@@ -21,7 +42,7 @@ element.addEventListener('click', (event) => {
   if (action === 'jump') move(Number(time));
   if (action === 'csv') document.querySelector('#fm-clip-table').click();
   if (action === 'mp4' && clip()) save(name);
-  const plot = event.target.closest('.fm-plot svg');
+  const plot = event.target.closest('.fm-axes svg');
   if (!plot) return;
   const {left, width} = plot.getBoundingClientRect();
   move((event.clientX - left) / width * plot.viewBox.baseVal.width);
@@ -30,10 +51,11 @@ element.addEventListener('click', (event) => {
 let listening = false;
 watch('value', () => {
   mark();
+  dress();
   if (listening) return;
   listening = true;
   // These events don't bubble, and Gradio makes the video anew with each clip: so they are caught on the way down.
-  for (const name of ['timeupdate', 'seeking', 'loadedmetadata']) {
-    document.querySelector('#fm-clip-drawn').addEventListener(name, mark, true);
-  }
+  const player = document.querySelector('#fm-clip-left');
+  for (const name of ['timeupdate', 'seeking', 'loadedmetadata']) player.addEventListener(name, mark, true);
+  for (const name of ['play', 'pause', 'ended', 'loadedmetadata']) player.addEventListener(name, dress, true);
 });

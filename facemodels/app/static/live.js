@@ -1,15 +1,18 @@
 // The webcam tab: draws each answer of the stream. Boxes in an SVG over Gradio's video (its viewBox fits as the video
-// does), and bars in cards that live as long as their face's id, so that CSS can ease them.
-// Gradio runs this when the part of the page is there, with `element`, `props` and `watch`.
+// does), which move on between two answers (`motion.js`), and cards that live as long as their face's id, each with
+// that person's curve (`curves.js`).
+// Gradio runs this, after those two, when the part of the page is there, with `element`, `props` and `watch`.
 
 const status = element.querySelector('output'), list = element.querySelector('.fm-live');
-const plot = element.querySelector('.fm-plot svg'), legend = element.querySelector('.fm-plot ul');
+const save = element.querySelector('[data-action=csv]');
 const say = (key, values = {}) =>
   (props.texts[props.label][key] ?? '').replace(/{(\w+)}/g, (place, name) => values[name] ?? place);
 const count = (key, number) => say(key + (['_none', '_one'][number] ?? '_many'), {count: number});
 const capitals = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
 const title = (label) => say('label_' + label) || capitals(label);
 const percent = (score) => Math.round(score * 100) + '%';
+const spell = (seconds) => seconds < 60 ? say('live_seconds', {time: seconds})
+  : say('live_time', {time: Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0')});
 const node = (tag, parent, attributes = {}) => {
   const svg = ['svg', 'g', 'rect', 'text', 'path'].includes(tag);
   const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
@@ -18,52 +21,105 @@ const node = (tag, parent, attributes = {}) => {
   return made;
 };
 const overlay = node('svg', null, {class: 'fm-overlay', 'aria-hidden': 'true'});
-const mostCards = 6;
-let frames = [], idle;
+const curves = new Curves(), mostCards = 6;
+let frames = [], idle, moving;
 
 const facts = (face) => [
   face.age && say('live_years', {age: Math.round(face.age.value), error: Math.round(face.age.error)}),
   face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
 ].filter(Boolean).join(' · ');
 
-const drawBoxes = (value, video) => {
+// ---- boxes
+
+let drawn = new Map(), pixel = 1;  // id to what is drawn of it; a pixel of the screen in pixels of the frame
+
+const drawBoxes = (value, video, now) => {
   if (overlay.parentNode !== video.parentNode) video.parentNode.append(overlay);
   overlay.setAttribute('viewBox', `0 0 ${value.width} ${value.height}`);
-  // 14 pixels on the screen, in pixels of the frame
-  const size = 14 * Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
+  pixel = Math.max(value.width / video.clientWidth, value.height / video.clientHeight);
+  const sent = value.sent ?? now - value.ms, before = drawn, size = 14 * pixel;
+  drawn = new Map();
   overlay.replaceChildren();
   for (const {box, emotion, age, track_id: id} of value.faces) {
+    const motion = before.get(id)?.motion ?? new Motion(box, sent);
+    if (before.has(id)) motion.see(box, sent, now);
     const group = node('g', overlay, {'data-id': id, class: emotion ? 'fm-emotion-' + emotion.label : ''});
-    node('rect', group, {x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1, rx: size / 3});
-    const place = {x: box.x1, y: Math.max(box.y1 - size / 2, size), 'font-size': size, 'stroke-width': size / 4};
+    const rect = node('rect', group, {rx: size / 3});
+    const text = node('text', group, {'font-size': size, 'stroke-width': size / 4});
     const wide = box.x2 - box.x1 > 7 * size;
     const words = [emotion && title(emotion.label), wide && age && Math.round(age.value)].filter(Boolean).join(', ');
-    node('text', group, place).textContent = '#' + id + ' ' + words;
+    text.textContent = '#' + id + ' ' + words;
+    drawn.set(id, {motion, rect, text});
   }
+  moveBoxes();
 };
 
-const drawCards = (faces) => {
+const moveBoxes = () => {
+  cancelAnimationFrame(moving);
+  const now = performance.now(), size = 14 * pixel;
+  for (const {motion, rect, text} of drawn.values()) {
+    const [x, y, width, height] = motion.at(now), left = x - width / 2, top = y - height / 2;
+    for (const [name, value] of Object.entries({x: left, y: top, width, height})) rect.setAttribute(name, value);
+    text.setAttribute('x', Math.max(left, 0));
+    text.setAttribute('y', Math.max(top - size / 2, size));
+  }
+  if (drawn.size) moving = requestAnimationFrame(moveBoxes);
+};
+
+const clearBoxes = () => {
+  drawn = new Map();
+  overlay.replaceChildren();
+};
+
+// ---- cards
+
+const makeCard = (face) => {
+  const place = face.track_id, name = say('live_face', {place});
+  const card = node('article', null, {class: 'fm-card', 'data-id': place, 'aria-label': name});
+  list.insertBefore(card, [...list.children].find((other) => Number(other.dataset.id) > place) ?? null);
+  node('b', card);
+  node('p', card);
+  const bars = node('ul', card, {class: 'fm-bars', 'aria-label': say('live_scores')});
+  for (const label of Object.keys(face.emotion?.scores ?? {})) {
+    const row = node('li', bars, {'data-label': label});
+    node('span', row).textContent = title(label);
+    node('i', node('i', row, {'aria-hidden': 'true'}));
+    node('span', row);
+  }
+  card.append(element.querySelector('template').content.cloneNode(true));
+  card.querySelector('svg').setAttribute('aria-label', say('live_plot_name', {place}));
+  drawPlot(card);
+  return card;
+};
+
+const drawPlot = (card) => {
+  const plot = card.querySelector('.fm-plot svg'), legend = card.querySelector('.fm-plot ul');
+  const seconds = curves.length / 1000, lines = Object.entries(curves.lines(Number(card.dataset.id)));
+  plot.setAttribute('viewBox', `0 0 ${Math.max(seconds, 0.001)} 1`);
+  plot.replaceChildren();
+  legend.replaceChildren();
+  for (const [label, d] of lines) {
+    node('path', plot, {d, class: 'fm-emotion-' + label});
+    const item = node('li', legend, {class: 'fm-emotion-' + label});
+    node('path', node('svg', item, {viewBox: '0 0 28 4', 'aria-hidden': 'true'}), {d: 'M1 2H27'});
+    item.append(title(label));
+  }
+  card.querySelector('figcaption').lastElementChild.textContent = spell(Math.round(seconds));
+};
+
+const drawCards = (faces, grown) => {
   const cards = new Map([...list.children].map((card) => [card.dataset.id, card]));
   for (const face of faces.slice(0, mostCards)) {
     let card = cards.get(String(face.track_id));
     cards.delete(String(face.track_id));
-    if (!card) {
-      const name = say('live_face', {place: face.track_id});
-      card = node('article', null, {class: 'fm-card', 'data-id': face.track_id, 'aria-label': name});
-      list.insertBefore(card, [...list.children].find((other) => other.dataset.id > face.track_id) ?? null);
-      node('b', card);
-      node('p', card);
-      const bars = node('ul', card, {class: 'fm-bars', 'aria-label': say('live_scores')});
-      for (const label of Object.keys(face.emotion?.scores ?? {})) {
-        const row = node('li', bars, {'data-label': label});
-        node('span', row).textContent = title(label);
-        node('i', node('i', row, {'aria-hidden': 'true'}));
-        node('span', row);
-      }
-    }
+    // One that began without an emotion has no bars.
+    if (card && face.emotion && !card.querySelector('li[data-label]')) card = card.remove();
+    if (!card) card = makeCard(face);
+    else if (grown) drawPlot(card);
     card.querySelector('b').textContent = '#' + face.track_id + ' ' + (face.emotion ? title(face.emotion.label) : '');
     card.querySelector('p').textContent = facts(face);
-    for (const row of card.querySelectorAll('li')) {
+    card.querySelector('.fm-bars').hidden = !face.emotion;
+    for (const row of card.querySelectorAll('.fm-bars li')) {
       const score = face.emotion?.scores[row.dataset.label] ?? 0;
       row.classList.toggle('fm-top', row.dataset.label === face.emotion?.label);
       row.querySelector('i > i').style.width = score * 100 + '%';
@@ -73,47 +129,14 @@ const drawCards = (faces) => {
   for (const card of cards.values()) card.remove();
 };
 
-// The session so far, as the faces' mean scores per step of time. When it has filled up, two steps become one.
-const mostSteps = 240;
-let steps = [], step = 250, gathered = [], begun = 0, length = 0;
+save.addEventListener('click', () => {
+  const link = node('a', null, {download: 'webcam-emotions.csv'});
+  link.href = URL.createObjectURL(new Blob([curves.csv()], {type: 'text/csv'}));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});
 
-const mean = (all) => {
-  if (!all.length) return null;
-  const of = (label) => all.reduce((sum, one) => sum + one[label], 0) / all.length;
-  return Object.fromEntries(Object.keys(all[0]).map((label) => [label, of(label)]));
-};
-
-const remember = (faces, now) => {
-  gathered.push(...faces.filter((face) => face.emotion).map((face) => face.emotion.scores));
-  if (now - begun < step) return;
-  length += Math.min(now - begun, 2 * step);  // a pause does not count
-  begun = now;
-  steps.push(mean(gathered));
-  gathered = [];
-  if (steps.length > mostSteps) {
-    steps = steps.flatMap((one, place) => place % 2 ? [] : [mean([one, steps[place + 1]].filter(Boolean))]);
-    step *= 2;
-  }
-  drawPlot();
-};
-
-const drawPlot = () => {
-  const labels = Object.keys(steps.find(Boolean) ?? {});
-  const seen = labels.filter((label) => steps.some((one) => one?.[label] >= 0.1));
-  plot.setAttribute('viewBox', `0 0 ${Math.max(steps.length - 1, 1)} 1`);
-  plot.replaceChildren();
-  legend.replaceChildren();
-  for (const label of seen) {
-    // a line per stretch with a face
-    const points = steps.map((one, place) => one && `${steps[place - 1] ? 'L' : 'M'}${place} ${1 - one[label]}`);
-    node('path', plot, {d: points.filter(Boolean).join(''), class: 'fm-emotion-' + label});
-    node('li', legend, {class: 'fm-emotion-' + label}).textContent = title(label);
-  }
-  const seconds = Math.round(length / 1000);
-  const time = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
-  element.querySelector('.fm-plot figcaption span').textContent =
-    seconds < 60 ? say('live_seconds', {time: seconds}) : say('live_time', {time});
-};
+// ---- the camera's state
 
 const cameraTrouble = {NotAllowedError: 'live_blocked', NotFoundError: 'live_missing', NotReadableError: 'live_taken'};
 window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these pass without a word
@@ -125,26 +148,47 @@ window.addEventListener('unhandledrejection', (event) => {  // Gradio lets these
 
 const cameraIsOff = () => !document.querySelector('#fm-webcam video')?.srcObject?.active;
 // The last answer stays in the cards; only what lies over the picture goes with it.
-const pause = (key) => {
+const pause = () => {
   clearTimeout(idle);
   frames = [];
-  overlay.replaceChildren();
-  status.textContent = say(key);
+  clearBoxes();
 };
-window.addEventListener('fm-camera-released', () => pause(list.children.length ? 'live_stopped' : 'live_start'));
+
+// Where the visitor stands in the queue is in Gradio's own, hidden, words: `queue: 2/3 | 4.0s`. Whoever streams gives
+// way after `props.seconds`, so that bounds the time.
+const wait = (until = Infinity) => {
+  pause();
+  if (cameraIsOff()) return;
+  const place = Number(/(\d+)\/\d+/.exec(document.querySelector('#fm-live .progress-text')?.textContent)?.[1] ?? 0);
+  const now = performance.now(), turns = Math.ceil(place / props.webcams);
+  if (place) until = Math.min(until, now + turns * props.seconds * 1000);
+  const left = 5 * Math.ceil(Math.max(until - now, 0) / 5000);
+  const text = place && left ? say('live_queue', {place, time: spell(left)}) : say('live_waiting');
+  if (status.textContent !== text) status.textContent = text;
+  idle = setTimeout(wait, 500, until);
+};
+const patient = () => {
+  clearTimeout(idle);
+  idle = setTimeout(wait, 1500);
+};
+window.addEventListener('fm-camera-started', patient);
+window.addEventListener('fm-camera-released', () => {
+  pause();
+  status.textContent = say(list.children.length ? 'live_stopped' : 'live_start');
+});
 
 watch('value', () => {
   const value = props.value, video = document.querySelector('#fm-webcam video');
   if (!value || !video || cameraIsOff()) return;  // an answer that came after the end
-  clearTimeout(idle);
   status.classList.remove('fm-trouble');
-  idle = setTimeout(pause, 1500, 'live_waiting');
+  patient();
   const now = performance.now();
   frames = [...frames.filter((time) => now - time < 2000), now];
   const rate = frames.length > 1 ? (frames.length - 1) * 1000 / (now - frames[0]) : 0;
-  if (video.clientWidth) drawBoxes(value, video);  // nothing to draw on while another tab is open
-  drawCards(value.faces);
-  remember(value.faces, now);
+  const grown = curves.add(value.faces, now);
+  if (video.clientWidth) drawBoxes(value, video, now);  // nothing to draw on while another tab is open
+  drawCards(value.faces, grown);
+  save.hidden = !curves.people.size;
   const faces = count('live_faces', value.faces.length);
   status.textContent = value.error ?? say('live_status', {rate: rate.toFixed(0), ms: value.ms.toFixed(0), faces});
 });

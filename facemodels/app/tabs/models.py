@@ -8,7 +8,8 @@ from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, t
 from facemodels.app.handlers import card_text
-from facemodels.app.html.models import models_html
+from facemodels.app.html.models import fold_sections, models_html
+from facemodels.app.measured import measured
 
 
 def models_tab(analyzer: Analyzer) -> None:
@@ -18,8 +19,9 @@ def models_tab(analyzer: Analyzer) -> None:
         *(model.partition("#")[0] for model in analyzer.models.values()),
         *(spec.id for spec in specs if spec.name == analyzer.detector),
     }
-    in_every_language(lambda say: models_html(specs, used, say))
-    for spec in specs:
+    figures = {spec.id: measured(spec) for spec in specs}
+    in_every_language(lambda say: models_html(specs, figures, used, say))
+    for spec in sorted(specs, key=lambda spec: spec.id not in used):
         if text := card_text(spec):
             with gr.Accordion(f"{t('card')} {spec.id}", open=False):
-                gr.Markdown(text)
+                gr.Markdown(fold_sections(text), elem_classes="fm-model-card")

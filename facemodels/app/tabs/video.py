@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, static, t
 from facemodels.app.handlers import STOPPING, Stop, analyze_clip
@@ -16,19 +17,31 @@ from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_
 from facemodels.app.html.parts import error_html
 from facemodels.app.limits import Limits
 from facemodels.app.requests import SAMPLING_RATES
-from facemodels.app.words import words_in
+from facemodels.app.words import texts_of, words_in
 from facemodels.errors import FaceModelsError
 
 
-def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: threading.Event) -> None:
-    """Lay out the tab, inside a `gr.Tab`."""
+def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: threading.Event) -> dict[str, Choice]:
+    """Lay out the tab, inside a `gr.Tab`.
+
+    Returns:
+        What the page's address can name.
+    """
     offered = list(analyzer.models)
-    with gr.Row(equal_height=True):
-        clip = gr.Video(label=t("clip"), sources=["upload"], height=420, elem_id="fm-clip")
-        drawn = gr.Video(
-            label=t("clip_drawn"), interactive=False, height=420, elem_id="fm-clip-drawn", buttons=[], autoplay=False
-        )
-    with gr.Row(elem_id="fm-clip-options"):
+    with gr.Row(elem_id="fm-clip-row"):
+        with gr.Column(scale=3, min_width=320, elem_id="fm-clip-left"):
+            # Not a `gr.Video`: it tells visitors that what their browser does not play is no video.
+            clip = gr.File(label=t("clip"), file_types=["video", ".gif", ".mkv"], elem_id="fm-clip", height=90)
+            preview = gr.HTML(apply_default_css=False, elem_id="fm-clip-preview")
+            drawn = gr.Video(
+                label=t("clip_drawn"), show_label=False, interactive=False, elem_id="fm-clip-drawn", buttons=[]
+            )
+        with gr.Column(scale=2, min_width=320):
+            results = in_every_language(
+                clip_empty_html, js_on_load=static("clip.js"), texts=texts_of("clip_play"), elem_id="fm-clip-results"
+            )
+            cancel = gr.Button(t("clip_cancel"), interactive=False, elem_id="fm-clip-cancel")
+    with gr.Accordion(t("options"), open=False, elem_id="fm-clip-options"), gr.Row():
         attributes = gr.CheckboxGroup(
             [(t(f"attribute_{name}"), name) for name in offered],
             value=offered,
@@ -43,12 +56,9 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: t
             scale=2,
             min_width=180,
         )
-        with gr.Column(scale=1, min_width=140):
-            button = gr.Button(t("analyze"), variant="primary")
-            cancel = gr.Button(t("clip_cancel"), interactive=False)
-    results = in_every_language(clip_empty_html, js_on_load=static("clip.js"), elem_id="fm-clip-results")
+        button = gr.Button(t("analyze"), scale=1, min_width=140)
     table = gr.DownloadButton(visible="hidden", elem_id="fm-clip-table")
-    shown: list[Any] = [drawn, results, table]
+    shown: list[Any] = [drawn, results, table, preview]
     buttons: list[Any] = [button, cancel]
 
     stop = gr.State(None)  # a `Stop` for each run
@@ -56,20 +66,18 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: t
     def begin(clip: Any, language: Any) -> tuple[Any, ...]:
         busy = clip is not None
         answer = clip_waiting_html(words_in(language)) if busy else None
-        return None, answer, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
+        return None, answer, None, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
 
-    def handle(
-        clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop
-    ) -> Iterator[tuple[str | None, str | None, str | None]]:
+    def handle(clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop) -> Iterator[tuple[str | None, ...]]:
         with closing(analyze_clip(analyzer, limits, clip, rate, attributes, language)) as steps:
             for step in steps:
                 if stop.wanted or stopping.is_set():
                     break
                 yield step
         if stopping.is_set():
-            yield None, error_html(FaceModelsError(STOPPING), words_in(language)), None
+            yield None, error_html(FaceModelsError(STOPPING), words_in(language)), None, None
         elif stop.wanted:  # the last word, whatever progress was still on its way to the page
-            yield None, stop.answer, None
+            yield None, stop.answer, None, None
 
     def end() -> tuple[Any, ...]:
         return gr.Button(interactive=True), gr.Button(interactive=False)
@@ -83,7 +91,7 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: t
     def halt(stop: Stop | None, answer: str | None) -> tuple[Any, ...]:
         if stop is not None:
             stop.wanted, stop.answer = True, answer
-        return None, answer, None, *end()
+        return None, answer, None, None, *end()
 
     at_once: dict[str, Any] = {
         "preprocess": False,
@@ -105,3 +113,7 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: t
     # Gradio's own cancelling takes a run out of the queue; one that has begun sees its `Stop`.
     cancel.click(give_up, [stop, language], shown + buttons, cancels=[work], **at_once)
     clip.clear(forget, stop, shown + buttons, cancels=[work], **at_once)
+    return {
+        "video-attributes": Choice(attributes, offered, several=True),
+        "rate": Choice(rate, list(SAMPLING_RATES)),
+    }

@@ -7,13 +7,16 @@ from typing import Any
 import gradio as gr
 
 from facemodels import FaceTracker
+from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import script, static, t
 from facemodels.app.draining import WEBCAM_QUEUE
+from facemodels.app.endpoints import answers_errors
 from facemodels.app.handlers import analyze_frame
-from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML
+from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML, TOOLS_HTML
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
+from facemodels.app.requests import check_image
 from facemodels.app.words import texts_of
 
 # What the page does by itself to release a camera, see `camera.js`. A picture that was chosen stays where it is.
@@ -24,49 +27,66 @@ UNMOUNT_JS = """() => ['#fm-picture', '#fm-webcam'].map((part) =>
 MOUNT_JS = "() => [{__type__: 'update', visible: true}, {__type__: 'update', visible: true, value: null}]"
 
 
-def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> gr.Image:
+def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> tuple[gr.Image, gr.HTML, dict[str, Choice]]:
     """Lay out the tab, inside a `gr.Tab`.
 
     Returns:
-        The component that shows the camera.
+        The component that shows the camera, the one that takes snapshots, and what the page's address can name.
     """
+    offered = list(analyzer.models)
 
-    def handle(frame: Any, tracker: FaceTracker) -> dict[str, Any]:
-        return analyze_frame(analyzer, tracker, frame, memory)
+    def handle(frame: Any, tracker: FaceTracker, attributes: Any, sent: Any) -> dict[str, Any]:
+        return analyze_frame(analyzer, tracker, frame, memory, attributes, sent)
 
     with gr.Row():
-        with gr.Column(scale=3, min_width=320, elem_id="fm-camera"):
-            camera = gr.Image(
-                label=t("tab_webcam"),
-                show_label=False,
-                sources=["webcam"],
-                streaming=True,
-                elem_id="fm-webcam",
-                buttons=[],
-                webcam_options=gr.WebcamOptions(
-                    constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
-                ),
-            )
-            gr.HTML(
-                html_template=SWITCH_HTML,
+        with gr.Column(scale=3, min_width=320):
+            with gr.Column(elem_id="fm-camera"):
+                camera = gr.Image(
+                    label=t("tab_webcam"),
+                    show_label=False,
+                    sources=["webcam"],
+                    streaming=True,
+                    elem_id="fm-webcam",
+                    buttons=[],
+                    webcam_options=gr.WebcamOptions(
+                        constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+                    ),
+                )
+                gr.HTML(
+                    html_template=SWITCH_HTML,
+                    label=t("language"),
+                    texts=texts_of("live_"),
+                    js_on_load=static("switch.js"),
+                    elem_id="fm-switch",
+                    apply_default_css=False,
+                )
+            tools = gr.HTML(
+                html_template=TOOLS_HTML,
                 label=t("language"),
                 texts=texts_of("live_"),
-                js_on_load=static("switch.js"),
-                elem_id="fm-switch",
+                js_on_load=static("tools.js"),
+                elem_id="fm-tools",
                 apply_default_css=False,
             )
         with gr.Column(scale=2, min_width=280):
             live = gr.HTML(
                 html_template=LIVE_HTML,
                 label=t("language"),
-                texts=texts_of("live_", "label_"),
-                js_on_load=static("live.js"),
+                texts=texts_of("live_", "label_", "axis_"),
+                webcams=limits.webcams,
+                seconds=limits.webcam_seconds,
+                js_on_load="".join(map(static, ("motion.js", "curves.js", "live.js"))),
                 elem_id="fm-live",
                 apply_default_css=False,
             )
+    with gr.Accordion(t("options"), open=False, elem_id="fm-webcam-options"):
+        attributes = gr.CheckboxGroup(
+            [(t(f"attribute_{name}"), name) for name in offered], value=offered, label=t("attributes")
+        )
     camera.stream(
         handle,
-        [camera, gr.State(FaceTracker())],  # each visitor gets a copy of the tracker
+        # Each visitor gets a copy of the tracker.
+        [camera, gr.State(FaceTracker()), attributes, script("clock.js", value=None)],
         live,
         preprocess=False,  # frames stay in memory
         stream_every=1 / 30,
@@ -76,7 +96,17 @@ def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> gr.Im
         concurrency_limit=limits.webcams,
         api_visibility="private",
     )
-    return camera
+    return camera, tools, {"webcam-attributes": Choice(attributes, offered, several=True)}
+
+
+def connect_snapshots(tools: gr.HTML, tabs: gr.Tabs, picture: gr.Image) -> None:
+    """Show a snapshot of the webcam in the image tab, where it is analyzed as any other image."""
+
+    def show(event: gr.EventData) -> tuple[str, gr.Tabs]:
+        path = check_image({"path": getattr(event, "path", None)})
+        return str(path), gr.Tabs(selected="image")
+
+    tools.snapshot(answers_errors(show), None, [picture, tabs], show_progress="hidden", api_visibility="private")
 
 
 def release_cameras(tabs: gr.Tabs, picture: gr.Image, webcam: gr.Image) -> None:
