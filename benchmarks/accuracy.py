@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.speed import RESULTS, machine
 from facemodels import list_models
+from facemodels.attributes import ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
 
 FIGURES = {"accuracy": ("correct", 100), "within_one": ("within one bin", 100), "mae": ("years mean error", 1)}
@@ -75,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     from training.evaluate import evaluate
 
-    specs = [spec for spec in list_models() if spec.heads]
+    specs = [spec for spec in list_models() if set(spec.attributes) & set(ATTRIBUTES)]
     measured = [evaluate(spec, options.data, limit=options.limit) for spec in specs]
     released = [json.loads((WEIGHTS / spec.name / "metrics.json").read_text(encoding="utf-8")) for spec in specs]
     limit = f"; only the first {options.limit} images of each set" if options.limit else ""

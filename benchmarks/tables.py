@@ -33,7 +33,14 @@ def figure(row: Mapping[str, Any]) -> str:
     """One measured figure of a spec, with its unit."""
     if row["metric"] == "mae":
         return f"{row['value']:.2f} years mean error"
-    words = {"accuracy": "correct", "within_one_bin": "within one bin", "macro_recall": "macro recall"}
+    if row["metric"] == "degrees":
+        return f"{row['value']:.1f}° off"
+    words = {
+        "eye_distance_error": "of the eye distance off",
+        "accuracy": "correct",
+        "within_one_bin": "within one bin",
+        "macro_recall": "macro recall",
+    }
     return f"{row['value']:.1%} {words.get(row['metric'], row['metric'])}"
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facemodels.hub.store import download
     from facemodels.images import read_image
     from facemodels.privacy import anonymize
-    from facemodels.types import Analysis, Box, Classification, Estimate, Face
+    from facemodels.types import Analysis, Box, Classification, Estimate, Face, Points, Pose
     from facemodels.video.analyze import analyze_video
     from facemodels.video.frames import VideoFrame
     from facemodels.video.reading import VideoInfo, video_info
@@ -53,6 +53,8 @@ __all__ = [
     "HubError",
     "ImageError",
     "ModelSpec",
+    "Points",
+    "Pose",
     "Timeline",
     "UnknownModelError",
     "VideoError",
@@ -86,6 +88,8 @@ _HOMES = {
     "HubError": "errors",
     "ImageError": "errors",
     "ModelSpec": "hub.registry",
+    "Points": "types",
+    "Pose": "types",
     "Timeline": "video.timeline",
     "UnknownModelError": "errors",
     "VideoError": "errors",

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES
 from facemodels.crops import Window, cut_all, face_window, whole_window
 from facemodels.detection import FaceDetector, check_faces, make_detector
 from facemodels.detection.passes import MultiPassDetector
 from facemodels.errors import ArgumentError, FaceModelsError, UnknownModelError
 from facemodels.forking import Lock
 from facemodels.hub import store
-from facemodels.hub.registry import DEFAULT_MODELS, Head, ModelSpec
+from facemodels.hub.registry import Head, ModelSpec
 from facemodels.images import SizedImage, read_reduced, read_whole
 from facemodels.models import AttributeModel
 from facemodels.quality import measure
@@ -32,7 +32,8 @@ class FaceAnalyzer:
     process it loads them again.
 
     Args:
-        attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity`` to answer; None means all.
+        attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity``, ``points`` and ``pose`` to answer; None
+            means the first four.
         models: Attribute to model: ``name``, ``name@version``, ``owner/name@version`` of a hub repository, or a local
             folder. Defaults fill the rest.
         detector: ``auto`` (yunet where its file is present, else libfacedetection), ``libfacedetection``, ``yunet``,
@@ -285,7 +286,7 @@ class FaceAnalyzer:
             face = Face(Box(0.0, 0.0, float(read.width), float(read.height)))
             cuts.append(run.cut(read.pixels, [face], whole=True))
             faces.append(face)
-        return run.perceive(cuts, faces)
+        return run.perceive(cuts, faces, whole=True)
 
     def _find(self, image: SizedImage) -> list[Face]:
         """The faces, in pixels of what was decoded."""
@@ -380,8 +381,10 @@ class _Run:
             crops[framing] = cut_all([pixels] * len(windows), windows, framing.size)
         return crops
 
-    def perceive(self, crops: Sequence[Mapping[_Framing, np.ndarray]], faces: Sequence[Face]) -> list[Face]:
-        """The faces with their attributes; `crops` holds theirs, image by image."""
+    def perceive(
+        self, crops: Sequence[Mapping[_Framing, np.ndarray]], faces: Sequence[Face], *, whole: bool = False
+    ) -> list[Face]:
+        """The faces with their attributes; `crops` holds theirs, image by image, as `cut` made them."""
         if not faces:
             return []
         results: list[dict[str, Any]] = [{} for _ in faces]
@@ -389,6 +392,10 @@ class _Run:
             framing = _Framing.of(model.spec)
             batch = np.concatenate([of_image[framing] for of_image in crops])
             for attribute, answers in model.predict(batch, heads).items():
+                kind = ALL_ATTRIBUTES[attribute].kind
+                if kind.placed:
+                    windows = [_box_window(face.box) if whole else framing.window(face) for face in faces]
+                    answers = [kind.place(answer, window) for answer, window in zip(answers, windows, strict=True)]
                 for result, answer in zip(results, answers, strict=True):
                     result[attribute] = answer
         return [face.replace(**result) for face, result in zip(faces, results, strict=True)]
@@ -408,6 +415,11 @@ class _Framing(NamedTuple):
 
     def window(self, face: Face) -> Window:
         return face_window(face.box, margin=self.margin, offset=self.offset, align=self.align, landmarks=face.landmarks)
+
+
+def _box_window(box: Box) -> Window:
+    """The window that takes a box as it is."""
+    return Window(*box.centre, box.width, box.height)
 
 
 def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarray) -> list[Face]:
@@ -436,7 +448,7 @@ def _check_list(name: str, images: Iterable[Any]) -> None:
         raise ArgumentError(f"{name} must be a list of images, not one {type(images).__name__}; use analyze for one")
 
 
-def _check_attributes(attributes: Iterable[str], known: Iterable[str] = tuple(ATTRIBUTES)) -> tuple[str, ...]:
+def _check_attributes(attributes: Iterable[str], known: Iterable[str] = tuple(ALL_ATTRIBUTES)) -> tuple[str, ...]:
     """The attributes, each once, in the caller's order.
 
     Raises:
@@ -473,9 +485,9 @@ def _check_number(name: str, value: float, low: float, high: float) -> float:
 def _check_models(
     models: Mapping[str, str | Path] | None,
     attributes: Sequence[str],
-    otherwise: Mapping[str, str | Path] = DEFAULT_MODELS,
+    otherwise: Mapping[str, str | Path] | None = None,
 ) -> dict[str, str | Path]:
-    """Attribute to model reference, filled up from `otherwise`."""
+    """Attribute to model reference, filled up from `otherwise`, or with the default models."""
     if models is None:
         models = {}
     if not isinstance(models, Mapping):
@@ -485,4 +497,6 @@ def _check_models(
             f"models names {', '.join(repr(name) for name in unknown)}, which this analyzer does not answer "
             f"(attributes: {', '.join(attributes)})"
         )
+    if otherwise is None:
+        otherwise = {attribute: ALL_ATTRIBUTES[attribute].default_model for attribute in attributes}
     return {attribute: models.get(attribute, otherwise[attribute]) for attribute in attributes}

@@ -9,12 +9,13 @@ subclass of `Kind`. Standard library only.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 # The outputs of a head of points: x and y of each as fractions of the crop, and the logit of there being a face.
 POINT_LABELS = (*(f"{axis}{point}" for point in range(68) for axis in "xy"), "presence")
@@ -97,8 +98,93 @@ class Estimate:
         return {"value": self.value, "error": self.error}
 
 
-Value = Classification | Estimate
-V = TypeVar("V", Classification, Estimate)
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The 68 points of a face in the order of iBUG 300-W.
+
+    Attributes:
+        points: x and y in pixels of the image: jaw (0 to 16), brows (17 to 26), nose (27 to 35), eyes (36 to 47), outer
+            lips (48 to 59) and inner lips (60 to 67). Right and left are the person's: 36 to 41 are the right eye.
+        score: How sure the model is that there is a face at all, 0..1.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    score: float
+
+    @property
+    def right_eye_open(self) -> float:
+        """How far the right eye is open, 0 (closed) to 1 (wide)."""
+        return self._open((37, 41), (38, 40), across=(36, 39), between=EYE_CLOSED_OPEN)
+
+    @property
+    def left_eye_open(self) -> float:
+        """How far the left eye is open, 0 (closed) to 1 (wide)."""
+        return self._open((43, 47), (44, 46), across=(42, 45), between=EYE_CLOSED_OPEN)
+
+    @property
+    def mouth_open(self) -> float:
+        """How far the mouth is open, 0 (lips together) to 1 (wide)."""
+        return self._open((61, 67), (62, 66), (63, 65), across=(60, 64), between=MOUTH_CLOSED_OPEN)
+
+    def _open(self, *gaps: tuple[int, int], across: tuple[int, int], between: tuple[float, float]) -> float:
+        """The mean gap between pairs of points over the distance across, from `between` to 0..1."""
+        distances = [math.dist(self.points[a], self.points[b]) for a, b in (*gaps, across)]
+        ratio = sum(distances[:-1]) / len(gaps) / max(distances[-1], 1e-6)
+        return min(1.0, max(0.0, (ratio - between[0]) / (between[1] - between[0])))
+
+    def moved(self, move: Callable[[float, float], tuple[float, float]]) -> Points:
+        """These points, each where `move` takes it."""
+        return Points(tuple(move(x, y) for x, y in self.points), self.score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"points": [[x, y], …], "score": …, "right_eye_open": …, "left_eye_open": …, "mouth_open": …}``."""
+        return {
+            "points": [[round(x, 2), round(y, 2)] for x, y in self.points],
+            "score": round(self.score, 4),
+            **{name: round(getattr(self, name), 4) for name in OPENNESS},
+        }
+
+
+OPENNESS = ("right_eye_open", "left_eye_open", "mouth_open")
+# Height over width of the opening between the lids or lips: of one that is closed, and of one that is wide open.
+EYE_CLOSED_OPEN = (0.08, 0.32)
+MOUTH_CLOSED_OPEN = (0.03, 0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """How a head is turned, in degrees.
+
+    A head that looks at the camera is first pitched about the axis through its ears, then turned about the vertical of
+    the image, then tilted in the image's plane. So turning the image changes the roll alone, and mirroring it the signs
+    of yaw and roll.
+
+    Attributes:
+        yaw: Above 0 where the face is turned towards the right of the image.
+        pitch: Above 0 where it looks up; 0 is the pitch of most photographed faces.
+        roll: Above 0 where the head is tilted clockwise, as seen on the image.
+
+    Example:
+        >>> Pose(20.0, -5.0, 0.0).angle
+        20.615528128088304
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+    @property
+    def angle(self) -> float:
+        """Degrees between where the face is turned and the camera, about; roll counts nothing."""
+        return math.hypot(self.yaw, self.pitch)
+
+    def to_dict(self) -> dict[str, float]:
+        """``{"yaw": …, "pitch": …, "roll": …}``."""
+        return {name: round(getattr(self, name), 2) for name in POSE_LABELS}
+
+
+Value = Classification | Estimate | Points | Pose
+V = TypeVar("V", Classification, Estimate, Points, Pose)
 
 
 def percent(score: float) -> str:
@@ -121,6 +207,31 @@ def normalize_label(text: str) -> str:
     return re.sub(r"[\s-]+", "_", text.strip().lower())
 
 
+class Frame(Protocol):
+    """Where a crop lies in its image: a `facemodels.crops.Window`."""
+
+    @property
+    def angle(self) -> float: ...
+
+    def to_image(self, points: Any) -> Any: ...
+
+
+class Rectangle(Protocol):
+    """A `facemodels.Box`."""
+
+    @property
+    def x1(self) -> float: ...
+
+    @property
+    def y1(self) -> float: ...
+
+    @property
+    def width(self) -> float: ...
+
+    @property
+    def height(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class Kind(ABC, Generic[V]):
     """What sort of answer an attribute has.
@@ -133,6 +244,9 @@ class Kind(ABC, Generic[V]):
     name: str
     unit: str = ""
     named: ClassVar[bool] = False  # whether its text says nothing without the attribute's name
+    probabilities: ClassVar[bool] = True  # whether a head's outputs are those of a distribution
+    placed: ClassVar[bool] = False  # whether its values depend on where the crop lies in the image
+    averaged: ClassVar[bool] = True  # whether the mean over a video says something
 
     @abstractmethod
     def decode(self, labels: Sequence[str], rows: Any) -> list[V]:
@@ -145,6 +259,18 @@ class Kind(ABC, Generic[V]):
         Returns:
             One value per row.
         """
+
+    def place(self, value: V, frame: Frame) -> V:
+        """A value as decoded from a crop, in pixels and directions of the image."""
+        return value
+
+    def scaled(self, value: V, x: float, y: float) -> V:
+        """The value in the same image at `x` times the width and `y` times the height."""
+        return value
+
+    def carried(self, value: V, before: Rectangle, now: Rectangle) -> V:
+        """The value of a face that has moved from one box to another and was not looked at again."""
+        return value
 
     @abstractmethod
     def text(self, value: V, label: Callable[[str], str] = readable) -> str:
@@ -198,6 +324,10 @@ class Kind(ABC, Generic[V]):
     @abstractmethod
     def is_label(self, attribute: Attribute, text: str) -> bool:
         """Whether a face can have this label."""
+
+    def is_output(self, attribute: Attribute, name: str) -> bool:
+        """Whether a head's output can have this name."""
+        return self.is_label(attribute, name)
 
     def parse(self, attribute: Attribute, text: str) -> str:
         """A true label as somebody wrote it, in the form that the models use.
@@ -356,6 +486,148 @@ class Numeric(Kind[Estimate]):
         return re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text) is not None and float(text) <= self.maximum
 
 
+@dataclass(frozen=True)
+class Unlabelled(Kind[V]):
+    """What is measured, and not chosen out of labels: no folder or table of true labels can name it."""
+
+    named: ClassVar[bool] = True
+    probabilities: ClassVar[bool] = False
+    placed: ClassVar[bool] = True
+    outputs: ClassVar[tuple[str, ...]]
+
+    def short_text(self, value: V, label: Callable[[str], str] = readable) -> str:
+        return self.text(value, label)
+
+    def describe_labels(self, attribute: Attribute) -> str:
+        return "no labels"
+
+    def is_label(self, attribute: Attribute, text: str) -> bool:
+        return False
+
+    def is_output(self, attribute: Attribute, name: str) -> bool:
+        return name in self.outputs
+
+
+@dataclass(frozen=True)
+class PointSet(Unlabelled[Points]):
+    """The 68 points of a face; a head's output holds their coordinates as fractions of the crop, and a logit."""
+
+    averaged: ClassVar[bool] = False
+    outputs: ClassVar[tuple[str, ...]] = POINT_LABELS
+
+    name: str = "points"
+
+    def decode(self, labels: Sequence[str], rows: Any) -> list[Points]:
+        return [
+            Points(tuple(zip(row[:-1:2], row[1:-1:2], strict=True)), 1 / (1 + math.exp(-max(-50.0, row[-1]))))
+            for row in rows.tolist()
+        ]
+
+    def place(self, value: Points, frame: Frame) -> Points:
+        return Points(tuple((x, y) for x, y in frame.to_image(value.points).tolist()), value.score)
+
+    def scaled(self, value: Points, x: float, y: float) -> Points:
+        return value.moved(lambda px, py: (px * x, py * y))
+
+    def carried(self, value: Points, before: Rectangle, now: Rectangle) -> Points:
+        x, y = now.width / max(before.width, 1e-6), now.height / max(before.height, 1e-6)
+        return value.moved(lambda px, py: (now.x1 + (px - before.x1) * x, now.y1 + (py - before.y1) * y))
+
+    def text(self, value: Points, label: Callable[[str], str] = readable) -> str:
+        return f"eyes {value.right_eye_open:.1f} {value.left_eye_open:.1f} open, mouth {value.mouth_open:.1f}"
+
+    def columns(self, attribute: str) -> tuple[str, ...]:
+        return f"{attribute}_score", *OPENNESS
+
+    def cells(self, attribute: str, value: Points) -> dict[str, Any]:
+        return {f"{attribute}_score": value.score, **{name: getattr(value, name) for name in OPENNESS}}
+
+    def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
+        return {attribute: f"float[{len(labels) - 1}]", **dict.fromkeys(self.columns(attribute), "float")}
+
+    def typed_cells(self, attribute: str, value: Points, labels: Sequence[str]) -> dict[str, Any]:
+        return {attribute: [number for point in value.points for number in point], **self.cells(attribute, value)}
+
+    def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> Points:
+        numbers = row[attribute]
+        return Points(tuple(zip(numbers[::2], numbers[1::2], strict=True)), row[f"{attribute}_score"])
+
+    def schema(self) -> dict[str, Any]:
+        fraction = {"type": "number", "minimum": 0, "maximum": 1}
+        point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+        return {
+            "description": "68 points in pixels (iBUG 300-W); how far eyes and mouth are open. Only where asked for.",
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "required": ["points", "score", *OPENNESS],
+            "properties": {
+                "points": {"type": "array", "items": point, "minItems": 68, "maxItems": 68},
+                **dict.fromkeys(("score", *OPENNESS), fraction),
+            },
+        }
+
+    def parts(self, value: Points) -> Mapping[str, float]:
+        return {name: getattr(value, name) for name in OPENNESS}
+
+    def assemble(self, parts: Mapping[str, float]) -> Points:
+        raise NotImplementedError("points have no mean over a video")
+
+    def blend(self, past: Points, seen: Points, keep: float, switch_margin: float = 0.0) -> Points:
+        return seen  # a mean with where they were would lag behind the face
+
+
+@dataclass(frozen=True)
+class Rotation(Unlabelled[Pose]):
+    """How a head is turned; a head's output holds yaw, pitch and roll in degrees, as seen in the crop."""
+
+    outputs: ClassVar[tuple[str, ...]] = POSE_LABELS
+
+    name: str = "pose"
+    unit: str = "degrees"
+
+    def decode(self, labels: Sequence[str], rows: Any) -> list[Pose]:
+        return [Pose(**dict(zip(labels, row, strict=True))) for row in rows.tolist()]
+
+    def place(self, value: Pose, frame: Frame) -> Pose:
+        return Pose(value.yaw, value.pitch, (value.roll + frame.angle + 180) % 360 - 180)
+
+    def text(self, value: Pose, label: Callable[[str], str] = readable) -> str:
+        return f"yaw {value.yaw:+.0f}° pitch {value.pitch:+.0f}° roll {value.roll:+.0f}°"
+
+    def columns(self, attribute: str) -> tuple[str, ...]:
+        return POSE_LABELS
+
+    def cells(self, attribute: str, value: Pose) -> dict[str, Any]:
+        return {name: getattr(value, name) for name in POSE_LABELS}
+
+    def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(POSE_LABELS, "float")
+
+    def typed_cells(self, attribute: str, value: Pose, labels: Sequence[str]) -> dict[str, Any]:
+        return self.cells(attribute, value)
+
+    def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> Pose:
+        return Pose(*(row[name] for name in POSE_LABELS))
+
+    def schema(self) -> dict[str, Any]:
+        angle = {"type": "number", "minimum": -180, "maximum": 180}
+        return {
+            "description": "How the head is turned, in degrees. Only where asked for.",
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "required": [*POSE_LABELS],
+            "properties": dict.fromkeys(POSE_LABELS, angle),
+        }
+
+    def parts(self, value: Pose) -> Mapping[str, float]:
+        # The roll as two numbers: the mean of 179 and -179 degrees is not 0.
+        roll = math.radians(value.roll)
+        return {"yaw": value.yaw, "pitch": value.pitch, "sin": math.sin(roll), "cos": math.cos(roll)}
+
+    def assemble(self, parts: Mapping[str, float]) -> Pose:
+        return Pose(parts["yaw"], parts["pitch"], math.degrees(math.atan2(parts["sin"], parts["cos"])))
+
+
 def expectation(rows: Any, values: Any) -> tuple[Any, Any]:
     """The mean of each row's distribution over `values`, and the expected absolute distance from it.
 
@@ -449,6 +721,15 @@ _ROWS = (
 )
 ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({row.name: row for row in _ROWS})
 
+# Where the face is and how it is turned: answered only where they are asked for, and never labelled.
+ON_REQUEST: Mapping[str, Attribute] = MappingProxyType(
+    {
+        "points": Attribute("points", PointSet(), default_model="landmarks-efficientnet"),
+        "pose": Attribute("pose", Rotation(), default_model="landmarks-efficientnet"),
+    }
+)
+ALL_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({**ATTRIBUTES, **ON_REQUEST})
+
 EMOTIONS = ATTRIBUTES["emotion"].labels
 GENDERS = ATTRIBUTES["gender"].labels
 ETHNICITIES = ATTRIBUTES["ethnicity"].labels
@@ -482,6 +763,6 @@ def face_texts(values: Mapping[str, Value | None], label: Callable[[str], str] =
     """
     return [
         f"{name} " * attribute.kind.named + attribute.kind.text(value, label)
-        for name, attribute in ATTRIBUTES.items()
+        for name, attribute in ALL_ATTRIBUTES.items()
         if (value := values.get(name)) is not None
     ]

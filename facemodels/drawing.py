@@ -1,4 +1,4 @@
-"""Annotated images: a box, a caption and dots for the landmarks of each face.
+"""Annotated images: a box, a caption and dots for the landmarks of each face, and its 68 points and pose if asked for.
 
 Everything is anti-aliased: OpenCV draws the shapes, Pillow's own font the text, and only the pixels under a caption are
 blended, so that the cost depends on the number of faces and hardly on the size of the image.
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Pose
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Face
 
@@ -36,6 +36,7 @@ OTHER_COLOUR: Colour = (232, 232, 232)  # no emotion, or one that is not in the 
 DARK: Colour = (20, 22, 26)
 LIGHT: Colour = (255, 255, 255)
 
+NOSE = 30  # its tip, of the 68 points
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
 
 
@@ -43,8 +44,10 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     """Draw faces on a copy of their image.
 
     Each face gets a box in the colour of its emotion and a caption: emotion and score, gender, age with its error,
-    ethnicity, and the id a tracker gave. What a face does not have is left out. Captions stay inside the image, shrink
-    with the faces, and say less where the full text would cover another face.
+    ethnicity, and the id a tracker gave. Where they were asked for, its 68 points stand in place of the detector's
+    landmarks, and its pose is an arrow from the nose to where the face is turned. What a face does not have is left
+    out. Captions stay inside the image, shrink with the faces, and say less where the full text would cover another
+    face.
 
     Args:
         image: ``(H, W, 3)`` uint8, RGB; not modified. `read_image` makes one from anything else.
@@ -169,7 +172,8 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
     label, full = number, [number]
     lines: list[list[str]] = [[], []]  # below the headline: with and without how sure the models are
     short: list[str] = []
-    for name, value in sorted(face.values.items(), key=lambda item: ATTRIBUTES[item[0]].caption):
+    perceived = {name: value for name, value in face.values.items() if name in ATTRIBUTES}
+    for name, value in sorted(perceived.items(), key=lambda item: ATTRIBUTES[item[0]].caption):
         kind, line = ATTRIBUTES[name].kind, ATTRIBUTES[name].caption[0]
         if name == HEADLINE:
             label = kind.short_text(value)
@@ -271,13 +275,30 @@ def plate_size(lines: tuple[str, ...], size: int) -> tuple[int, int]:
 
 
 def _draw_face(out: np.ndarray, face: Face, frame: Frame, colour: Colour, line: int) -> None:
-    """The box and the landmarks, dark-edged so that they stand out on any background."""
+    """The box, the points and the pose, dark-edged so that they stand out on any background."""
     corners = _rounded(frame, min(0.08 * min(frame.width, frame.height), 10 * line))
     if frame.width >= 40:  # on smaller ones the edge would hide the face
         cv2.polylines(out, [corners], True, DARK, line + 2, cv2.LINE_AA, _SHIFT)
     cv2.polylines(out, [corners], True, colour, line, cv2.LINE_AA, _SHIFT)
-    for x, y in face.landmarks or ():
-        _dot(out, x, y, min(max(0.8, frame.width / 80), 3 * line), colour)
+    if face.points is not None:
+        for x, y in face.points.points:
+            _dot(out, x, y, min(max(0.5, frame.width / 160), 2 * line), colour)
+    else:
+        for x, y in face.landmarks or ():
+            _dot(out, x, y, min(max(0.8, frame.width / 80), 3 * line), colour)
+    if face.pose is not None:
+        x, y = face.points.points[NOSE] if face.points is not None else face.box.centre
+        right, down = _direction(face.pose, 0.6 * frame.width)
+        begin, end = _fixed(x, y), _fixed(x + right, y + down)
+        for ink, width in ((DARK, line + 2), (colour, line)):
+            cv2.arrowedLine(out, begin, end, ink, width, cv2.LINE_AA, _SHIFT, 0.15)
+
+
+def _direction(pose: Pose, length: float) -> tuple[float, float]:
+    """Where the nose of a head points, as seen on the image: pixels to the right and down."""
+    yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
+    x, y = math.sin(yaw) * math.cos(pitch), -math.sin(pitch)
+    return length * (x * math.cos(roll) - y * math.sin(roll)), length * (x * math.sin(roll) + y * math.cos(roll))
 
 
 def _draw_caption(out: np.ndarray, caption: Caption, colour: Colour) -> None:
@@ -311,10 +332,14 @@ def ink_for(colour: Colour) -> Colour:
 
 
 def _dot(out: np.ndarray, x: float, y: float, radius: float, colour: Colour) -> None:
-    one = 1 << _SHIFT
-    centre = (round((x - 0.5) * one), round((y - 0.5) * one))
+    one, centre = 1 << _SHIFT, _fixed(x, y)
     cv2.circle(out, centre, round((radius + 0.75) * one), DARK, -1, cv2.LINE_AA, _SHIFT)
     cv2.circle(out, centre, round(radius * one), colour, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point numbers, whose pixels have their centres at whole ones."""
+    return round((x - 0.5) * (1 << _SHIFT)), round((y - 0.5) * (1 << _SHIFT))
 
 
 def _rounded(frame: Frame, radius: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from facemodels import sandbox
-from facemodels.attributes import ATTRIBUTES, Value
+from facemodels.attributes import ALL_ATTRIBUTES, Value
 from facemodels.errors import WeightsError
 from facemodels.forking import Lock
 from facemodels.hub import registry, store
@@ -216,12 +216,14 @@ def decode(head: Head, probabilities: np.ndarray) -> list[Value]:
 
     Args:
         head: The head; the kind of its attribute says how to read the numbers.
-        probabilities: ``(N, labels)``.
+        probabilities: ``(N, labels)``, the head's raw outputs.
 
     Returns:
         One value per row; see `facemodels.attributes.Kind.decode`.
     """
-    # float32 rows sum to one only to about 1e-7; in double precision they do to 1e-15.
+    kind = ALL_ATTRIBUTES[head.attribute].kind
     rows = probabilities.astype(float)
-    rows /= rows.sum(axis=1, keepdims=True)
-    return ATTRIBUTES[head.attribute].kind.decode(head.labels, rows)
+    if kind.probabilities:
+        # float32 rows sum to one only to about 1e-7; in double precision they do to 1e-15.
+        rows /= rows.sum(axis=1, keepdims=True)
+    return kind.decode(head.labels, rows)

@@ -14,7 +14,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import IO, Any, ClassVar, Protocol, TextIO
 
-from facemodels.attributes import ATTRIBUTES, face_texts
+from facemodels.attributes import ALL_ATTRIBUTES, face_texts
 from facemodels.errors import FaceModelsError
 from facemodels.types import ROW_COLUMNS, Analysis, Face
 
@@ -316,9 +316,9 @@ class ParquetSink(Sink):
         }
         fields = [arrow.field(name, types[kind]) for name, kind in columns.items()]
         for name, labels in self._labels.items():
-            for column, kind in ATTRIBUTES[name].kind.typed_columns(name, labels).items():
+            for column, kind in ALL_ATTRIBUTES[name].kind.typed_columns(name, labels).items():
                 item, _, size = kind.removesuffix("]").partition("[")
-                metadata = {"labels": json.dumps(list(labels))} if size else None
+                metadata = {"labels": json.dumps(list(labels)[: int(size)])} if size else None
                 whole = arrow.list_(types[item], int(size)) if size else types[item]
                 fields.append(arrow.field(column, whole, metadata=metadata))
             fields.append(arrow.field(f"{name}_model", arrow.dictionary(arrow.int32(), arrow.string())))
@@ -341,7 +341,7 @@ class ParquetSink(Sink):
         for number, face in enumerate(analysis, start=1):
             row = {**of_all, "face": number, "track_id": face.track_id, "score": face.score, **face.box.to_dict()}
             for name, value in face.values.items():
-                row |= ATTRIBUTES[name].kind.typed_cells(name, value, self._labels[name])
+                row |= ALL_ATTRIBUTES[name].kind.typed_cells(name, value, self._labels[name])
             if face.landmarks is not None:
                 row["landmarks"] = [number for point in face.landmarks for number in point]
             self._rows.append(row)

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from facemodels.attributes import ATTRIBUTES, Classification, Estimate, Value
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, ON_REQUEST, Classification, Estimate, Points, Pose, Value
 
 SCHEMA = 1
 ROW_COLUMNS = (  # of `Face.to_row`
     *("x1", "y1", "x2", "y2", "score"),
     *(column for name, attribute in ATTRIBUTES.items() for column in attribute.kind.columns(name)),
     *("quality", "doubts"),
+    *(column for name, attribute in ON_REQUEST.items() for column in attribute.kind.columns(name)),
 )
 DOUBTS = ("small", "blurred", "turned", "cut", "dark", "weak")  # why an answer may be wrong
 
@@ -151,6 +152,8 @@ class Face:
         ethnicity: Perceived ethnicity.
         track_id: The id a `FaceTracker` gave, else None.
         quality: How well it can be read; None for crops that were given.
+        points: Its 68 points, and how far eyes and mouth are open; only where ``points`` was asked for.
+        pose: How the head is turned; only where ``pose`` was asked for.
     """
 
     box: Box
@@ -162,6 +165,8 @@ class Face:
     ethnicity: Classification | None = None
     track_id: int | None = None
     quality: Quality | None = None
+    points: Points | None = None
+    pose: Pose | None = None
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -171,7 +176,7 @@ class Face:
     @property
     def values(self) -> dict[str, Value]:
         """Attribute to what is perceived, for the attributes that were asked for."""
-        found = {name: getattr(self, name) for name in ATTRIBUTES}
+        found = {name: getattr(self, name) for name in ALL_ATTRIBUTES}
         return {name: value for name, value in found.items() if value is not None}
 
     def replace(self, **changes: Any) -> Face:
@@ -182,20 +187,28 @@ class Face:
         """This face in an image `x` times as wide and `y` times as high (as `x` if None)."""
         y = x if y is None else y
         landmarks = None if self.landmarks is None else tuple((px * x, py * y) for px, py in self.landmarks)
-        return replace(self, box=self.box.scaled(x, y), landmarks=landmarks)
+        placed = {
+            name: attribute.kind.scaled(value, x, y)
+            for name, attribute in ON_REQUEST.items()
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, box=self.box.scaled(x, y), landmarks=landmarks, **placed)
 
     def interpolate(self, other: Face, fraction: float) -> Face:
-        """This face with its box and landmarks moved `fraction` of the way to those of `other`."""
+        """This face with its box and all its points moved `fraction` of the way to those of `other`."""
         landmarks = self.landmarks
         if landmarks is not None and other.landmarks is not None and len(landmarks) == len(other.landmarks):
             landmarks = tuple(
                 (x + (to_x - x) * fraction, y + (to_y - y) * fraction)
                 for (x, y), (to_x, to_y) in zip(landmarks, other.landmarks, strict=True)
             )
-        return replace(self, box=self.box.interpolate(other.box, fraction), landmarks=landmarks)
+        box, points = self.box.interpolate(other.box, fraction), self.points
+        if points is not None:
+            points = ON_REQUEST["points"].kind.carried(points, self.box, box)
+        return replace(self, box=box, landmarks=landmarks, points=points)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an attribute that was not asked for is null."""
+        """Plain data for JSON; an attribute that was not asked for is null, and points and pose are then absent."""
         values = self.values
         return {
             "box": self.box.to_dict(),
@@ -204,6 +217,7 @@ class Face:
             **{name: values[name].to_dict() if name in values else None for name in ATTRIBUTES},
             "track_id": self.track_id,
             "quality": None if self.quality is None else self.quality.to_dict(),
+            **{name: values[name].to_dict() for name in ON_REQUEST if name in values},
         }
 
     def to_row(self) -> dict[str, Any]:
@@ -215,7 +229,7 @@ class Face:
         """
         row: dict[str, Any] = {**self.box.to_dict(), "score": self.score}
         for name, value in self.values.items():
-            row.update(ATTRIBUTES[name].kind.cells(name, value))
+            row.update(ALL_ATTRIBUTES[name].kind.cells(name, value))
         if self.quality is not None:
             row.update(quality=self.quality.value, doubts=" ".join(self.doubts))
         return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
@@ -321,13 +335,14 @@ class Analysis:
                     "minimum": 1,
                 },
                 "quality": quality,
+                **{name: attribute.kind.schema() for name, attribute in ON_REQUEST.items()},
             },
-            optional={"quality"},
+            optional={"quality", *ON_REQUEST},
         )
         models = {
             "description": "Attribute to the name@version that answered, with #head where one was asked for by name.",
             "type": "object",
-            "propertyNames": {"enum": list(ATTRIBUTES)},
+            "propertyNames": {"enum": list(ALL_ATTRIBUTES)},
             "additionalProperties": {"type": "string", "pattern": r"^[^@]+@[0-9]+\.[0-9]+\.[0-9]+(#[a-z0-9_]+)?$"},
         }
         analysis = _object(

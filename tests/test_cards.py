@@ -13,12 +13,14 @@ import pytest
 from huggingface_hub import ModelCard
 
 from facemodels import ModelSpec, list_models
+from facemodels.attributes import ATTRIBUTES, ON_REQUEST
 from facemodels.hub import store
 from facemodels.hub.registry import WEIGHTS, get_spec
 
 ROOT = Path(__file__).parent.parent
 CARDS = ROOT / "model_cards"
-SPECS = [spec for spec in list_models() if spec.heads]
+SPECS = [spec for spec in list_models() if set(spec.attributes) & set(ATTRIBUTES)]
+LANDMARKS = get_spec("landmarks-efficientnet")
 DETECTOR = get_spec("libfacedetection")
 
 every_model = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -26,7 +28,7 @@ every_model = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 
 def test_all_four_attributes_ship() -> None:
     assert {attribute for spec in SPECS for attribute in spec.attributes} == {"emotion", "age", "gender", "ethnicity"}
-    assert {path.stem for path in CARDS.glob("[!_]*.md")} == {spec.name for spec in [*SPECS, DETECTOR]}
+    assert {path.stem for path in CARDS.glob("[!_]*.md")} == {spec.name for spec in [*SPECS, LANDMARKS, DETECTOR]}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 64e6
 
 
@@ -42,6 +44,21 @@ def test_the_detector_is_a_model_too() -> None:
     assert data.license == DETECTOR.license and data.library_name == "litert"
     rows = json.loads((WEIGHTS / DETECTOR.name / "arrays.json").read_text(encoding="utf-8"))["arrays"]
     assert f"{sum(math.prod(row['shape']) for row in rows):,} parameters" in card
+
+
+def test_landmarks_too() -> None:
+    from training.landmarks.card import headline, write_card
+
+    release = WEIGHTS / LANDMARKS.name
+    assert LANDMARKS.attributes == tuple(ON_REQUEST) and LANDMARKS.files["model.tflite"].size < 2e6
+    for name, expected in LANDMARKS.files.items():
+        store.verify(release / name, expected)
+    measured = json.loads((release / "metrics.json").read_text(encoding="utf-8"))
+    assert (measured["model"], measured["limit"]) == (LANDMARKS.id, None)
+    assert list(LANDMARKS.metrics) == headline(measured) and LANDMARKS.tolerance >= measured["keras_litert_difference"]
+    card = (release / "README.md").read_text(encoding="utf-8")
+    assert card == write_card(LANDMARKS, measured) == (CARDS / f"{LANDMARKS.name}.md").read_text(encoding="utf-8")
+    assert "$" not in card and "runs/" not in card
 
 
 @every_model

@@ -35,7 +35,7 @@ from facemodels.app.html.parts import error_html, header_html
 from facemodels.app.measured import measured
 from facemodels.app.theme import make_theme
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
-from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS, ON_REQUEST
 from facemodels.errors import FaceModelsError, ImageError
 from facemodels.hub.registry import WEIGHTS
 from facemodels.types import DOUBTS, Quality
@@ -292,7 +292,7 @@ def unused(keys: Iterable[str]) -> list[str]:
     quoted |= set(re.findall(r"texts\[\w+\]\.(\w+)", code))  # in a template
     prefixes = set(re.findall(r"""["'`]([a-z_]+_)(?:\$?\{|' *\+)""", code))
     suffixes = quoted | {*ATTRIBUTES} | {label for row in ATTRIBUTES.values() for label in row.known_labels}
-    suffixes |= set(DOUBTS)
+    suffixes |= {*DOUBTS, *ON_REQUEST}
     suffixes |= {row["label"] for spec in list_models() for row in spec.metrics}
     suffixes |= {row.kind.unit for row in ATTRIBUTES.values() if row.kind.unit}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facemodels import Analysis, Box, Classification, Estimate, Face, FaceAnalyzer, FaceTracker
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ATTRIBUTES, ON_REQUEST
 from facemodels.hub.registry import WEIGHTS
 from facemodels.types import SCHEMA, Quality
 
@@ -58,8 +58,9 @@ def test_the_schema_names_what_results_have() -> None:
     face = SHAPE["properties"]["faces"]["items"]
     assert SHAPE["properties"]["schema"]["const"] == SCHEMA and SHAPE["$id"].endswith(f":{SCHEMA}")
     assert SHAPE["required"] == list(SHAPE["properties"]) == list(result)
-    assert [*face["required"], "quality"] == list(face["properties"]) == list(result["faces"][0])
-    assert SHAPE["properties"]["models"]["propertyNames"]["enum"] == list(ATTRIBUTES)
+    assert [*face["required"], "quality"] == list(result["faces"][0]), "points and pose only where asked for"
+    assert [*face["required"], "quality", *ON_REQUEST] == list(face["properties"])
+    assert SHAPE["properties"]["models"]["propertyNames"]["enum"] == [*ATTRIBUTES, *ON_REQUEST]
 
 
 def broken(*path: str | int, to: Any) -> Any:

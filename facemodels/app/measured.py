@@ -45,6 +45,8 @@ def measured(spec: ModelSpec) -> list[Measured]:
     details = _details(spec)
     rows = []
     for (dataset, label), values in figures.items():
+        if not values.keys() & {"accuracy", "mae"}:
+            continue  # points and poses have other figures: their card holds them
         detail = details.get((dataset, label), {})
         classes = detail.get("classes", {}).values()
         recall = sum(one["recall"] for one in classes) / len(classes) if classes else None
@@ -76,5 +78,7 @@ def _details(spec: ModelSpec) -> dict[tuple[str, str], Mapping[str, Any]]:
     if metrics.get("model") != spec.id:
         return {}
     return {
-        (test["dataset"], result["label"]): result for test in metrics.get("tests", ()) for result in test["results"]
+        (test["dataset"], result["label"]): result
+        for test in metrics.get("tests", ())
+        for result in test.get("results", ())
     }

@@ -10,6 +10,8 @@ from facemodels.cli.command import Command
 from facemodels.cli.console import FAILED, OK, complain, print_table
 from facemodels.hub.registry import ModelSpec, list_models
 
+UNITS = {"mae": "years", "degrees": "degrees"}  # of the metrics that are no fractions
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the specs as one JSON array")
@@ -57,7 +59,8 @@ def headlines(spec: ModelSpec) -> list[str]:
     """A model's main figure per attribute, for people: the first that its spec lists."""
     lines: dict[str, str] = {}
     for row in spec.metrics:
-        value = f"{row['value']:.2f} years" if row["metric"] == "mae" else f"{row['value']:.1%}"
+        unit = UNITS.get(row["metric"])
+        value = f"{row['value']:.1%}" if unit is None else f"{row['value']:.2f} {unit}"
         lines.setdefault(row["label"], f"{row['label']} {value}")
     return list(lines.values())
 

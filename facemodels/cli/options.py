@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ATTRIBUTES, ON_REQUEST
 from facemodels.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
     """Declare the settings of a `FaceAnalyzer`."""
-    parser.add_argument("--attributes", default=",".join(ATTRIBUTES), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--attributes",
+        default=",".join(ATTRIBUTES),
+        help=f"comma-separated (default: %(default)s); {', '.join(ON_REQUEST)} on request",
+    )
     parser.add_argument(
         "--model",
         action="append",

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES
 from facemodels.errors import UnknownModelError, WeightsError
 from facemodels.hub.fields import parse_json, read_dataclass
 
-# The model that answers an attribute when the caller names none.
+# The models that answer what is answered unasked, when the caller names none.
 DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model for name, row in ATTRIBUTES.items()})
 
 SPEC_SCHEMA = 1
@@ -43,9 +43,9 @@ class Head:
     """One answer of a model.
 
     Attributes:
-        attribute: The attribute it answers: ``emotion``, ``age``, ``gender`` or ``ethnicity``.
-        output: Name of the model's output, ``(N, len(labels))`` probabilities.
-        kind: ``classification``, or ``age`` for a distribution over years.
+        attribute: The attribute it answers: ``emotion``, ``age``, ``gender``, ``ethnicity``, ``points`` or ``pose``.
+        output: Name of the model's output, ``(N, len(labels))``: probabilities, or for points and poses plain numbers.
+        kind: ``classification``, ``age`` for a distribution over years, ``points`` or ``pose``.
         labels: One per output, in order (for ages, the years).
         views: Coarser views: name to a mapping from label to group.
         prior: How common each label was among the faces it was trained on, summing to one; empty where not stated.
@@ -260,16 +260,16 @@ def _check(spec: ModelSpec) -> None:
 
 def _check_head(head: Head) -> None:
     """Raise ValueError for a head that cannot answer its attribute; the message begins with the field."""
-    attribute = ATTRIBUTES.get(head.attribute)
+    attribute = ALL_ATTRIBUTES.get(head.attribute)
     if attribute is None:
-        raise ValueError(f"attribute {head.attribute!r} is unknown; known: {', '.join(ATTRIBUTES)}")
+        raise ValueError(f"attribute {head.attribute!r} is unknown; known: {', '.join(ALL_ATTRIBUTES)}")
     if head.kind != attribute.kind.name:
         raise ValueError(f"kind {head.kind!r} is not that of {attribute.name}, which is {attribute.kind.name!r}")
     if not head.labels:
         raise ValueError("labels: there are none")
     if twice := sorted({label for label in head.labels if head.labels.count(label) > 1}):
         raise ValueError(f"labels: {twice[0]!r} stands there twice")
-    if unknown := [label for label in head.labels if not attribute.kind.is_label(attribute, label)]:
+    if unknown := [label for label in head.labels if not attribute.kind.is_output(attribute, label)]:
         wrong = ", ".join(map(repr, unknown[:5]))
         raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")
     if head.prior and not (len(head.prior) == len(head.labels) and all(value > 0 for value in head.prior)):
@@ -311,8 +311,8 @@ def list_models(attribute: str | None = None) -> list[ModelSpec]:
         >>> [spec.name for spec in list_models("emotion")]
         ['emotion-efficientnet', 'emotion4-vgg16']
     """
-    if attribute is not None and attribute not in DEFAULT_MODELS:
-        raise UnknownModelError(f"unknown attribute {attribute!r}; known: {', '.join(DEFAULT_MODELS)}")
+    if attribute is not None and attribute not in ALL_ATTRIBUTES:
+        raise UnknownModelError(f"unknown attribute {attribute!r}; known: {', '.join(ALL_ATTRIBUTES)}")
     return [spec for spec in _table().values() if attribute is None or attribute in spec.attributes]
 
 

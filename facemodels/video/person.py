@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Value
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, HEADLINE, ON_REQUEST, Value
 
 SEEN = 0.1  # an emotion that never had this score is not drawn
 
@@ -42,13 +42,14 @@ class Person:
     picture: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ATTRIBUTES:
+        if name in ALL_ATTRIBUTES:
             return self.values.get(name)
         raise AttributeError(f"'Person' object has no attribute {name!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an attribute that was not asked for is null."""
         attributes = {name: self.values[name].to_dict() if name in self.values else None for name in ATTRIBUTES}
+        attributes |= {name: self.values[name].to_dict() for name in ON_REQUEST if name in self.values}
         steps = [
             {"time": round(time, 4), "scores": None if scores is None else dict(scores)} for time, scores in self.steps
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES, HEADLINE
+from facemodels.attributes import ALL_ATTRIBUTES, HEADLINE
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Classification, Face
@@ -172,9 +172,11 @@ class _Gathered:
         self.last = time
         self.count += 1
         for name, value in face.values.items():
-            self._sums.setdefault(name, _Sum()).add(ATTRIBUTES[name].kind.parts(value))
+            kind = ALL_ATTRIBUTES[name].kind
+            if kind.averaged:
+                self._sums.setdefault(name, _Sum()).add(kind.parts(value))
             if name == HEADLINE:
-                self.steps.setdefault(step, _Sum()).add(ATTRIBUTES[name].kind.parts(value))
+                self.steps.setdefault(step, _Sum()).add(kind.parts(value))
         # Not for every pixel more.
         if pixels is not None and face.box.area > 1.2 * self._largest:
             self._largest = face.box.area
@@ -193,7 +195,7 @@ class _Gathered:
             for emotion, part in sorted(seconds.items(), key=lambda item: -item[1])
             if emotion and part
         }
-        values = {name: ATTRIBUTES[name].kind.assemble(parts.mean()) for name, parts in self._sums.items()}
+        values = {name: ALL_ATTRIBUTES[name].kind.assemble(parts.mean()) for name, parts in self._sums.items()}
         steps = ((time, self.steps[index].mean() if index in self.steps else None) for index, time in enumerate(starts))
         return Person(
             track_id, self.first, self.last, self.count, total, values, fractions, tuple(steps), self._picture

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Face
 
@@ -125,10 +125,13 @@ class FaceTracker:
         """What is seen now, evened out by what its track had."""
         past, keep = track.face, self._smoothing
         moved = seen.interpolate(past, keep * past.box.iou(seen.box) ** 2)
-        values: dict[str, Any] = {**past.values, **seen.values}
-        for name in past.values.keys() & seen.values.keys():
-            kind = ATTRIBUTES[name].kind
-            values[name] = kind.blend(past.values[name], seen.values[name], keep, self._switch_margin)
+        values: dict[str, Any] = dict(seen.values)
+        for name, value in past.values.items():
+            kind = ALL_ATTRIBUTES[name].kind
+            if name in values:
+                values[name] = kind.blend(value, values[name], keep, self._switch_margin)
+            else:
+                values[name] = kind.carried(value, past.box, moved.box)
         return moved.replace(track_id=past.track_id, **values)
 
 

@@ -8,6 +8,7 @@ filled in several ways, so that the network cannot go by it. The trunk stays as 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import os
@@ -77,6 +78,14 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def sample(self, count: int) -> Faces:
+        """This many faces or all of them, spread evenly."""
+        rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
+        part = copy.copy(self)
+        part.images = [self.images[row] for row in rows]
+        part.points, part.poses, part.sets = self.points[rows], self.poses[rows], self.sets[rows]
+        return part
 
 
 class Crops:

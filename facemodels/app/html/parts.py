@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from facemodels.app.words import Words
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, HEADLINE, Classification, Estimate, Value, percent
 from facemodels.errors import ImageError
 
 # Of the words of `ImageError.code`, those that a visitor's file can give.
@@ -90,6 +90,8 @@ def fact_text(attribute: str, value: Value, say: Words) -> str:
     """An answer in words, HTML: its likely labels, or its range."""
     if isinstance(value, Classification):
         return _top_scores(value, say)
+    if not isinstance(value, Estimate):
+        return html.escape(ALL_ATTRIBUTES[attribute].kind.text(value))
     key = f"unit_{ATTRIBUTES[attribute].kind.unit}"
     low, high = (f"{bound:.0f}" for bound in value.interval)
     return say(key, low=low, high=high, value=f"{value.value:.0f}")
