@@ -25,8 +25,9 @@ from facemodels.evaluation import metrics
 from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, comparable, evaluate
 from facemodels.evaluation.labels import read_labels
 from facemodels.evaluation.report import check_folder, markdown, write
+from facemodels.hub.registry import get_spec
 
-EMOTION, DEMOGRAPHICS = "emotion-efficientnet@1.3.0", "demographics-efficientnet@1.3.0"
+EMOTION, DEMOGRAPHICS = get_spec("emotion-efficientnet").id, get_spec("demographics-efficientnet").id
 
 
 @pytest.fixture(scope="session")
