@@ -247,6 +247,7 @@ class Kind(ABC, Generic[V]):
     probabilities: ClassVar[bool] = True  # whether a head's outputs are those of a distribution
     placed: ClassVar[bool] = False  # whether its values depend on where the crop lies in the image
     averaged: ClassVar[bool] = True  # whether the mean over a video says something
+    pipeline_tag: ClassVar[str] = "image-classification"  # the hub's name for such a task
 
     @abstractmethod
     def decode(self, labels: Sequence[str], rows: Any) -> list[V]:
@@ -493,6 +494,7 @@ class Unlabelled(Kind[V]):
     named: ClassVar[bool] = True
     probabilities: ClassVar[bool] = False
     placed: ClassVar[bool] = True
+    pipeline_tag: ClassVar[str] = "keypoint-detection"
     outputs: ClassVar[tuple[str, ...]]
 
     def short_text(self, value: V, label: Callable[[str], str] = readable) -> str:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.errors import ArgumentError, HubError, WeightsError
 from facemodels.hub import registry, store
 from facemodels.hub.golden import golden_difference
@@ -280,13 +281,14 @@ def _card_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
         )
         for row in data.get("eval_results") or ()
     ]
+    tasks = [ALL_ATTRIBUTES[attribute].kind.pipeline_tag for attribute in spec.attributes]
     wanted_figures = [(row["dataset"], row["label"], row["metric"], row["value"]) for row in spec.metrics]
     expected: dict[str, tuple[Any, Any]] = {
         "model_name": (data.get("model_name"), spec.name),
         "license": (data.get("license"), spec.license),
         "license_name": (data.get("license_name"), spec.license_name),
         "datasets": (tuple(data.get("datasets") or ()), spec.datasets),
-        "pipeline_tag": (data.get("pipeline_tag"), "image-classification"),
+        "pipeline_tag": (data.get("pipeline_tag"), tasks[0] if tasks else None),
         "model-index": (sorted(figures, key=repr), sorted(wanted_figures, key=repr)),
     }
     for field, (said, wanted) in expected.items():

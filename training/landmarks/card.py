@@ -7,8 +7,9 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from huggingface_hub import ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
+from facemodels.attributes import ON_REQUEST
 from facemodels.hub.registry import ModelSpec
 from training.config import config_from
 from training.data.face_data import HEADS
@@ -39,9 +40,22 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
         license=spec.license,
         license_name=spec.license_name,
         library_name="keras",
-        pipeline_tag="keypoint-detection",
-        tags=["facemodels", "keras", "litert", "face", "face-landmarks", "head-pose"],
+        pipeline_tag=ON_REQUEST["points"].kind.pipeline_tag,
+        tags=["facemodels", "keras", "litert", "face", *spec.attributes, "face-landmarks", "head-pose"],
         datasets=list(spec.datasets),
+        eval_results=[
+            EvalResult(
+                task_type=ON_REQUEST[row["label"]].kind.pipeline_tag,
+                task_name=row["label"],
+                dataset_type="faces",
+                dataset_name=row["dataset"],
+                dataset_config=row["label"],
+                metric_type=row["metric"],
+                metric_name=row["metric"].replace("_", " "),
+                metric_value=row["value"],
+            )
+            for row in spec.metrics
+        ],
     )
     tests, angles = measured["tests"], HEADS["pose"]
     all_tests = tests[-1]
