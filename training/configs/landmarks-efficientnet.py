@@ -13,7 +13,8 @@ config = Config(
     heads=("points", "pose"),
     datasets=("utkface", "fairface", "lfw_expressions"),
     network_options={"blocks": 11, "grid": 24, "head_width": 192},
-    start="demographics-efficientnet",
+    # As it was before 2.0.0, which is another network; `python -m facemodels download` gets it from the hub.
+    start="demographics-efficientnet@1.3.0",
     freeze_blocks=11,
     input_size=96,
     dropout=0.0,
