@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks.memory import encode
 from benchmarks.speed import RESULTS, face, machine
 from benchmarks.webcam import running
+from facemodels.attributes import ATTRIBUTES
 
 WEBCAMS = 4
 SECONDS = 30.0
@@ -75,7 +76,7 @@ class Visitor(threading.Thread):
 
     def _body(self, call: dict[str, Any]) -> dict[str, Any]:
         url = self.images[len(self.answers) % len(self.images)]
-        return {**call, "data": [{"url": url, "mime_type": "image/jpeg"}, None]}
+        return {**call, "data": [{"url": url, "mime_type": "image/jpeg"}, None, list(ATTRIBUTES), None]}
 
     def _stream(self, client: Any, call: dict[str, Any]) -> None:
         answer = client.post("queue/join", json=self._body(call))

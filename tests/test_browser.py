@@ -907,6 +907,7 @@ def test_the_address_names_the_tab_and_what_was_chosen(browser: Any, url: str) -
     page.locator("#fm-clip-options").get_by_text("Options").click()
     chosen = "all => all.filter((one) => one.checked).map((one) => one.closest('label').textContent.trim())"
     boxes = page.locator("#fm-clip-options input[type=checkbox]")
+    page.wait_for_function("document.querySelectorAll('#fm-clip-options input[type=checkbox]:checked').length == 1")
     assert boxes.evaluate_all(chosen) == ["Age"]
     assert page.get_by_label("Frames to analyze").input_value() == "10 per second"
     page.locator("#fm-clip-options").get_by_label("Gender", exact=True).check()
