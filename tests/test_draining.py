@@ -114,10 +114,8 @@ def test_under_load_with_a_video_running(photo: Path, clip: Path, tmp_path: Path
         with httpx.Client(base_url=url, timeout=60) as client:
             path = client.post("gradio_api/upload", files={"files": ("a.mp4", clip.read_bytes())}).json()[0]
             config = client.get("config").json()
-            begin, work = (
-                next(one["id"] for one in config["dependencies"] if one["api_name"] == name)
-                for name in ("begin", "handle_1")
-            )
+            (begin,) = (one["id"] for one in config["dependencies"] if one["api_name"] == "begin")
+            (work,) = (one["id"] for one in config["dependencies"] if one["trigger_after"] == begin)
             video = {"path": path, "orig_name": "a.mp4", "meta": {"_type": "gradio.FileData"}}
             event = {"fn_index": begin, "session_hash": "visitor", "data": [video, "en"]}
             assert client.post("gradio_api/run/predict", json=event).status_code == 200
