@@ -36,6 +36,8 @@ def private_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # An exchange that an earlier test left behind goes on trying to connect, and would close the client that all share.
+    monkeypatch.setattr("huggingface_hub.utils._http.close_session", lambda: None)
     return cache
 
 
