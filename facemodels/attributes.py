@@ -569,10 +569,12 @@ class PointSet(Unlabelled[Points]):
         }
 
     def parts(self, value: Points) -> Mapping[str, float]:
-        return {name: getattr(value, name) for name in OPENNESS}
+        numbers = (number for point in value.points for number in point)
+        return {"score": value.score, **{str(index): number for index, number in enumerate(numbers)}}
 
     def assemble(self, parts: Mapping[str, float]) -> Points:
-        raise NotImplementedError("points have no mean over a video")
+        score, *numbers = parts.values()
+        return Points(tuple(zip(numbers[::2], numbers[1::2], strict=True)), score)
 
     def blend(self, past: Points, seen: Points, keep: float, switch_margin: float = 0.0) -> Points:
         return seen  # a mean with where they were would lag behind the face

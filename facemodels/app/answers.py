@@ -60,6 +60,12 @@ class Known:
         return [face for face in self.analysis if face.score >= min_score][:max_faces]
 
 
+def analyze(analyzer: Analyzer, image: SizedImage, max_faces: int | None, attributes: Sequence[str]) -> Analysis:
+    """The analysis of an image; of one that was decoded smaller, in pixels of the original."""
+    pixels = image if image.scale > (1, 1) else image.pixels
+    return analyzer.using(max_faces=max_faces).analyze(pixels, attributes=attributes)
+
+
 def learn(
     known: Known | None,
     analyzer: Analyzer,
@@ -81,9 +87,7 @@ def learn(
         second: Another analyzer, and the attribute that it is to answer as well.
     """
     if known is None or not known.covers(path, analyzer, max_faces):
-        # The answer for an image that was decoded smaller is in pixels of the original.
-        pixels = image if image.scale > (1, 1) else image.pixels
-        analysis = analyzer.using(max_faces=max_faces).analyze(pixels, attributes=wanted)
+        analysis = analyze(analyzer, image, max_faces, wanted)
         known = Known(path, analyzer.detector, analyzer.min_score, max_faces, analysis)
     answered = known.analysis.models
     missing = [name for name in wanted if answered.get(name) != analyzer.models[name]]

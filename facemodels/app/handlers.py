@@ -21,7 +21,7 @@ from PIL import Image
 
 from facemodels import FaceTracker, Timeline, analyze_video, annotate
 from facemodels.app.analyzers import Analyzer, choose
-from facemodels.app.answers import Known, learn
+from facemodels.app.answers import Known, analyze, learn
 from facemodels.app.html.clip import clip_html, preview_html, progress_html
 from facemodels.app.html.image import Second, analysis_html, heat_html
 from facemodels.app.html.parts import error_html, error_text, message_html, picture_url
@@ -44,7 +44,7 @@ from facemodels.app.requests import (
     too_long,
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch
-from facemodels.app.words import words_in
+from facemodels.app.words import Words, words_in
 from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
@@ -55,10 +55,10 @@ from facemodels.types import Analysis
 from facemodels.video.frames import VideoFrame
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
+PREVIEW_SIDE = 640  # of what is shown of it meanwhile
 LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
 HEAT_SIDE = 320  # pixels of an explained face
 STOPPING = "the app is being stopped; try again in a moment"
-PREVIEW_SIDE = 640  # of what is shown of it meanwhile
 TELL_SECONDS = 0.4  # between two reports of progress
 
 
@@ -83,13 +83,7 @@ def analyze_upload(
     """
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
     with reading_upload(image, memory) as read:
-        return read.pixels, _analyze(analyzer, read, limit, wanted)
-
-
-def _analyze(analyzer: Analyzer, read: SizedImage, limit: int | None, wanted: Sequence[str]) -> Analysis:
-    # Its answer is in pixels of the original.
-    analyzed = read if read.scale > (1, 1) else read.pixels
-    return analyzer.using(max_faces=limit).analyze(analyzed, attributes=wanted)
+        return read.pixels, analyze(analyzer, read, limit, wanted)
 
 
 def annotate_result(
@@ -98,7 +92,7 @@ def annotate_result(
     """The file of an annotated image; arguments as for `analyze_upload`."""
     limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
     with reading_upload(image, memory) as read:
-        drawn = annotate(read.pixels, _fitted(_analyze(analyzer, read, limit, wanted), read).faces)
+        drawn = annotate(read.pixels, _fitted(analyze(analyzer, read, limit, wanted), read).faces)
         del read  # one copy at a time
         return save_image(drawn)
 
@@ -173,7 +167,7 @@ def show_upload(
     if image is None:
         return None, None
     if attributes == []:
-        return message_html(say("no_attribute"), say("no_attribute_text"), "warning"), shown
+        return _no_attribute(say), shown
     try:
         chosen = choose(analyzer, models, detector, min_score)
         limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
@@ -215,7 +209,7 @@ def analyze_photos(
         yield None
         return
     if attributes == []:
-        yield message_html(say("no_attribute"), say("no_attribute_text"), "warning")
+        yield _no_attribute(say)
         return
     try:
         if len(images) > MAX_IMAGES:
@@ -248,10 +242,7 @@ def open_photo(images: Any, number: Any) -> str:
     Raises:
         ArgumentError: If there is no such photo.
     """
-    count = len(images) if isinstance(images, list) else 0
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count:
-        raise ArgumentError(f"there is no photo {shorten(number)} among {count}")
-    return str(check_image(images[number]))
+    return str(check_image(_numbered("photo", images if isinstance(images, list) else (), number)))
 
 
 @dataclass(frozen=True)
@@ -277,9 +268,19 @@ def take_example(examples: Sequence[Path], number: Any) -> str:
     Raises:
         ArgumentError: If there is no such example.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(examples):
-        raise ArgumentError(f"there is no example {shorten(number)} among {len(examples)}")
-    return str(shutil.copy(str(examples[number]), _upload_folder("example-")))
+    return str(shutil.copy(str(_numbered("example", examples, number)), _upload_folder("example-")))
+
+
+def _numbered(what: str, some: Sequence[Any], number: Any) -> Any:
+    """One of some things, by a number that came from the page."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(some):
+        raise ArgumentError(f"there is no {what} {shorten(number)} among {len(some)}")
+    return some[number]
+
+
+def _no_attribute(say: Words) -> str:
+    """What the page says while nothing is chosen that could be answered."""
+    return message_html(say("no_attribute"), say("no_attribute_text"), "warning")
 
 
 def explain_face(
@@ -439,7 +440,7 @@ def analyze_clip(
         yield None, None, None, None
         return
     if attributes == []:
-        yield None, message_html(say("no_attribute"), say("no_attribute_text"), "warning"), None, None
+        yield None, _no_attribute(say), None, None
         return
     yield None, progress_html(0, None, None, say), None, None
     folder: Path | None = None
