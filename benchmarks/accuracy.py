@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import RESULTS, machine
+from benchmarks.speed import RESULTS, machine, write_result
 from facemodels import list_models
 from facemodels.attributes import ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
@@ -84,8 +83,7 @@ def main() -> None:
     text = "\n\n".join(part for part in parts if part) + "\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"accuracy-{date.today()}.md").write_text(f"# Accuracy\n\n{text}", encoding="utf-8")
+        write_result("Accuracy", text)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.speed import RESULTS, group, machine, row
+from benchmarks.speed import RESULTS, group, machine, row, write_result
 from benchmarks.webcam import running
 
 RUNS = 30
@@ -43,8 +42,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"api-{date.today()}.md").write_text(f"# API\n\n{text}", encoding="utf-8")
+        write_result("API", text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 from skimage import data as samples
 
-from benchmarks.speed import RESULTS, machine
+from benchmarks.speed import RESULTS, machine, write_result
 from facemodels import Box, Face, FaceAnalyzer, read_image
 from facemodels.detection import DETECTORS, FaceDetector, make_detector
 from facemodels.detection.yunet import YuNet
@@ -271,8 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text += f"\n{rolled_table(options.photos)}\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"detection-{date.today()}.md").write_text(f"# Detection\n\n{text}", encoding="utf-8")
+        write_result("Detection", text)
 
 
 if __name__ == "__main__":

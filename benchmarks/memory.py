@@ -13,14 +13,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.speed import RESULTS, face, machine
+from benchmarks.speed import RESULTS, face, machine, write_result
 from benchmarks.webcam import resident, running
 
 CALLERS = 64  # as many requests as may wait
@@ -119,8 +118,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"memory-{date.today()}.md").write_text(f"# Memory\n\n{text}", encoding="utf-8")
+        write_result("Memory", text)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ import sys
 import tempfile
 import venv
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.speed import RESULTS, face, group, machine
+from benchmarks.speed import RESULTS, face, group, machine, write_result
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parent / "runs" / "peers"
@@ -145,8 +144,7 @@ def main() -> None:
     text = "\n\n".join(parts) + "\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"peers-{date.today()}.md").write_text(f"# Peers\n\n{text}", encoding="utf-8")
+        write_result("Peers", text)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.speed import RESULTS, machine
+from benchmarks.speed import RESULTS, machine, write_result
 from facemodels import Face, FaceAnalyzer
 from facemodels.attributes import GENDERS
 from facemodels.evaluation.report import table
@@ -117,8 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = f"{machine()}; UTKFace validation\n\n{table(head, rows)}\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"quality-{date.today()}.md").write_text(f"# Quality\n\n{text}", encoding="utf-8")
+        write_result("Quality", text)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.speed import RESULTS, machine
+from benchmarks.speed import RESULTS, machine, write_result
 from facemodels import (
     Face,
     FaceAnalyzer,
@@ -329,8 +328,7 @@ def main() -> int:
     failures = [failure for trial in trials for failure in trial.failures]
     print("\n".join([text, *failures[:50]]))
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"robustness-{date.today()}.md").write_text(f"# Robustness\n\n{text}", encoding="utf-8")
+        write_result("Robustness", text)
     return int(bool(failures))
 
 

@@ -347,6 +347,12 @@ def machine() -> str:
     return f"{date.today()}, {where}, commit {commit.strip()}"
 
 
+def write_result(title: str, text: str) -> None:
+    """Keep what a benchmark printed, under its title and the day."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{title.lower()}-{date.today()}.md").write_text(f"# {title}\n\n{text}", encoding="utf-8")
+
+
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])

@@ -20,14 +20,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.speed import RESULTS, Row, face, machine, row
+from benchmarks.speed import RESULTS, Row, face, machine, row, write_result
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -160,8 +159,7 @@ def main() -> None:
     text = "\n".join([*lines, *map(str, rows)]) + "\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"webcam-{date.today()}.md").write_text(f"# Webcam\n\n{text}", encoding="utf-8")
+        write_result("Webcam", text)
 
 
 def memory(when: str, process: int) -> Row:

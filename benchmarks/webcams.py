@@ -14,7 +14,6 @@ import os
 import statistics
 import threading
 import time
-from datetime import date
 from typing import Any
 from unittest import mock
 
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.memory import encode
-from benchmarks.speed import RESULTS, face, machine
+from benchmarks.speed import RESULTS, face, machine, write_result
 from benchmarks.webcam import running
 from facemodels.attributes import ATTRIBUTES
 
@@ -147,8 +146,7 @@ def main() -> None:
     text = f"{machine()}\n\n{webcams_table(visitors)}\n"
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"webcams-{date.today()}.md").write_text(f"# Webcams\n\n{text}", encoding="utf-8")
+        write_result("Webcams", text)
 
 
 if __name__ == "__main__":
