@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -635,7 +636,7 @@ def test_faces_are_disturbed_as_said() -> None:
 
 
 def test_answers_that_change_with_the_framing_are_counted() -> None:
-    from training.evaluate import REFRAMED, reframing
+    from training.evaluate import REFRAMED, predict, reframing
 
     class Model:
         """Says that a face is male, and old, where its crop is bright at the left."""
@@ -649,10 +650,11 @@ def test_answers_that_change_with_the_framing_are_counted() -> None:
     edged = np.zeros((100, 100, 3), np.uint8)
     edged[:, :4] = 255  # gone when the crop is tighter or moved to the right
     part = FaceData("some test", [edged] * 3, {}, {})
-    changes = reframing(Model(), part)  # type: ignore[arg-type]
+    model: Any = Model()
+    changes = reframing(model, part, predict(model, part))
     assert changes["gender"] == changes["age"] == pytest.approx(2 / len(REFRAMED))
     part = FaceData("some test", [0 * edged], {}, {})
-    assert reframing(Model(), part) == {"gender": 0, "age": 0}  # type: ignore[arg-type]
+    assert reframing(model, part, predict(model, part)) == {"gender": 0, "age": 0}
 
 
 def test_fairness_leaves_children_apart() -> None:

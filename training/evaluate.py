@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, expectation
+from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, expectation, is_numeric
 from facemodels.crops import Window, cut, cut_all, whole_window
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
@@ -226,41 +226,48 @@ REFRAMED: tuple[Callable[[Window], Window], ...] = (
 MOVED = 8  # years; an age that moves further with the framing counts as another answer
 
 
-def robustness(model: AttributeModel, data: FaceData) -> dict[str, dict[str, float]]:
-    """The headline figures of one test set as it is and under each of `DISTURBANCES`."""
-    sets = {"as it is": data}
+def robustness(
+    model: AttributeModel, data: FaceData, predictions: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """The headline figures of one test set as it is (of these `predictions`) and under each of `DISTURBANCES`."""
+    answers = {"as it is": predictions}
     for name in DISTURBANCES:
-        sets[name] = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
+        worse = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
+        answers[name] = predict(model, worse)
     table = {}
-    for name, worse in sets.items():
-        predictions = predict(model, worse)
-        table[name] = metrics.head_metrics(worse, predictions)
-        if "age" in predictions and "age" in data.labels:
-            table[name]["interval_coverage"] = float(metrics.covered(data.labels["age"], predictions["age"]).mean())
+    for name, rows in answers.items():
+        table[name] = metrics.head_metrics(data, rows)
+        if "age" in rows and "age" in data.labels:
+            table[name]["interval_coverage"] = float(metrics.covered(data.labels["age"], rows["age"]).mean())
     return table
 
 
-def reframing(model: AttributeModel, data: FaceData) -> dict[str, float]:
+def reframing(model: AttributeModel, data: FaceData, predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
     """How often the answer changes with the same face framed a little otherwise (`REFRAMED`).
+
+    Args:
+        model: Answers.
+        data: The faces.
+        predictions: Its answers to them as they are.
 
     Returns:
         Output name to the fraction, over all faces and framings, of answers whose first label is another, or whose age
         has moved by more than `MOVED` years.
     """
 
-    def answers(changed: Callable[[Window], Window]) -> dict[str, np.ndarray]:
-        windows = [changed(whole_window(image)) for image in data.images]
-        rows = model.probabilities(cut_all(data.images, windows, model.spec.input_size))
+    def read(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {
-            name: expectation(row, np.arange(YEARS))[0] if name == "age" else row.argmax(1)
+            name: expectation(row, np.arange(YEARS))[0] if is_numeric(name) else row.argmax(1)
             for name, row in rows.items()
         }
 
-    usual = answers(lambda window: window)
-    others = [answers(changed) for changed in REFRAMED]
+    usual, others = read(predictions), []
+    for changed in REFRAMED:
+        windows = [changed(whole_window(image)) for image in data.images]
+        others.append(read(model.probabilities(cut_all(data.images, windows, model.spec.input_size))))
+    least = {name: MOVED if is_numeric(name) else 0 for name in usual}
     return {
-        name: float(np.mean([np.abs(other[name] - usual[name]) > (MOVED if name == "age" else 0) for other in others]))
-        for name in usual
+        name: float(np.mean([np.abs(other[name] - usual[name]) > least[name] for other in others])) for name in usual
     }
 
 
@@ -305,10 +312,11 @@ def evaluate(
     for dataset, split, title in sets:
         data = load(dataset, split, data_folder, limit)
         heads = {head.output: head for head in spec.heads}
-        tests.append({"dataset": title, "results": measure(data, predict(model, data), heads)})
+        predictions = predict(model, data)
+        tests.append({"dataset": title, "results": measure(data, predictions, heads)})
         if disturb:
-            tests[-1]["robustness"] = robustness(model, data)
-            tests[-1]["reframing"] = reframing(model, data)
+            tests[-1]["robustness"] = robustness(model, data, predictions)
+            tests[-1]["reframing"] = reframing(model, data, predictions)
     return {
         "model": spec.id,
         "backend": backend,

@@ -35,6 +35,8 @@ from training.teachers import distilled, taught
 
 log = logging.getLogger("training")
 
+BEST, BACKUP = "best.weights.h5", "backup"  # in a run folder
+
 
 class Batches(keras.utils.PyDataset):
     """Batches of augmented crops and their targets, shuffled anew each epoch, the same again for the same seed.
@@ -194,6 +196,51 @@ def learning_rate(config: Config, steps: int) -> float | keras.optimizers.schedu
     )
 
 
+def optimizer_of(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW as a config wants it, for epochs of so many steps."""
+    optimizer = keras.optimizers.AdamW(
+        learning_rate(config, steps),
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm,
+        use_ema=True,
+        ema_momentum=config.ema,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def callbacks(config: Config, run: Path, validate: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
+    """What watches a run, in an order that matters: it keeps the best weights, a backup and the log in its folder.
+
+    Args:
+        config: Of the run.
+        run: Its folder.
+        validate: Puts what `Config.monitor` names into each epoch's log.
+    """
+    monitor, mode = config.monitor
+    found = [
+        # The backup comes first: it must hold the raw weights, not the average that the next callback swaps in.
+        keras.callbacks.BackupAndRestore(str(run / BACKUP)),
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        validate,
+        keras.callbacks.ModelCheckpoint(
+            str(run / BEST),
+            monitor=monitor,
+            mode=mode,
+            save_best_only=True,
+            save_weights_only=True,
+            # A resumed run must not take its first epoch for the best there was.
+            initial_value_threshold=best_so_far(run / "log.csv", monitor, mode),
+        ),
+        keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
+        TimeLeft(config.epochs),
+    ]
+    if config.schedule == "plateau":
+        found.append(keras.callbacks.ReduceLROnPlateau(monitor, factor=0.5, patience=config.plateau, mode=mode))
+    # The log comes last, to hold what the others measure.
+    return [*found, keras.callbacks.CSVLogger(str(run / "log.csv"), append=True)]
+
+
 def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int = 128) -> dict[str, np.ndarray]:
     """Every head's probabilities for whole crops, as serving computes them: ``(N, outputs)`` each."""
     crops = cut_all(data.images, [whole_window(image) for image in data.images], config.input_size)
@@ -328,56 +375,26 @@ def train(
     log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *extra, *held_out)))
 
     model = build_model(config)
-    if config.probe:
+    if config.probe and not (run / BACKUP).is_dir():  # a resumed run has its heads there
         fit_heads(model, batches, config)
-    else:
+    elif not config.probe:
         take_priors_out(model, config, batches.priors)
-    optimizer = keras.optimizers.AdamW(
-        learning_rate(config, len(batches)),
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm,
-        use_ema=True,
-        ema_momentum=config.ema,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA makes small convolution networks several times slower on a CPU.
     model.compile(
-        optimizer,
+        optimizer_of(config, len(batches)),
         loss=losses(config),
         loss_weights={head: config.loss_weights.get(head, 1.0) for head in config.learned},
         jit_compile=False,
     )
-    monitor, mode = config.monitor
-    best = run / "best.weights.h5"
-    stopping = keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience)
-    callbacks = [
-        # The backup comes first: it must hold the raw weights, not the average that the next callback swaps in.
-        keras.callbacks.BackupAndRestore(str(run / "backup")),
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-        Validate(held_out, config),
-        keras.callbacks.ModelCheckpoint(
-            str(best),
-            monitor=monitor,
-            mode=mode,
-            save_best_only=True,
-            save_weights_only=True,
-            # A resumed run must not take its first epoch for the best there was.
-            initial_value_threshold=best_so_far(run / "log.csv", monitor, mode),
-        ),
-        stopping,
-        TimeLeft(config.epochs),
-    ]
-    if config.schedule == "plateau":
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(monitor, factor=0.5, patience=config.plateau, mode=mode))
-    # The log comes last, to hold what the others measure.
-    callbacks.append(keras.callbacks.CSVLogger(str(run / "log.csv"), append=True))
+    watching = callbacks(config, run, Validate(held_out, config))
     if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
-    model.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose="auto" if sys.stdout.isatty() else 2)
+        watching.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
+    model.fit(batches, epochs=config.epochs, callbacks=watching, verbose="auto" if sys.stdout.isatty() else 2)
+    (stopping,) = (one for one in watching if isinstance(one, keras.callbacks.EarlyStopping))
     if stopping.stopped_epoch:
         early = "ended after epoch %d of %d: for %d epochs %s was no better"
-        log.info(early, stopping.stopped_epoch + 1, config.epochs, config.patience, monitor)
-    model.load_weights(best)
+        log.info(early, stopping.stopped_epoch + 1, config.epochs, config.patience, config.monitor[0])
+    model.load_weights(run / BEST)
     networks.average(model, config.average)
     model.save(run / "model.keras")
     return model

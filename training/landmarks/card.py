@@ -14,7 +14,7 @@ from facemodels.hub.registry import ModelSpec
 from training.config import config_from
 from training.data.face_data import HEADS
 from training.landmarks.mesh import PACKAGE
-from training.release.card import DATASET_CARDS
+from training.release.card import DATASET_CARDS, table
 
 TEMPLATE = Path(__file__).parents[2] / "model_cards" / "_landmarks.md"
 ALL = "all test faces"
@@ -74,7 +74,7 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
         package=PACKAGE,
         points=f"{all_tests['points']['median']:.1%}",
         pose=", ".join(f"{angle} {all_tests[angle]['median']:.1f}" for angle in angles),
-        tests=_table(
+        tests=table(
             ("test faces", "count", "points, median", "mean", "90 of 100", *(f"{angle}, median" for angle in angles)),
             [
                 (
@@ -86,7 +86,7 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
                 for test in tests
             ],
         ),
-        yaws=_table(
+        yaws=table(
             ("yaw by the mesh", "count", "points, median", "90 of 100", "yaw, median"),
             [
                 (
@@ -100,7 +100,7 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
                 if row["count"]
             ],
         ),
-        consistency=_table(
+        consistency=table(
             ("the same face", "points move by", "pose by"),
             [(name, f"{row['points']:.1%}", f"{row['pose']:.1f}°") for name, row in measured["consistency"].items()],
         ),
@@ -112,8 +112,3 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
         licences="\n".join(f"- {DATASET_CARDS[name]['licence']}" for name in config.datasets),
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -8,8 +8,6 @@ faces once, and writes the spec, `metrics.json`, golden outputs and the card. No
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import itertools
 import json
 import logging
@@ -27,11 +25,10 @@ import cv2
 import keras
 import numpy as np
 
-from facemodels.attributes import ON_REQUEST
 from facemodels.crops import Window, cut
 from facemodels.detection import make_detector
 from facemodels.hub.golden import SEEDS, golden_crops
-from facemodels.hub.registry import SPEC_FILE, Head, ModelSpec, WeightsFile
+from facemodels.hub.registry import SPEC_FILE, ModelSpec
 from facemodels.models import AttributeModel
 from training.config import Config, config_from
 from training.data.face_data import HEADS
@@ -41,7 +38,8 @@ from training.landmarks.mesh import eye_scale, fitted_window, mirrored_order
 from training.landmarks.train import FRAMING, Crops, Faces, errors, held_out_crops
 from training.release.card import DATASET_CARDS
 from training.release.compile import save_keras, save_tflite
-from training.release.describe import OWNER, card_elsewhere, write_json
+from training.release.describe import card_elsewhere, spec_of, write_json
+from training.release.export import history
 
 log = logging.getLogger("training")
 
@@ -161,9 +159,6 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
     answers = run.parent / "answers"
     held_out = Faces(config, "validation", data_folder, answers, generic, limit)
     faces = Faces(config, "test", data_folder, answers, generic, limit)
-    with (run / "log.csv").open(newline="") as file:
-        epochs = list(csv.DictReader(file))
-    errors_by_epoch = [float(epoch[config.monitor[0]]) for epoch in epochs]
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         folder = Path(temporary) / target.name
@@ -171,7 +166,8 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
         network = keras.saving.load_model(run / "model.keras", compile=False)
         save_keras(network, folder / "model.keras")
         save_tflite(folder / "model.keras", folder / "model.tflite")
-        spec = _spec(config, folder, framing(held_out))
+        framed = framing(held_out)
+        spec = spec_of(replace(config, margin=framed["margin"], offset=framed["offset"]), folder)
         lite, exact = AttributeModel(spec, trusted=True), AttributeModel(spec, backend="keras", trusted=True)
         sample = np.concatenate([golden_crops(config.input_size), held_out_crops(held_out, config)[0][:200]])
         differences = largest_differences(lite.probabilities(sample), exact.probabilities(sample))
@@ -189,8 +185,7 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
             "keras_litert_difference": max(differences.values()),
             "differences": differences,
             "parameters": int(network.count_params()),
-            "epochs": len(epochs),
-            "chosen_epoch": errors_by_epoch.index(min(errors_by_epoch)) + 1,
+            **history(run, config),
             "generic_face": np.round(generic, 5).tolist(),
             "config": config.to_dict(),
         }
@@ -214,30 +209,6 @@ def largest_differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarra
     """How far the answers of two files lie apart, by the names of `TOLERANCE`."""
     points, pose = (np.abs(ours[name] - theirs[name]) for name in ("points", "pose"))
     return {"points": float(points[:, :-1].max()), "presence": float(points[:, -1].max()), "pose": float(pose.max())}
-
-
-def _spec(config: Config, folder: Path, framing: dict[str, float]) -> ModelSpec:
-    files = {
-        name: WeightsFile(hashlib.sha256((folder / name).read_bytes()).hexdigest(), (folder / name).stat().st_size)
-        for name in ("model.keras", "model.tflite")
-    }
-    return ModelSpec(
-        name=config.model,
-        version=config.version,
-        kind="attributes",
-        heads=tuple(Head(name, name, ON_REQUEST[name].kind.name, HEADS[name]) for name in config.heads),
-        input_size=config.input_size,
-        margin=framing["margin"],
-        offset=framing["offset"],
-        align=True,
-        repo_id=f"{OWNER}/{config.model}",
-        revision=None,
-        files=files,
-        license="other",
-        license_name="non-commercial-research",
-        datasets=tuple(DATASET_CARDS[name]["title"] for name in config.datasets),
-        folder=folder,
-    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -29,7 +29,7 @@ from training.data import load
 from training.data.face_data import HEADS
 from training.landmarks.mesh import eye_scale, fitted_window, generic_face, head_pose, labelled, targets_of
 from training.release.compile import save_tflite
-from training.train import TimeLeft, learning_rate
+from training.train import BEST, callbacks, optimizer_of
 
 log = logging.getLogger("training")
 
@@ -355,27 +355,9 @@ def train(config: Config, data_folder: str | Path, run: Path, limit: int | None 
     bias[:136] = data.targets["points"][present, :136].mean(axis=0) / SCALES["points"][0]
     model.get_layer("points_logits").set_weights([kernel, bias])
     batches = Batches(data, config)
-    optimizer = keras.optimizers.AdamW(
-        learning_rate(config, len(batches)),
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm,
-        use_ema=True,
-        ema_momentum=config.ema,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    head.compile(optimizer, {"points": points_loss, "pose": pose_loss}, jit_compile=False)
-    name, mode = config.monitor
-    best = run / "best.weights.h5"
-    callbacks = [
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-        validate,
-        TimeLeft(config.epochs),
-        keras.callbacks.ModelCheckpoint(best, monitor=name, mode=mode, save_best_only=True, save_weights_only=True),
-        keras.callbacks.CSVLogger(str(run / "log.csv"), append=True),
-        keras.callbacks.BackupAndRestore(run / "backup"),
-    ]
-    head.fit(batches, epochs=config.epochs, callbacks=callbacks, verbose=2)
-    head.load_weights(best)
+    head.compile(optimizer_of(config, len(batches)), {"points": points_loss, "pose": pose_loss}, jit_compile=False)
+    head.fit(batches, epochs=config.epochs, callbacks=callbacks(config, run, validate), verbose=2)
+    head.load_weights(run / BEST)
     model.save(run / "model.keras")
     return model
 

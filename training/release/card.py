@@ -189,7 +189,7 @@ def _megabytes(size: int) -> str:
 def _metrics_table(spec: ModelSpec) -> str:
     if not spec.metrics:
         return "Nothing was measured on a known test set: measure it with `python -m facemodels evaluate`."
-    return _table(
+    return table(
         ("test set", "label", "metric", "value", "faces"),
         [
             (
@@ -213,7 +213,7 @@ def _prior(spec: ModelSpec, measured: Mapping[str, Any]) -> str:
         "Scores are corrected for how common each label was in training (logit adjustment, Menon et al. 2021): "
         "`p(label | face) / prior ** strength`, folded into the weights. The strength is the one at which accuracy and "
         "macro recall, summed, are highest on average over the validation sets.",
-        _table(
+        table(
             ("head", "strength", "prior"),
             [
                 (
@@ -239,7 +239,7 @@ def _prior(spec: ModelSpec, measured: Mapping[str, Any]) -> str:
     columns = [
         f"{name}, {when}" for name in ("accuracy", "macro recall", "calibration error") for when in ("without", "with")
     ]
-    return "\n\n".join([*parts, _table(("test set", "label", *columns), rows)])
+    return "\n\n".join([*parts, table(("test set", "label", *columns), rows)])
 
 
 def _details(test: dict[str, Any], pictures: Sequence[str]) -> str:
@@ -311,7 +311,7 @@ def _class_table(result: Mapping[str, Any]) -> str:
     kinds = ("precision", "recall", "f1")
     rows["macro average"] = {kind: sum(row[kind] for row in present) / len(present) for kind in kinds}
     rows["weighted average"] = {kind: sum(row[kind] * row["support"] for row in present) / support for kind in kinds}
-    return _table(
+    return table(
         ("", "precision", "recall", "F1", *(("answered neutral",) if taken else ()), "support"),
         [
             (
@@ -326,7 +326,7 @@ def _class_table(result: Mapping[str, Any]) -> str:
 
 def _group_table(label: str, name: str, groups: Mapping[str, Any]) -> str:
     years = is_numeric(label)
-    return _table(
+    return table(
         (f"{label} by {name}", "mean error, years" if years else "correct", "95 % interval", "faces"),
         [
             (
@@ -341,7 +341,7 @@ def _group_table(label: str, name: str, groups: Mapping[str, Any]) -> str:
 
 
 def _coverage_table(groups: Mapping[str, Any]) -> str:
-    return _table(
+    return table(
         ("age", "within the 80 % interval", "95 % interval", "faces"),
         [
             (group, f"{row['value']:.1%}", " to ".join(f"{end:.1%}" for end in row["interval"]), str(row["count"]))
@@ -363,7 +363,7 @@ def _robustness_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     def shown(name: str, value: float) -> str:
         return f"{value:.1%}" if name.endswith(("accuracy", "recall", "within_one", "coverage")) else f"{value:.2f}"
 
-    return _table(
+    return table(
         ("", *(name.replace("_", " ") for name in names)),
         [(condition, *(shown(name, row[name]) for name in names)) for condition, row in rows.items()],
     )
@@ -380,14 +380,15 @@ def _serving(measured: Mapping[str, Any]) -> str:
         value = result[METRIC_KEYS[row["metric"]]]
         shown = (f"{x:.2f}" if row["metric"] == "mae" else f"{x:.1%}" for x in (row["value"], value))
         rows.append((row["dataset"], row["label"], METRIC_NAMES[row["metric"]], *shown))
-    return "The served file against `model.keras` in full precision:\n\n" + _table(
+    return "The served file against `model.keras` in full precision:\n\n" + table(
         ("test set", "label", "metric", "model.keras", "model.tflite"), rows
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _training(config: Config, measured: dict[str, Any]) -> str:

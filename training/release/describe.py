@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.crops import cut_all, whole_window
 from facemodels.hub.golden import SEEDS, golden_crops
 from facemodels.hub.registry import SPEC_FILE, Head, ModelSpec, WeightsFile
@@ -45,9 +45,9 @@ def spec_of(config: Config, folder: Path, priors: Mapping[str, Mapping[str, Any]
         Head(
             attribute=attribute,
             output=head,
-            kind=ATTRIBUTES[attribute].kind.name,
+            kind=ALL_ATTRIBUTES[attribute].kind.name,
             labels=HEADS[head],
-            views=ATTRIBUTES[attribute].views,
+            views=ALL_ATTRIBUTES[attribute].views,
             prior=tuple(priors[head]["prior"]) if head in priors else (),
             prior_strength=priors[head]["strength"] if head in priors else 0.0,
         )
