@@ -60,6 +60,7 @@ from facemodels import cli
 from facemodels.app import Limits, analyzers, build_demo, endpoints, handlers, launch, main, requests, server
 from facemodels.app.analyzers import Analyzer, choose, offered_models
 from facemodels.app.html.image import analysis_html
+from facemodels.app.progress import Stop
 from facemodels.app.settings import EXAMPLES, Settings, read_examples, variables
 from facemodels.app.theme import THEMES, make_theme
 from facemodels.app.words import words_in
@@ -273,7 +274,7 @@ def test_no_other_file_of_the_machine_can_be_named(path: str) -> None:
 
 
 def test_look_keeps_what_was_asked_for(photo: Path) -> None:
-    pixels, analysis = handlers.analyze_upload(FakeAnalyzer(copies=5), upload(photo), 2, ["age", "gender"])
+    pixels, analysis = handlers.image.analyze_upload(FakeAnalyzer(copies=5), upload(photo), 2, ["age", "gender"])
     assert pixels.shape == (512, 512, 3)
     assert len(analysis) == 2
     assert analysis.faces[0].age == Estimate(31.4, 5.2)
@@ -283,18 +284,18 @@ def test_look_keeps_what_was_asked_for(photo: Path) -> None:
 
 def test_a_bad_file_is_named_as_the_visitor_knows_it(bad_file: Path) -> None:
     with pytest.raises(ImageError) as caught:
-        handlers.analyze_upload(FakeAnalyzer(), upload(bad_file, "holiday.jpg"), None, None)
+        handlers.image.analyze_upload(FakeAnalyzer(), upload(bad_file, "holiday.jpg"), None, None)
     assert get_upload_folder() not in str(caught.value)
 
 
 def test_a_folder_is_no_image() -> None:
     with pytest.raises(ImageError):
-        handlers.analyze_upload(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
+        handlers.image.analyze_upload(FakeAnalyzer(), {"path": get_upload_folder()}, None, None)
 
 
 def show(image: Any, attributes: Any = ATTRIBUTES, detector: Any = "fake", min_score: Any = 0.6) -> Any:
     """The image tab's answer, with the usual settings: the HTML, and what it shows."""
-    page, shown = handlers.show_upload(FakeAnalyzer(), image, 50, list(attributes), detector, min_score, {})
+    page, shown = handlers.image.show_upload(FakeAnalyzer(), image, 50, list(attributes), detector, min_score, {})
     return page, shown and shown.analysis
 
 
@@ -360,16 +361,16 @@ def test_the_bundled_examples_are_small_say_their_licence_and_can_be_taken() -> 
     assert sum(path.stat().st_size for path in files) < 300_000
     notice = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert "public domain" in notice and all(path.name in notice for path in files if path.suffix != ".md")
-    taken = Path(handlers.take_example(examples, 2))
+    taken = Path(handlers.image.take_example(examples, 2))
     assert taken.read_bytes() == examples[2].read_bytes() and Path(get_upload_folder()) in taken.parents
     for number in (-1, 3, None, True, "1"):
         with pytest.raises(ArgumentError, match="no example"):
-            handlers.take_example(examples, number)
+            handlers.image.take_example(examples, number)
 
 
 def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:
     analyzer = FakeAnalyzer(copies=2)
-    answer = handlers.explain_face(analyzer, upload(photo), analyzer.analyze(photo), 2)
+    answer = handlers.image.explain_face(analyzer, upload(photo), analyzer.analyze(photo), 2)
     assert answer["face"] == 2
     for expected in ('<img src="data:image/jpeg;base64,', "“Happy”", "covering one grey patch after the other"):
         assert expected in answer["page"]
@@ -377,7 +378,9 @@ def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> N
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_every_attribute_is_explained(photo: Path, attribute: str) -> None:
-    answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), 1, "en", attribute)
+    answer = handlers.image.explain_face(
+        FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), 1, "en", attribute
+    )
     assert answer["attribute"] == attribute and answer["page"].count("<img") == 2
     assert ("the number becomes lower" in answer["page"]) == (attribute == "age")
 
@@ -403,7 +406,7 @@ def test_a_changed_setting_runs_only_what_is_new(photo: Path) -> None:
     def ask(shown: Any, attributes: list[str], min_score: float = 0.6, max_faces: int = 50, **more: Any) -> Any:
         analyzer.asked.clear()
         models = {"age": more.pop("age", ages[0])}
-        return handlers.show_upload(
+        return handlers.image.show_upload(
             analyzer, image, max_faces, attributes, "fake", min_score, models, shown=shown, **more
         )
 
@@ -431,10 +434,10 @@ def test_a_changed_setting_runs_only_what_is_new(photo: Path) -> None:
     assert nothing is other, "all boxes unchecked, by mistake, loses nothing"
 
 
-def several(images: Any, stop: handlers.Stop | None = None, attributes: Any = ATTRIBUTES) -> list[str]:
+def several(images: Any, stop: Stop | None = None, attributes: Any = ATTRIBUTES) -> list[str]:
     """What the page shows of several photos, one after the other."""
     analyzer = FakeAnalyzer(copies=2)
-    return list(handlers.analyze_photos(analyzer, images, 50, list(attributes), "fake", 0.6, {}, "en", stop))
+    return list(handlers.photos.analyze_photos(analyzer, images, 50, list(attributes), "fake", 0.6, {}, "en", stop))
 
 
 def test_several_photos_make_one_gallery_one_table_and_one_file_of_each_kind(photo: Path, blank: Path) -> None:
@@ -454,17 +457,17 @@ def test_several_photos_make_one_gallery_one_table_and_one_file_of_each_kind(pho
     answers = json.loads(files["faces.json"])
     assert [len(answer["faces"]) for answer in answers] == [2, 0, 0, 0] and answers[2]["error"]
 
-    assert Path(handlers.open_photo(images, 0)).read_bytes() == photo.read_bytes()
+    assert Path(handlers.photos.open_photo(images, 0)).read_bytes() == photo.read_bytes()
     for number in (-1, 4, None, True):
         with pytest.raises(ArgumentError, match="no photo"):
-            handlers.open_photo(images, number)
+            handlers.photos.open_photo(images, number)
     with pytest.raises(ArgumentError, match="not a path of this machine"):
-        handlers.open_photo(images, 3)
+        handlers.photos.open_photo(images, 3)
 
 
 def test_several_photos_end_when_the_visitor_cancels_and_refuse_what_is_wrong(photo: Path) -> None:
-    stop, images = handlers.Stop(), [upload(photo)] * 3
-    steps = handlers.analyze_photos(FakeAnalyzer(), images, 50, ["age"], "fake", 0.6, {}, "en", stop)
+    stop, images = Stop(), [upload(photo)] * 3
+    steps = handlers.photos.analyze_photos(FakeAnalyzer(), images, 50, ["age"], "fake", 0.6, {}, "en", stop)
     next(steps)
     stop.wanted = True
     (page,) = steps
@@ -481,26 +484,26 @@ def test_the_anonymized_copy_hides_every_face_and_has_no_metadata(photo: Path, t
         exif[0x010F] = "a camera"
         picture.save(tagged, quality=95, exif=exif)
     image, analyzer = upload(tagged), FaceAnalyzer(["gender"])
-    path = Path(handlers.anonymize_upload(analyzer, image, analyzer.analyze(tagged)) or "")
+    path = Path(handlers.image.anonymize_upload(analyzer, image, analyzer.analyze(tagged)) or "")
     assert path.name == "Tagged-anonymized.jpg" and b"a camera" not in path.read_bytes()
     assert len(analyzer.detect(tagged)) == 1 and analyzer.detect(path) == []
-    assert handlers.anonymize_upload(analyzer, image, None) is None
+    assert handlers.image.anonymize_upload(analyzer, image, None) is None
 
 
 @pytest.mark.parametrize("place", [0, 2, -1, None, "1", 1.5])
 def test_a_face_that_is_not_on_the_page_is_not_explained(photo: Path, place: Any) -> None:
-    answer = handlers.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
+    answer = handlers.image.explain_face(FakeAnalyzer(), upload(photo), FakeAnalyzer().analyze(photo), place)
     assert "there is no face" in answer["page"]
-    assert "among the 0" in handlers.explain_face(FakeAnalyzer(), upload(photo), None, place)["page"]
+    assert "among the 0" in handlers.image.explain_face(FakeAnalyzer(), upload(photo), None, place)["page"]
 
 
 def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
     photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     analyzer = FaceAnalyzer(["gender"])
-    large, whole = handlers.analyze_upload(analyzer, upload(photo))
+    large, whole = handlers.image.analyze_upload(analyzer, upload(photo))
     monkeypatch.setattr("facemodels.images.REDUCE_FROM", 512 * 512)
-    pixels, analysis = handlers.analyze_upload(analyzer, upload(photo))
+    pixels, analysis = handlers.image.analyze_upload(analyzer, upload(photo))
     assert pixels.shape == (256, 256, 3) and (analysis.width, analysis.height) == (512, 512)
     assert analysis.faces[0].box.iou(whole.faces[0].box) > 0.8
     widths = []
@@ -509,11 +512,11 @@ def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
         assert face is not None
         widths.append(Image.open(io.BytesIO(base64.b64decode(face.group(1)))).width)
     assert 0.4 < widths[0] / widths[1] < 0.6  # the same part of the image
-    png = handlers.annotate_upload(upload(photo), analysis)
+    png = handlers.image.annotate_upload(upload(photo), analysis)
     assert png is not None and Image.open(png).size == (256, 256)
     assert (
         "covering"
-        in handlers.explain_face(FaceAnalyzer(["gender"]), upload(photo), analysis, 1, attribute="gender")["page"]
+        in handlers.image.explain_face(FaceAnalyzer(["gender"]), upload(photo), analysis, 1, attribute="gender")["page"]
     )
 
 
@@ -521,53 +524,53 @@ def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     analysis = FakeAnalyzer().analyze(photo)
     faceless = replace(analysis, faces=(Face(Box(0, 0, 9, 9)),))
     for attribute in ("age", "mood", None, ["age"]):
-        answer = handlers.explain_face(FakeAnalyzer(), upload(photo), faceless, 1, "en", attribute)
+        answer = handlers.image.explain_face(FakeAnalyzer(), upload(photo), faceless, 1, "en", attribute)
         assert "cannot be explained: it was not asked for" in answer["page"]
-    assert "not asked for" in handlers.explain_face(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
+    assert "not asked for" in handlers.image.explain_face(FakeAnalyzer(), upload(photo), faceless, 1)["page"]
     unknown = replace(analysis, models={"emotion": "mine@1.0.0"})
     assert (
         "the model for emotion must be one of"
-        in handlers.explain_face(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
+        in handlers.image.explain_face(FakeAnalyzer(), upload(photo), unknown, 1)["page"]
     )
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
-    answer = handlers.explain_face(FakeAnalyzer(), gone, analysis, 1)
+    answer = handlers.image.explain_face(FakeAnalyzer(), gone, analysis, 1)
     assert "holiday.jpg is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
     analyzer = FakeAnalyzer()
-    path = handlers.annotate_upload(upload(photo), analyzer.analyze(photo))
+    path = handlers.image.annotate_upload(upload(photo), analyzer.analyze(photo))
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture), annotate(read_image(photo), analyzer.analyze(photo)))
-    assert handlers.annotate_upload(upload(photo), None) is None
+    assert handlers.image.annotate_upload(upload(photo), None) is None
 
 
 def test_downloads_are_named_after_the_upload(photo: Path) -> None:
     image = upload(photo, "my holiday.jpg")
-    paths = [Path(handlers.annotate_upload(image, FakeAnalyzer().analyze(photo))) for _ in range(2)]
+    paths = [Path(handlers.image.annotate_upload(image, FakeAnalyzer().analyze(photo))) for _ in range(2)]
     assert {path.name for path in paths} == {"my holiday-faces.png"} and len(set(paths)) == 2
 
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".jpg", "a\0b.jpg"])
 def test_a_name_that_no_file_can_have_is_refused(name: str, photo: Path) -> None:
     image = {"path": str(Path(get_upload_folder()) / name)}
-    bad, good = handlers.analyze_uploads(FakeAnalyzer(), [image, upload(photo)], None, None)
+    bad, good = handlers.image.analyze_uploads(FakeAnalyzer(), [image, upload(photo)], None, None)
     assert bad.error and len(good) == 1
     numbered = {**upload(photo), "orig_name": 3}
-    assert handlers.analyze_uploads(FakeAnalyzer(), [numbered], None, None)[0].error
+    assert handlers.image.analyze_uploads(FakeAnalyzer(), [numbered], None, None)[0].error
 
 
 def test_a_long_name_does_not_show_the_path_on_the_server(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 120 + ".jpg")
     path.write_bytes(b"nothing")
-    [bad] = handlers.analyze_uploads(FakeAnalyzer(), [upload(path)], None, None)
+    [bad] = handlers.image.analyze_uploads(FakeAnalyzer(), [upload(path)], None, None)
     assert bad.error and get_upload_folder() not in bad.error and "nnn" in bad.error
 
 
 def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
     tracker, analyzer, frame = FaceTracker(), FakeAnalyzer(), {"url": data_url(astronaut)}
-    answers = [handlers.analyze_frame(analyzer, tracker, frame) for _ in range(4)]
+    answers = [handlers.webcam.analyze_frame(analyzer, tracker, frame) for _ in range(4)]
     ids = {face["track_id"] for answer in answers for face in answer["faces"]}
     assert len(ids) == 1 and None not in ids
     assert answers[-1]["error"] is None and answers[-1]["ms"] > 0
@@ -577,15 +580,18 @@ def test_follow_gives_ids_and_its_time(astronaut: np.ndarray) -> None:
 def test_a_frame_shows_the_chosen_attributes_in_boxes_as_detected(astronaut: np.ndarray) -> None:
     tracker, analyzer, frame = FaceTracker(), FakeAnalyzer(), {"url": data_url(astronaut)}
     moved = {"url": data_url(np.roll(astronaut, 40, axis=1))}
-    first = handlers.analyze_frame(analyzer, tracker, frame, attributes=["emotion", "age"], sent=1234.5)
+    first = handlers.webcam.analyze_frame(analyzer, tracker, frame, attributes=["emotion", "age"], sent=1234.5)
     assert first["sent"] == 1234.5 and first["faces"][0]["age"] and first["faces"][0]["gender"] is None
-    second = handlers.analyze_frame(analyzer, tracker, moved, attributes=["age"], sent="now")
+    second = handlers.webcam.analyze_frame(analyzer, tracker, moved, attributes=["age"], sent="now")
     detected = analyzer.analyze(read_image(base64.b64decode(moved["url"].partition(",")[2])))
     assert second["faces"][0]["box"] == detected.to_dict()["faces"][0]["box"], "the page smooths"
     assert second["sent"] is None and second["faces"][0]["emotion"] is None, "its track remembers one"
-    boxes = handlers.analyze_frame(analyzer, tracker, frame, attributes=[])
+    boxes = handlers.webcam.analyze_frame(analyzer, tracker, frame, attributes=[])
     assert boxes["faces"] and all(boxes["faces"][0][name] is None for name in ATTRIBUTES)
-    assert "attributes must be a list" in handlers.analyze_frame(analyzer, tracker, frame, attributes=["mood"])["error"]
+    assert (
+        "attributes must be a list"
+        in handlers.webcam.analyze_frame(analyzer, tracker, frame, attributes=["mood"])["error"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -594,7 +600,7 @@ def test_a_frame_shows_the_chosen_attributes_in_boxes_as_detected(astronaut: np.
     + [{"url": "data:image/jpeg;base64," + text} for text in ("", "###", "AAAA")],
 )
 def test_a_bad_frame_does_not_end_the_stream(frame: Any) -> None:
-    answer = handlers.analyze_frame(FakeAnalyzer(), FaceTracker(), frame)
+    answer = handlers.webcam.analyze_frame(FakeAnalyzer(), FaceTracker(), frame)
     assert answer["faces"] == [] and answer["error"]
 
 
@@ -612,11 +618,11 @@ def test_a_card_is_shown_without_its_metadata(monkeypatch: pytest.MonkeyPatch, t
     spec = list_models()[0]
     (tmp_path / spec.name).mkdir()
     (tmp_path / spec.name / "README.md").write_text("---\nlicense: mit\n---\n# The card\n", encoding="utf-8")
-    monkeypatch.setattr(handlers, "WEIGHTS", tmp_path)
-    assert handlers.card_text(spec).strip() == "# The card"
+    monkeypatch.setattr(handlers.models, "WEIGHTS", tmp_path)
+    assert handlers.models.card_text(spec).strip() == "# The card"
     (tmp_path / spec.name / "README.md").unlink()
-    monkeypatch.setattr(handlers, "__file__", str(tmp_path / "a" / "b" / "handlers.py"))
-    assert handlers.card_text(spec) == ""
+    monkeypatch.setattr(handlers.models, "__file__", str(tmp_path / "a" / "b" / "c" / "models.py"))
+    assert handlers.models.card_text(spec) == ""
 
 
 # ---------------------------------------------------------------- the running app
@@ -1110,13 +1116,13 @@ def test_a_model_that_is_only_on_the_hub_is_not_offered(monkeypatch: pytest.Monk
 def test_another_model_answers_when_it_is_chosen(photo: Path) -> None:
     default = FakeAnalyzer()
     other = offered_models(default)["age"][1]
-    _, shown = handlers.show_upload(default, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
+    _, shown = handlers.image.show_upload(default, upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": other})
     assert shown.analysis.models == {**default.models, "age": other}
 
 
 @pytest.mark.parametrize("model", ["emotion-efficientnet@9.9.9", "/etc", "", None, 3, ["age-fake@1.0.0"]])
 def test_a_model_that_is_not_offered_is_refused(photo: Path, model: Any) -> None:
-    page, analysis = handlers.show_upload(
+    page, analysis = handlers.image.show_upload(
         FakeAnalyzer(), upload(photo), 50, list(ATTRIBUTES), "fake", 0.6, {"age": model}
     )
     assert analysis is None and "the model for age must be one of age-fake@1.0.0, " in page
@@ -1147,7 +1153,7 @@ def test_heads_and_folders_are_explained_too(photo: Path, tmp_path: Path, how: s
     analyzer = FaceAnalyzer(models={"emotion": folder} if how == "folder" else {})
     models = [name for name in offered_models(analyzer)["emotion"] if ("#" in name) == (how == "head")]
     chosen = choose(analyzer, {"emotion": models[0]})
-    answer = handlers.explain_face(analyzer, upload(photo), chosen.analyze(photo), 1)
+    answer = handlers.image.explain_face(analyzer, upload(photo), chosen.analyze(photo), 1)
     assert "covering one grey patch after the other" in answer["page"]
 
 

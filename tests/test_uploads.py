@@ -110,7 +110,7 @@ def test_a_clip_stays_while_it_is_analyzed(base: Path, clip: Path) -> None:
     from test_app import FakeAnalyzer
 
     from facemodels.app import Limits
-    from facemodels.app.handlers import analyze_clip
+    from facemodels.app.handlers.video import analyze_clip
 
     class Slow(FakeAnalyzer):
         def analyze(self, image: Any, **options: Any) -> Any:

@@ -642,7 +642,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     from test_app import FakeAnalyzer, upload
 
     from facemodels.app import Limits
-    from facemodels.app.handlers import analyze_clip
+    from facemodels.app.handlers.video import analyze_clip
 
     def run(clip: Path | None, rate: Any = "5", attributes: Any = None, **limits: int) -> list[Any]:
         value = None if clip is None else upload(clip, "party.mp4")
@@ -654,9 +654,9 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 def test_the_tab_tells_how_far_it_is_and_then_the_answer(
     watched: Callable[..., list[Any]], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facemodels.app import handlers
+    from facemodels.app.handlers import video
 
-    monkeypatch.setattr(handlers, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(video, "REPORT_SECONDS", 0.0)
     *steps, (drawn, answer, table, after) = watched(clip, attributes=["emotion"])
     assert "Reading the clip" in steps[0][1] and "30 of 50 frames" in steps[30][1]
     assert all(step[0] is None and step[2] is None for step in steps)

@@ -13,7 +13,8 @@ from gradio.components.api_component import Api
 
 from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
-from facemodels.app.handlers import analyze_upload, analyze_uploads, annotate_result, describe
+from facemodels.app.handlers.image import analyze_upload, analyze_uploads, annotate_result
+from facemodels.app.handlers.models import describe
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import MAX_FACES, MAX_IMAGES

@@ -126,6 +126,13 @@ def check_rate(value: Any) -> float | None:
     return SAMPLING_RATES[value]
 
 
+def check_number(what: str, some: Sequence[Any], number: Any) -> Any:
+    """One of some things, by a number that came from the page."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(some):
+        raise ArgumentError(f"there is no {what} {shorten(number)} among {len(some)}")
+    return some[number]
+
+
 def shorten(value: Any) -> str:
     """The type and the beginning of a value, for an error message."""
     text = repr(value)

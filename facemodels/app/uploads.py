@@ -19,7 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from filelock import FileLock, Timeout
+from gradio.utils import get_upload_folder
+from PIL import Image
 
 from facemodels.errors import ArgumentError
 
@@ -168,3 +171,17 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         return  # something came into it
+
+
+def upload_folder(prefix: str) -> Path:
+    """A new folder among the uploads, which is deleted by its age."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+
+
+def save_image(pixels: np.ndarray, name: str = "annotated.png") -> str:
+    """Write an image among the uploads, under this name in a folder of its own."""
+    path = upload_folder("annotated-") / name
+    Image.fromarray(pixels).save(path, compress_level=1, quality=92)  # each is of one format only
+    return str(path)

@@ -39,6 +39,11 @@ def message_html(title: str, text: str, kind: str = "info") -> str:
     return f'<div class="fm-message fm-{kind}" role="{role}"><b>{title}</b><p>{text}</p></div>'
 
 
+def no_attribute_html(say: Words) -> str:
+    """What the page says while nothing is chosen that could be answered."""
+    return message_html(say("no_attribute"), say("no_attribute_text"), "warning")
+
+
 def error_html(error: Exception, say: Words) -> str:
     """What went wrong, in the page's language where an image was refused; other errors speak English, as everywhere."""
     name = (

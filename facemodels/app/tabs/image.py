@@ -13,7 +13,7 @@ import gradio as gr
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
 from facemodels.app.components import in_every_language, static, t
 from facemodels.app.endpoints import answers_errors
-from facemodels.app.handlers import (
+from facemodels.app.handlers.image import (
     LOWEST_SCORE,
     Shown,
     annotate_upload,

@@ -7,7 +7,7 @@ import gradio as gr
 from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, t
-from facemodels.app.handlers import card_text
+from facemodels.app.handlers.models import card_text
 from facemodels.app.html.models import fold_sections, models_html
 from facemodels.app.measured import measured
 

@@ -12,9 +12,10 @@ import gradio as gr
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, static, t
 from facemodels.app.endpoints import answers_errors
-from facemodels.app.handlers import Stop, analyze_photos, open_photo
+from facemodels.app.handlers.photos import analyze_photos, open_photo
 from facemodels.app.html.photos import photos_empty_html
 from facemodels.app.memory import ImageMemory
+from facemodels.app.progress import Stop
 from facemodels.app.requests import MAX_IMAGES
 
 

@@ -12,10 +12,11 @@ import gradio as gr
 from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, static, t
-from facemodels.app.handlers import STOPPING, Stop, analyze_clip
+from facemodels.app.handlers.video import analyze_clip
 from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_waiting_html
 from facemodels.app.html.parts import error_html
 from facemodels.app.limits import Limits
+from facemodels.app.progress import STOPPING, Stop
 from facemodels.app.requests import SAMPLING_RATES
 from facemodels.app.words import texts_of, words_in
 from facemodels.errors import FaceModelsError

@@ -12,7 +12,7 @@ from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import script, static, t
 from facemodels.app.draining import WEBCAM_QUEUE
 from facemodels.app.endpoints import answers_errors
-from facemodels.app.handlers import analyze_frame
+from facemodels.app.handlers.webcam import analyze_frame
 from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML, TOOLS_HTML
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
