@@ -635,6 +635,40 @@ def test_faces_are_disturbed_as_said() -> None:
     assert dark.mean() == pytest.approx(face.mean() / 4, abs=1)
 
 
+def test_eyes_are_covered_where_they_are() -> None:
+    from facemodels import FaceAnalyzer, read_image
+    from training.evaluate import landmarks, with_sunglasses, yaw_groups
+
+    photo = read_image(Path(__file__).parents[1] / "facemodels" / "app" / "examples" / "astronaut.jpg")
+    (box,) = (face.box for face in FaceAnalyzer(["gender"]).analyze(photo))
+    face = photo[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)]
+    answers = landmarks([face])
+    (points,) = answers["points"]
+    covered = with_sunglasses(face, points)
+    xy = (np.array(points.points) * face.shape[1::-1]).round().astype(int)
+    for x, y in (xy[36:42].mean(0).astype(int), xy[42:48].mean(0).astype(int)):
+        assert (covered[y, x] == 12).all()
+    for x, y in (xy[51], xy[57]):  # the lips
+        assert (covered[y, x] == face[y, x]).all()
+    assert 0.02 < (covered != face).any(axis=2).mean() < 0.3
+    assert yaw_groups(answers["pose"]).tolist() == ["0-14"]
+
+
+def test_heads_turned_sideways_are_a_group_of_their_own() -> None:
+    from facemodels.attributes import Pose
+    from training.evaluate import YAW, measure, yaw_groups
+
+    turned = [Pose(yaw, 0.0, 0.0) for yaw in [5.0, -20.0, 40.0] * 10]
+    groups = {"gender": np.array(["female"] * 30), YAW: yaw_groups(turned)}
+    data = FaceData("some test", [np.zeros((2, 2), np.uint8)] * 30, {}, {"gender": np.zeros(30, int)}, groups)
+    wrong = np.array([pose.yaw == 40 for pose in turned])
+    answers = {"gender": np.where(wrong[:, None], [0.2, 0.8], [0.8, 0.2])}
+    (result,) = measure(data, answers)
+    by_yaw = {group: row["value"] for group, row in result["groups"][YAW].items()}
+    assert by_yaw == {"0-14": 1.0, "15-29": 1.0, "30-90": 0.0}
+    assert set(result["groups"]) == {"gender", YAW}
+
+
 def test_answers_that_change_with_the_framing_are_counted() -> None:
     from training.evaluate import REFRAMED, predict, reframing
 

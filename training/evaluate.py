@@ -13,7 +13,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, combinations, takewhile
 from pathlib import Path
@@ -23,7 +23,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, expectation, is_numeric
+from facemodels.attributes import (
+    ETHNICITIES,
+    FIVE_GROUPS,
+    GENDERS,
+    ON_REQUEST,
+    Points,
+    Pose,
+    expectation,
+    is_numeric,
+)
 from facemodels.crops import Window, cut, cut_all, whole_window
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
@@ -45,6 +54,7 @@ TEST_SETS = {
 }
 LABELS = {**HEADS, "gender": GENDERS, "ethnicity": ETHNICITIES, "ethnicity_five": FIVE_GROUPS}
 SMALLEST_GROUP = 10  # groups with fewer faces say nothing and are left out of the tables
+YAW = "degrees of yaw"  # the grouping by how far a head is turned sideways
 
 
 def predict(model: AttributeModel, data: FaceData) -> dict[str, np.ndarray]:
@@ -141,10 +151,12 @@ def _prior(truth: np.ndarray, probabilities: np.ndarray, head: Head | None) -> d
 def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, dict[str, Any]]]:
     """The mean of `values` (one per scored image) in every group large enough, with its count and 95 % interval.
 
-    Beside each grouping alone there are all of them crossed, from pairs on.
+    Beside each grouping alone there are all of them crossed, from pairs on; that by yaw stands alone.
     """
     tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for names in chain.from_iterable(combinations(data.groups, size) for size in range(1, len(data.groups) + 1)):
+    people = [name for name in data.groups if name != YAW]
+    crossed = chain.from_iterable(combinations(people, size) for size in range(1, len(people) + 1))
+    for names in (*crossed, *((YAW,) for _ in data.groups.keys() & {YAW})):
         members = np.array([", ".join(row) for row in zip(*(data.groups[n][scored] for n in names), strict=True)])
         tables[", ".join(names)] = {
             group: _group_row(values[members == group])
@@ -201,6 +213,41 @@ def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cut(image, replace(whole_window(image), angle=float(rng.choice((-20, 20)))), image.shape[0])
 
 
+def landmarks(images: Sequence[np.ndarray]) -> dict[str, list[Any]]:
+    """What the bundled model of landmarks says of face crops.
+
+    Returns:
+        ``points`` to a `Points` a crop, in fractions of the crop's sides, and ``pose`` to a `Pose` a crop.
+    """
+    model = AttributeModel(store.resolve(ON_REQUEST["points"].default_model))
+    crops = cut_all(images, [whole_window(image) for image in images], model.spec.input_size)
+    answers = model.probabilities(crops)
+    return {
+        head.attribute: ON_REQUEST[head.attribute].kind.decode(head.labels, answers[head.output])
+        for head in model.spec.heads
+    }
+
+
+def yaw_groups(poses: Sequence[Pose]) -> np.ndarray:
+    """How far each head is turned sideways, ``(N,)``, as groups of a `FaceData`."""
+    return np.array(["0-14", "15-29", "30-90"])[np.digitize([abs(pose.yaw) for pose in poses], (15, 30))]
+
+
+def with_sunglasses(image: np.ndarray, points: Points) -> np.ndarray:
+    """A face crop with its eyes covered by dark glasses; `points` are in fractions of its sides."""
+    covered = image.copy()
+    xy = np.array(points.points) * image.shape[1::-1]
+    eyes = [xy[36:42].mean(0), xy[42:48].mean(0)]
+    distance = float(np.linalg.norm(eyes[1] - eyes[0]))
+    angle = float(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1])))
+    black = (12,) * 3
+    for eye in eyes:
+        cv2.ellipse(covered, (tuple(eye.tolist()), (0.8 * distance, 0.6 * distance), angle), black, cv2.FILLED)
+    bridge = [tuple(round(value) for value in eye) for eye in eyes]
+    cv2.line(covered, bridge[0], bridge[1], black, max(1, int(0.1 * distance)))
+    return covered
+
+
 def _small(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.resize(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA), image.shape[1::-1])
 
@@ -227,13 +274,22 @@ MOVED = 8  # years; an age that moves further with the framing counts as another
 
 
 def robustness(
-    model: AttributeModel, data: FaceData, predictions: dict[str, np.ndarray]
+    model: AttributeModel, data: FaceData, predictions: dict[str, np.ndarray], points: Sequence[Points]
 ) -> dict[str, dict[str, float]]:
-    """The headline figures of one test set as it is (of these `predictions`) and under each of `DISTURBANCES`."""
+    """The headline figures of one test set as it is, under each of `DISTURBANCES`, and with the eyes covered.
+
+    Args:
+        model: Answers.
+        data: The faces.
+        predictions: Its answers to them as they are.
+        points: Those of each face, as from `landmarks`.
+    """
     answers = {"as it is": predictions}
     for name in DISTURBANCES:
         worse = replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
         answers[name] = predict(model, worse)
+    covered = [with_sunglasses(image, face) for image, face in zip(data.images, points, strict=True)]
+    answers["sunglasses"] = predict(model, replace(data, images=covered))
     table = {}
     for name, rows in answers.items():
         table[name] = metrics.head_metrics(data, rows)
@@ -301,7 +357,7 @@ def evaluate(
         data_folder: Where the data sets are.
         backend: As of `FaceAnalyzer`.
         limit: Use only this many images of each test set (for trying; the result says so).
-        disturb: Also measure under `DISTURBANCES`.
+        disturb: Also measure under `DISTURBANCES`, with sunglasses, and by how far heads are turned sideways.
 
     Returns:
         What stands in `metrics.json`.
@@ -311,11 +367,14 @@ def evaluate(
     tests: list[dict[str, Any]] = []
     for dataset, split, title in sets:
         data = load(dataset, split, data_folder, limit)
+        if disturb:
+            seen = landmarks(data.images)
+            data = replace(data, groups={**data.groups, YAW: yaw_groups(seen["pose"])})
         heads = {head.output: head for head in spec.heads}
         predictions = predict(model, data)
         tests.append({"dataset": title, "results": measure(data, predictions, heads)})
         if disturb:
-            tests[-1]["robustness"] = robustness(model, data, predictions)
+            tests[-1]["robustness"] = robustness(model, data, predictions, seen["points"])
             tests[-1]["reframing"] = reframing(model, data, predictions)
     return {
         "model": spec.id,
