@@ -585,8 +585,14 @@ def test_small_groups_are_drawn_more_often() -> None:
     assert half is not None and 0.2 < half[:2].sum() < 0.5
     twice = balanced([part], 0, {"some female black": 2})
     assert twice is not None and twice[:2].sum() == pytest.approx(4 / 12)
-    with pytest.raises(ValueError, match="no faces of some female white; there are some female black, some male black"):
+    with pytest.raises(
+        ValueError, match="no faces of some female white; what faces are called: black, female, male, some"
+    ):
         balanced([part], 0, {"some female white": 2})
+    aged = replace(part, groups={**groups, "age": np.array(["70-79"] + ["20-29"] * 9)})
+    old = balanced([aged], 0, {"some 70-79": 3, "some female": 2})
+    assert old is not None and old[:3] == pytest.approx(np.array([6, 2, 1]) / 16)
+    assert balanced([aged], 1, {}) == pytest.approx(weights)  # ages are not balanced
     nameless = replace(part, name="other train", groups={})
     thirds = balanced([part, nameless], 1, {})
     assert thirds is not None and thirds[10:].sum() == pytest.approx(1 / 3)

@@ -39,7 +39,8 @@ class Config:
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
         balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
             come, 1 until all groups are drawn equally often.
-        emphasis: Group, such as ``fairface female black``, to how many times as often its faces are drawn besides.
+        emphasis: Group, such as ``fairface female black`` or ``utkface 70-79``, to how many times as often its faces
+            are drawn besides.
         class_balance: How far faces of rare labels of the first head are drawn more often within their data set: 0 as
             they come, 1 until all labels are drawn equally often.
         validation: Data sets whose validation part is measured, calibrates and corrects, besides those learned from.

@@ -20,17 +20,25 @@ def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float
     """
     if not balance and not emphasis:
         return None
-    names = []
+    names, traits = [], []
     for part in parts:
+        dataset = part.name.split()[0]
         # Of some data sets neither is known: their faces are one group.
-        known = [part.groups[name] for name in ("gender", "ethnicity") if name in part.groups]
-        rows = zip(*known, strict=True) if known else [()] * len(part)
-        names += [" ".join((part.name.split()[0], *row)) for row in rows]
-    groups, group, counts = np.unique(names, return_inverse=True, return_counts=True)
-    if unknown := set(emphasis) - set(groups):
-        raise ValueError(f"emphasis: no faces of {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
-    often = counts.astype(float) ** -balance * [emphasis.get(name, 1.0) for name in groups]
-    return often[group] / often[group].sum()
+        known = {name: part.groups[name] for name in ("gender", "ethnicity", "age") if name in part.groups}
+        people = [values for name, values in known.items() if name != "age"]
+        rows = zip(*people, strict=True) if people else [()] * len(part)
+        names += [" ".join((dataset, *row)) for row in rows]
+        rows = zip(*known.values(), strict=True) if known else [()] * len(part)
+        traits += [{dataset, *row} for row in rows]
+    _, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    often = (counts.astype(float) ** -balance)[group]
+    for name, times in emphasis.items():
+        emphasized = np.array([set(name.split()) <= row for row in traits])
+        if not emphasized.any():
+            known_traits = ", ".join(sorted(set().union(*traits)))
+            raise ValueError(f"emphasis: no faces of {name}; what faces are called: {known_traits}")
+        often[emphasized] *= times
+    return often / often.sum()
 
 
 def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> np.ndarray:
