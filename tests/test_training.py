@@ -520,7 +520,8 @@ def test_faceres_fits_one_to_one() -> None:
         layers = load_faceres()
     except WeightsError as error:
         pytest.skip(str(error))
-    model = networks.build("mobilenet", {"gender": 2}, input_size=48)
+    model = networks.build("mobilenet", {"gender": 2}, input_size=24, upsample=2)
+    assert model.get_layer("stem_conv").input.shape == (None, 48, 48, 3)
     assert networks.load_trained(model, FACERES) == len(layers) == 27
     assert np.array_equal(model.get_layer("block3_depthwise_conv").get_weights()[0], layers["block3_depthwise_conv"][0])
 
