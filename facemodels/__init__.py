@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from facemodels.privacy import anonymize
     from facemodels.types import Analysis, Box, Classification, Estimate, Face, Points, Pose
     from facemodels.video.analyze import analyze_video
+    from facemodels.video.anonymize import anonymize_video
     from facemodels.video.frames import VideoFrame
     from facemodels.video.reading import VideoInfo, video_info
     from facemodels.video.timeline import Timeline
@@ -66,6 +67,7 @@ __all__ = [
     "analyze_video",
     "annotate",
     "anonymize",
+    "anonymize_video",
     "download",
     "get_spec",
     "list_models",
@@ -100,6 +102,7 @@ _HOMES = {
     "analyze_video": "video.analyze",
     "annotate": "drawing",
     "anonymize": "privacy",
+    "anonymize_video": "video.anonymize",
     "download": "hub.store",
     "get_spec": "hub.registry",
     "list_models": "hub.registry",

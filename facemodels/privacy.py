@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -18,11 +19,40 @@ ROOM = 1.3  # side of the patch per longer side of the box, so that hair and chi
 CELLS = 6  # as many cells across a patch are left of its content
 
 
+class FaceFinder(Protocol):
+    """What finds the faces to hide: a `FaceAnalyzer`, or anything with its `using` and `detect`."""
+
+    min_score: float
+
+    def using(
+        self, *, min_score: float | None = None, max_faces: int | None = None, min_quality: float | None = None
+    ) -> Self:
+        """See `FaceAnalyzer.using`."""
+        ...
+
+    def detect(self, image: Any, /) -> list[Face]:
+        """See `FaceAnalyzer.detect`."""
+        ...
+
+
+F = TypeVar("F", bound=FaceFinder)
+
+
+def thorough(analyzer: F) -> F:
+    """An analyzer that finds faces to hide: at a low score threshold, of any quality, and all of them.
+
+    Example:
+        >>> from facemodels import FaceAnalyzer
+        >>> faces = thorough(FaceAnalyzer(max_faces=1)).detect("photo.jpg")      # doctest: +SKIP
+    """
+    return analyzer.using(min_score=min(MIN_SCORE, analyzer.min_score), max_faces=sys.maxsize, min_quality=0.0)
+
+
 def anonymize(image: Any, faces: Iterable[Face | Box], how: str = "blur") -> np.ndarray:
     """Hide faces.
 
     No more than CELLS x CELLS cells are left of a patch, whatever its size, so that nothing can be restored. Find the
-    faces at a low score threshold (`facemodels.privacy.MIN_SCORE`).
+    faces with `facemodels.privacy.thorough`, which has a low score threshold.
 
     Args:
         image: Anything `read_image` takes.
@@ -41,8 +71,7 @@ def anonymize(image: Any, faces: Iterable[Face | Box], how: str = "blur") -> np.
         >>> len(np.unique(hidden[5:10, 5:10].reshape(-1, 3), axis=0))
         1
     """
-    if how not in HOW:
-        raise ArgumentError(f"how must be one of {', '.join(HOW)}; got {how!r}")
+    check_how(how)
     pixels = read_image(image).copy()
     height, width = pixels.shape[:2]
     for face in faces:
@@ -56,6 +85,16 @@ def anonymize(image: Any, faces: Iterable[Face | Box], how: str = "blur") -> np.
             patch = pixels[top:bottom, left:right]
             patch[:] = _hidden(patch, how)
     return pixels
+
+
+def check_how(how: str) -> None:
+    """Refuse an unknown way to hide faces.
+
+    Raises:
+        ArgumentError: If it is none of HOW.
+    """
+    if how not in HOW:
+        raise ArgumentError(f"how must be one of {', '.join(HOW)}; got {how!r}")
 
 
 def _hidden(patch: np.ndarray, how: str) -> np.ndarray:

@@ -33,6 +33,7 @@ class Analyzer(Protocol):
         detector: str | None = None,
         min_score: float | None = None,
         max_faces: int | None = None,
+        min_quality: float | None = None,
     ) -> Analyzer: ...
 
     def detect(self, image: Any) -> list[Face]: ...

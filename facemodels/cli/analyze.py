@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {  # of outputs, by `is_video`
     "annotate": {False: ".jpg", True: ".mp4"},
-    "anonymize": {False: ".jpg"},
+    "anonymize": {False: ".jpg", True: ".mp4"},
     "timeline": {True: ".svg"},
 }
 
@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--anonymize",
         type=Path,
         metavar="DIR",
-        help="also write copies of photos with blurred faces and no metadata into this folder",
+        help="also write copies with blurred faces and no metadata into this folder; videos keep their sound",
     )
     parser.add_argument(
         "--timeline", type=Path, metavar="DIR", help="also write a plot of each video's emotions (SVG) into this folder"
@@ -115,11 +115,9 @@ def _write(
     failed = 0
     many = len(options.files) > 4 or not sources.are_files
     for source in progress(sources, " files") if many else sources:
-        if source.is_video and "anonymize" in outputs:
-            error: str | None = "--anonymize is for photos, and this is a video"
-        elif source.is_video:
+        if source.is_video:
             fps = 5.0 if options.fps is None else None if math.isinf(options.fps) else options.fps
-            error = _write_video(source.path, analyzer, fps, sink, outputs)
+            error: str | None = _write_video(source.path, analyzer, fps, sink, outputs)
         else:
             error = _write_image(source.path, analyzer, sink, outputs)
         if error is not None:
@@ -154,11 +152,9 @@ def _annotated(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
 
 def _anonymized(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
     """Every face is hidden, those too that the analyzer's thresholds leave out."""
-    from facemodels.privacy import MIN_SCORE, anonymize
+    from facemodels.privacy import anonymize, thorough
 
-    low = min(MIN_SCORE, analyzer.min_score)
-    every = analyzer.using(min_score=low, max_faces=max(1, len(pixels)), min_quality=0.0)
-    return anonymize(pixels, [*analysis, *every.detect(pixels)])
+    return anonymize(pixels, [*analysis, *thorough(analyzer).detect(pixels)])
 
 
 _COPIES = {"annotate": _annotated, "anonymize": _anonymized}
@@ -182,7 +178,25 @@ def _write_video(
     if (output := outputs.get("timeline")) and (target := output.claim(path, ".svg")) and video.last is not None:
         with written_whole(target, overwrite=output.overwrite) as part, write_errors(target):
             part.write_text(video.timeline.to_svg(Path(path).name), encoding="utf-8", errors="replace")
+    if (output := outputs.get("anonymize")) and (target := output.claim(path, ".mp4")) and video.last is not None:
+        try:
+            _anonymize_video(path, target, analyzer, overwrite=output.overwrite)
+        except VideoError as error:
+            return _without_name(str(error), path)
     return video.error
+
+
+def _anonymize_video(path: str, target: Path, analyzer: FaceAnalyzer, *, overwrite: bool) -> None:
+    """Write a copy of a video in which every face is hidden."""
+    from tqdm import tqdm
+
+    from facemodels.video.anonymize import anonymize_video
+
+    work = anonymize_video(path, target, analyzer, overwrite=overwrite)
+    with closing(work), tqdm(desc="anonymize", unit="frame", file=sys.stderr, disable=not is_terminal()) as bar:
+        for frame in work:
+            bar.total = frame.total
+            bar.update()
 
 
 class _Video:
@@ -268,7 +282,8 @@ examples:
   %(prog)s photos/ --json > faces.json
   %(prog)s photos/ --jsonl --attributes emotion,age > faces.jsonl
   %(prog)s "*.jpg" --csv --annotate drawn/ > faces.csv
-  %(prog)s video.mp4 --fps 10 --annotate drawn/ --timeline plots/""",
+  %(prog)s video.mp4 --fps 10 --annotate drawn/ --timeline plots/
+  %(prog)s photos/ video.mp4 --anonymize hidden/""",
     add_arguments=_add_arguments,
     run=_run,
 )

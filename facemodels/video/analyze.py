@@ -13,25 +13,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from facemodels.errors import ArgumentError
 from facemodels.types import Face
-from facemodels.video.cuts import mark_cuts
 from facemodels.video.frames import ImageAnalyzer, VideoFrame
 from facemodels.video.reading import Reader, check_source
+from facemodels.video.samples import SAMPLES_AHEAD, Sample, read_samples
 from facemodels.video.threads import Ahead
 from facemodels.video.timeline import Timeline
 from facemodels.video.tracking import FaceTracker
-from facemodels.video.writing import write_copy, write_table
+from facemodels.video.writing import check_max_side, check_mp4, check_target, write_copy, write_table
 
 SCORE_HALF_LIFE = 0.55  # seconds after which the tracker has half forgotten a score, at any sampling rate
 MAX_ABSENCE = 2.0  # seconds that a face may be away and still keep its id
-_SAMPLES_AHEAD = 2  # frames that wait for the models
 
-T = TypeVar("T")
 Preview = Callable[[VideoFrame, np.ndarray], None]
 
 
@@ -89,15 +86,14 @@ def analyze_video(
     path = check_source(source)
     if fps is not None and (isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < math.inf):
         raise ArgumentError(f"fps must be a number above 0, or None for every frame; got {fps!r}")
-    if max_side is not None and (isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 16):
-        raise ArgumentError(f"max_side must be a whole number from 16 up, or None; got {max_side!r}")
+    check_max_side(max_side)
     targets = {
-        name: _check_target(name, Path(target), path, overwrite)
+        name: check_target(name, Path(target), path, overwrite)
         for name, target in {"annotated": annotated, "csv": csv}.items()
         if target is not None
     }
-    if "annotated" in targets and targets["annotated"].suffix.lower() != ".mp4":
-        raise ArgumentError(f"annotated must be the name of an .mp4 file; got {targets['annotated']}")
+    if "annotated" in targets:
+        check_mp4("annotated", targets["annotated"])
     if len(set(targets.values())) < len(targets):
         raise ArgumentError(f"annotated and csv are the same file: {targets['csv']}")
     reader = Reader(path)
@@ -107,43 +103,6 @@ def analyze_video(
         tracker = FaceTracker(max_age=max_age, smoothing=0.5 ** (1 / updates / SCORE_HALF_LIFE))
     run = _Run(analyzer, tracker, timeline, preview)
     return _frames(reader, run, fps, targets, max_side, overwrite)
-
-
-def _check_target(name: str, target: Path, source: Path, overwrite: bool) -> Path:
-    target = target.resolve()
-    if target == source or (target.exists() and target.samefile(source)):
-        raise ArgumentError(f"{name} is the video itself, {source}: choose another name")
-    if not target.parent.is_dir() or target.is_dir():
-        missing = "that is a directory" if target.is_dir() else f"there is no directory {target.parent}"
-        raise ArgumentError(f"{name} {target} cannot be written: {missing}")
-    if target.exists() and not overwrite:
-        raise ArgumentError(f"{name} {target} exists already: choose another name, or set overwrite")
-    return target
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """A frame for the models, and what came before it.
-
-    Attributes:
-        index: Number of the frame.
-        time: When it appears, in seconds.
-        pixels: Of the frame.
-        skipped: Number and time of the frames since the sample before.
-        is_cut: Whether a new scene begins with it.
-        total: Frames in the video, as far as is known.
-        end: Of the last sample: when the video ends, in seconds; else None.
-        problem: Of the last sample, as in `VideoFrame`.
-    """
-
-    index: int
-    time: float
-    pixels: np.ndarray
-    skipped: tuple[tuple[int, float], ...]
-    is_cut: bool
-    total: int | None
-    end: float | None
-    problem: str | None
 
 
 def _frames(
@@ -162,43 +121,11 @@ def _frames(
         if "annotated" in targets:
             copy = write_copy(reader.path, targets["annotated"], max_side=max_side, overwrite=overwrite)
             writers.append(stack.enter_context(copy))
-        samples = stack.enter_context(Ahead(_samples(reader, fps), _SAMPLES_AHEAD))
+        samples = stack.enter_context(Ahead(read_samples(reader, fps), SAMPLES_AHEAD))
         for frame in run.frames(samples):
             for write in writers:
                 write(frame)
             yield frame
-
-
-def _samples(reader: Reader, fps: float | None) -> Iterator[_Sample]:
-    """Read the video, and take the frames that are due for the models."""
-    skipped: list[tuple[int, float]] = []
-    taken = -1
-    index = -1
-    small = ((item, reader.thumbnail(item[1])) for item in reader.frames())
-    for index, (((time, frame), is_cut), is_last) in enumerate(_with_last(mark_cuts(small))):
-        # A grid of times, not every n-th frame: frame rates may vary. Half a tick forgives rounded times.
-        due = index if fps is None else math.floor(time * fps + 1e-3)
-        if due == taken and not is_cut and not is_last:
-            skipped.append((index, time))
-            continue
-        taken = due
-        problem, end = (reader.problem, reader.end) if is_last else (None, None)
-        total = index + 1 if is_last and problem is None else reader.total and max(reader.total, index + 1)
-        yield _Sample(index, time, reader.pixels(frame), tuple(skipped), is_cut, total, end, problem)
-        skipped.clear()
-    if index < 0:
-        raise reader.no_frames()
-
-
-def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
-    """Each item, and whether it is the last one."""
-    held: list[T] = []
-    for item in items:
-        if held:
-            yield held.pop(), False
-        held.append(item)
-    if held:
-        yield held.pop(), True
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +137,7 @@ class _Run:
     timeline: Timeline | None
     preview: Preview | None
 
-    def frames(self, samples: Iterable[_Sample]) -> Iterator[VideoFrame]:
+    def frames(self, samples: Iterable[Sample]) -> Iterator[VideoFrame]:
         """All frames in order; those between two samples come when the second is known."""
         before: VideoFrame | None = None
         for sample in samples:

@@ -1,4 +1,4 @@
-"""Writing the drawn copy and the table of a video: each appears under its name when it is whole."""
+"""Writing a copy and the table of a video: each appears under its name when it is whole."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facemodels.drawing import annotate
-from facemodels.errors import VideoError
+from facemodels.errors import ArgumentError, VideoError
 from facemodels.files import write_errors, written_whole
 from facemodels.results import CsvTable
+from facemodels.types import Face
 from facemodels.video.frames import VIDEO_COLUMNS, VideoFrame
 from facemodels.video.reading import Reader, load_av
 from facemodels.video.threads import Behind
@@ -30,6 +31,43 @@ _PLAYED_IN_MP4 = {"aac", "mp3", "opus"}  # sound that browsers play there: copie
 _CLOCK = 90_000  # ticks per second of the drawn copy: fine enough for every frame rate in use
 _FRAMES_AHEAD = 64  # that wait for being drawn: numbers, no pixels
 _DRAWN_AHEAD = 4  # that wait for being encoded
+
+
+def check_target(name: str, target: Path, source: Path, overwrite: bool) -> Path:
+    """The absolute path of a file to write.
+
+    Raises:
+        ArgumentError: If it is the source, by whatever name, cannot be written, or exists and `overwrite` is not set.
+    """
+    target = target.resolve()
+    if target == source or (target.exists() and target.samefile(source)):
+        raise ArgumentError(f"{name} is the video itself, {source}: choose another name")
+    if not target.parent.is_dir() or target.is_dir():
+        missing = "that is a directory" if target.is_dir() else f"there is no directory {target.parent}"
+        raise ArgumentError(f"{name} {target} cannot be written: {missing}")
+    if target.exists() and not overwrite:
+        raise ArgumentError(f"{name} {target} exists already: choose another name, or set overwrite")
+    return target
+
+
+def check_mp4(name: str, target: Path) -> None:
+    """Refuse a name that is not of an MP4 file.
+
+    Raises:
+        ArgumentError: If it is not.
+    """
+    if target.suffix.lower() != ".mp4":
+        raise ArgumentError(f"{name} must be the name of an .mp4 file; got {target}")
+
+
+def check_max_side(max_side: int | None) -> None:
+    """Refuse a longest side of a copy that makes no sense.
+
+    Raises:
+        ArgumentError: If it is neither None nor a whole number from 16 up.
+    """
+    if max_side is not None and (isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 16):
+        raise ArgumentError(f"max_side must be a whole number from 16 up, or None; got {max_side!r}")
 
 
 @contextmanager
@@ -57,27 +95,45 @@ def write_table(target: Path, *, overwrite: bool) -> Iterator[Callable[[VideoFra
 
 @contextmanager
 def write_copy(
-    source: Path, target: Path, *, max_side: int | None, overwrite: bool
+    source: Path,
+    target: Path,
+    *,
+    max_side: int | None,
+    overwrite: bool,
+    draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray] = annotate,
+    sound: bool = True,
 ) -> Iterator[Callable[[VideoFrame], None]]:
     """The video read again, drawn on and encoded in threads of their own: the context's value takes every frame.
 
     A second reading needs no memory for the frames that wait until the faces in them are known.
+
+    Args:
+        source: The video.
+        target: The copy.
+        max_side: As of `analyze_video`.
+        overwrite: As of `analyze_video`.
+        draw: Makes the pixels of the copy from those of a frame and its faces.
+        sound: Whether the copy has the sound.
     """
     with written_whole(target, overwrite=overwrite, error=VideoError) as part:
 
-        def draw(frames: Iterator[VideoFrame]) -> None:
-            with Reader(source) as reader, Writer(reader, part, target) as writer:
+        def copy(frames: Iterator[VideoFrame]) -> None:
+            with Reader(source) as reader, Writer(reader, part, target, sound=sound) as writer:
                 with Behind(writer.write, _DRAWN_AHEAD) as encoder:
-                    for item in _drawn(reader, frames, max_side, encoder.put):
+                    for item in _drawn(reader, frames, draw, max_side, encoder.put):
                         encoder.put(item)
                 writer.finish()
 
-        with Behind(draw, _FRAMES_AHEAD) as drawing:
+        with Behind(copy, _FRAMES_AHEAD) as drawing:
             yield drawing.put
 
 
 def _drawn(
-    reader: Reader, frames: Iterator[VideoFrame], max_side: int | None, on_audio: Callable[[Any], None]
+    reader: Reader,
+    frames: Iterator[VideoFrame],
+    draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray],
+    max_side: int | None,
+    on_audio: Callable[[Any], None],
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Time and pixels, ``(H, W, 3)`` RGB uint8, of each frame with its faces; reads the sound to its end, too."""
     originals = reader.frames(on_audio)
@@ -88,7 +144,7 @@ def _drawn(
         longest = max(frame.analysis.width, frame.analysis.height)
         pixels = reader.pixels(original, min(1.0, max_side / longest) if max_side else 1.0)
         height, width = pixels.shape[:2]
-        yield frame.time, annotate(pixels, frame.analysis.scaled(width, height).faces)
+        yield frame.time, draw(pixels, frame.analysis.scaled(width, height).faces)
     for _ in originals:  # the sound after the last frame
         pass
 
@@ -107,12 +163,14 @@ class Writer:
         reader: The reading that the frames come from.
         part: Path to write to.
         target: Its final name, for messages.
+        sound: Whether to write the sound.
     """
 
-    def __init__(self, reader: Reader, part: Path, target: Path) -> None:
+    def __init__(self, reader: Reader, part: Path, target: Path, *, sound: bool = True) -> None:
         self._av: Any = load_av()
         self._reader = reader
         self._target = target
+        self._audio = reader.audio if sound else None
         self._video: VideoStream | None = None
         self._sound: _Sound | None = None
         self._early: list[av.Packet[AudioStream]] = []  # sound before the first frame: MP4 names its streams first
@@ -181,6 +239,8 @@ class Writer:
             self._container.mux_one(packet)
 
     def _write_audio(self, packet: av.Packet[AudioStream]) -> None:
+        if self._audio is None:
+            return
         if self._video is None:
             self._early.append(packet)
         elif self._sound is not None:
@@ -201,7 +261,7 @@ class Writer:
         context.options = {"preset": "veryfast", "crf": "23"}
         context.colorspace = context.color_primaries = context.color_trc = 1  # ITU 709
         context.color_range = 1  # 16..235
-        if self._reader.audio is not None:
+        if self._audio is not None:
             self._sound = _Sound.make(self._av, self._reader, self._container)
         early, self._early = self._early, []
         for packet in early:

@@ -22,7 +22,6 @@ from facemodels.app.html.parts import error_html, no_attribute_html
 from facemodels.app.memory import ImageMemory
 from facemodels.app.progress import STOPPING
 from facemodels.app.requests import (
-    MAX_FACES,
     MAX_IMAGES,
     check_attributes,
     check_max_faces,
@@ -37,7 +36,7 @@ from facemodels.attributes import HEADLINE, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.images import SizedImage
-from facemodels.privacy import MIN_SCORE, anonymize
+from facemodels.privacy import anonymize, thorough
 from facemodels.types import Analysis
 
 LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
@@ -256,11 +255,9 @@ def anonymize_upload(
     """A copy with every face hidden, without metadata, for download: JPEG of a JPEG file, else PNG."""
     if analysis is None:
         return None
-    # A missed face costs more than a patch too many.
-    every = analyzer.using(min_score=min(MIN_SCORE, analyzer.min_score), max_faces=MAX_FACES)
     name = Path(file_name(image))
     suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
     with reading_upload(image, memory) as read:
-        hidden = anonymize(read.pixels, [*_fitted(analysis, read), *every.detect(read.pixels)])
+        hidden = anonymize(read.pixels, [*_fitted(analysis, read), *thorough(analyzer).detect(read.pixels)])
         del read  # one copy at a time
         return save_image(hidden, f"{name.stem}-anonymized{suffix}")
