@@ -480,6 +480,39 @@ def test_a_run_begins_with_the_prior_taken_out(monkeypatch: pytest.MonkeyPatch) 
         assert np.asarray(bias) == pytest.approx(-left * prior[0])
 
 
+def test_teachers_that_leave_the_prior_out_are_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import train
+    from training.teachers import teachers_leave_prior_out
+
+    runs = {}
+    for name, strength in (("without", 1.0), ("with", 0.0)):
+        made = Config(
+            model=name, version="1.0.0", heads=("emotion",), datasets=("synthetic",), logit_adjustment=strength
+        )
+        runs[name] = str(tmp_path / name)
+        Path(runs[name]).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(made.to_dict()))
+    config = replace(made, logit_adjustment=1.0, teachers=(runs["without"],), distil=0.5)
+    labelled, more = load("synthetic", "train", ".", 40), load("synthetic", "train", ".", 30)
+    said = np.tile(np.arange(1, 9) / 36, (70, 1)).astype(np.float32)
+    monkeypatch.setattr(train, "taught", lambda *_: {"emotion": said.copy()})
+
+    batches = train.Batches([labelled], config, [more])
+    targets, priors = np.split(batches.targets["emotion"], 2, axis=1)
+    posterior = said[0] * np.exp(priors[0])
+    expected = (labelled.targets["emotion"][0] + posterior / posterior.sum()) / 2
+    assert targets[0] == pytest.approx(expected, abs=1e-6)
+    # Of faces without labels the prior is not known: the answers are matched as they are.
+    assert targets[40:] == pytest.approx(said[40:], abs=1e-6) and (priors[40:] == 0).all()
+
+    batches = train.Batches([labelled], replace(config, teachers=(runs["with"],)), [more])
+    targets, priors = np.split(batches.targets["emotion"], 2, axis=1)
+    assert targets[0] == pytest.approx((labelled.targets["emotion"][0] + said[0]) / 2, abs=1e-6)
+    assert (priors[40:] != 0).any()
+    with pytest.raises(ValueError, match=r"its teachers leave out the prior by 0\.0, 1\.0"):
+        teachers_leave_prior_out(replace(config, teachers=tuple(runs.values())), "emotion")
+
+
 @pytest.mark.slow
 def test_heads_are_fitted_to_the_trunk_and_nothing_else_changes() -> None:
     from training import train

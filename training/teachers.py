@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from facemodels.crops import cut_all, whole_window
+from facemodels.hub import store
 from training import networks
-from training.config import Config
+from training.config import Config, config_from
+from training.drawing import adjusted
 
 
 def taught(config: Config, images: Sequence[np.ndarray], folder: Path | None = None) -> dict[str, np.ndarray]:
@@ -63,6 +66,41 @@ def answers_of(reference: str, images: Sequence[np.ndarray], folder: Path | None
         np.savez(unfinished, **found)
         unfinished.replace(kept)
     return found
+
+
+def prior_strength(reference: str, head: str) -> float:
+    """How far a trained network leaves the prior of the labels out of its answers: 0 not at all, 1 wholly.
+
+    Args:
+        reference: As of `networks.open_trained`.
+        head: One of its heads.
+    """
+    run = Path(reference)
+    if (run / "metrics.json").is_file() or not (run / "config.json").is_file():  # a release
+        return next((one.prior_strength for one in store.resolve(reference).heads if one.output == head), 0.0)
+    config = config_from(json.loads((run / "config.json").read_text("utf-8")))
+    return config.logit_adjustment if adjusted(head) else 0.0
+
+
+def teachers_leave_prior_out(config: Config, head: str) -> bool:
+    """Whether a config's teachers leave the prior out of their answers, as its `logit_adjustment` wants it left out.
+
+    Raises:
+        ValueError: If they leave out some of it, or only some of them do: their mean says nothing then.
+    """
+    strengths = {prior_strength(reference, head) for reference in config.teachers}
+    if strengths not in ({0.0}, {config.logit_adjustment}):
+        raise ValueError(
+            f"{config.model}: of {head}, its teachers leave out the prior by {', '.join(map(str, sorted(strengths)))}; "
+            f"take such that all leave out none of it, or {config.logit_adjustment:g}"
+        )
+    return strengths != {0.0}
+
+
+def with_prior(answers: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
+    """Answers that leave the prior out, ``(N, outputs)``, as they are with it; `log_prior` has a row for each."""
+    rows = answers * np.exp(log_prior)
+    return rows / rows.sum(1, keepdims=True)
 
 
 def distilled(targets: dict[str, np.ndarray], answers: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:

@@ -23,15 +23,14 @@ import numpy as np
 
 from facemodels.crops import cut_all, whole_window
 from facemodels.errors import FaceModelsError
-from facemodels.hub import store
 from training import imagenet, networks
-from training.config import Config, config_from, load_config, stages
+from training.config import Config, load_config, stages
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
 from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
-from training.teachers import distilled, taught
+from training.teachers import distilled, prior_strength, taught, teachers_leave_prior_out, with_prior
 
 log = logging.getLogger("training")
 
@@ -63,11 +62,9 @@ class Batches(keras.utils.PyDataset):
         parts = [*parts, *unlabelled]
         self.images = [image for part in parts for image in part.images]
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
-        if config.teachers:
-            answers = taught(config, self.images, answers_folder)
-            self.targets = distilled(self.targets, answers, config.distil)
-            for head, rows in answers.items():
-                self.targets[head][labelled:] = rows[labelled:]
+        answers = taught(config, self.images, answers_folder) if config.teachers else {}
+        for head, rows in answers.items():
+            self.targets[head][labelled:] = rows[labelled:]
         sizes = [len(part) for part in parts]
         self.weights = balanced(parts, config.balance, config.emphasis)
         if config.class_balance:
@@ -75,10 +72,15 @@ class Batches(keras.utils.PyDataset):
             self.weights = rarity if self.weights is None else self.weights * rarity
             self.weights = self.weights / self.weights.sum()
         self.priors: dict[str, np.ndarray] = {}
-        if config.logit_adjustment:
-            for head in filter(adjusted, config.learned):
-                self.priors[head] = log_priors(self.targets[head], sizes, self.weights, config.logit_adjustment)
-                self.targets[head] = np.concatenate([self.targets[head], self.priors[head]], axis=1)
+        for head in filter(adjusted, config.learned if config.logit_adjustment else ()):
+            priors = log_priors(self.targets[head], sizes, self.weights, config.logit_adjustment)
+            if head in answers and teachers_leave_prior_out(config, head):
+                priors[labelled:] = 0  # nothing but their answers counts there, which have none
+                answers[head] = with_prior(answers[head], priors)
+            self.priors[head] = priors
+        self.targets = distilled(self.targets, answers, config.distil)
+        for head, priors in self.priors.items():
+            self.targets[head] = np.concatenate([self.targets[head], priors], axis=1)
         self.epoch = 0
         self.order = self._shuffled()
 
@@ -326,17 +328,12 @@ def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.
         config: Of the run.
         priors: Head to the logarithm of the prior of each row, as `log_priors` makes them.
     """
-    if not config.start or not priors:
+    if not config.start:
         return
-    file = Path(config.start) / "config.json"
-    if (file.parent / "metrics.json").is_file() or not file.is_file():
-        strengths = {head.output: head.prior_strength for head in store.resolve(config.start).heads}
-    else:
-        strengths = dict.fromkeys(priors, config_from(json.loads(file.read_text("utf-8"))).logit_adjustment)
     for head, rows in priors.items():
         layer = model.get_layer(f"{head}_logits")
         kernel, bias = layer.get_weights()
-        left = 1 - strengths.get(head, 0.0) / config.logit_adjustment
+        left = 1 - prior_strength(config.start, head) / config.logit_adjustment
         layer.set_weights([kernel, bias - left * rows[0]])
 
 
