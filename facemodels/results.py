@@ -16,6 +16,7 @@ from typing import IO, Any, ClassVar, Protocol, TextIO
 
 from facemodels.attributes import ALL_ATTRIBUTES, face_texts
 from facemodels.errors import FaceModelsError
+from facemodels.streams import uninterrupted
 from facemodels.types import ROW_COLUMNS, Analysis, Face
 
 FRAME_COLUMNS = ("frame", "time", "analyzed", "track_id")
@@ -82,9 +83,10 @@ class CsvTable:
         self._end_row()
 
     def _end_row(self) -> None:
-        self._stream.write(self._row.getvalue().removesuffix("\r\n") + "\n")
-        self._row.seek(0)
-        self._row.truncate()
+        with uninterrupted():
+            self._stream.write(self._row.getvalue().removesuffix("\r\n") + "\n")
+            self._row.seek(0)
+            self._row.truncate()
 
 
 class Frame(Protocol):
@@ -131,7 +133,8 @@ class VideoAnswer(Protocol):
 class Sink(ABC):
     """Writes the answers for one source after the other to a stream, of text unless a sink says otherwise.
 
-    A context manager: leaving it completes the output, however it is left.
+    A context manager: leaving it completes the output, however it is left. An interruption comes between two items,
+    not amid one.
 
     Args:
         stream: Where to write.
@@ -170,7 +173,8 @@ class Sink(ABC):
 
     def close(self) -> None:
         """Complete the output; the stream stays open."""
-        self.stream.flush()
+        with uninterrupted():
+            self.stream.flush()
 
 
 class TextSink(Sink):
@@ -185,7 +189,8 @@ class TextSink(Sink):
         count = len(analysis)
         lines = [f"{printable(source)}: {count or 'no'} {'face' if count == 1 else 'faces'}"]
         lines += [f"  {describe_face(face)}" for face in analysis]
-        self.stream.write("\n".join(lines) + "\n")
+        with uninterrupted():
+            self.stream.write("\n".join(lines) + "\n")
 
     def write_video(self, source: str, video: VideoAnswer) -> None:
         for _frame in video:
@@ -228,32 +233,40 @@ class JsonSink(Sink):
 
     def __init__(self, stream: TextIO, *, images: bool = True, videos: bool = False) -> None:
         super().__init__(stream)
-        self._before = "[\n"
+        self._before = "[\n"  # what stands between the array so far and the next object
 
-    def _next(self) -> str:
-        before, self._before = self._before, ",\n"
-        return before
+    def _begin(self, text: str) -> None:
+        self.stream.write(self._before + text)
+        self._before = ",\n"
 
     def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         text = json.dumps({"source": source, **analysis.to_dict()}, ensure_ascii=False, indent=2)
-        self.stream.write(self._next() + text)
+        with uninterrupted():
+            self._begin(text)
 
     def write_video(self, source: str, video: VideoAnswer) -> None:
-        self.stream.write(self._next() + json.dumps({"source": source}, ensure_ascii=False)[:-1] + ', "frames": [')
-        before, whole = "\n", False
+        before, has_begun, is_whole = "\n", False, False
         try:
+            with uninterrupted():
+                self._begin(json.dumps({"source": source}, ensure_ascii=False)[:-1] + ', "frames": [')
+                has_begun = True
             for frame in video:
-                self.stream.write(before + json.dumps(frame.to_dict(), ensure_ascii=False))
-                before = ",\n"
-            whole = True
+                text = json.dumps(frame.to_dict(), ensure_ascii=False)
+                with uninterrupted():
+                    self.stream.write(before + text)
+                    before = ",\n"
+            is_whole = True
         finally:
-            rest = {**video.facts(), "error": video.error if whole else "interrupted"}
-            self.stream.write("\n], " + json.dumps(rest, ensure_ascii=False)[1:])
+            if has_begun:
+                rest = {**video.facts(), "error": video.error if is_whole else "interrupted"}
+                with uninterrupted():
+                    self.stream.write("\n], " + json.dumps(rest, ensure_ascii=False)[1:])
         self.stream.flush()
 
     def close(self) -> None:
-        self.stream.write("[]\n" if self._before == "[\n" else "\n]\n")
-        super().close()
+        with uninterrupted():
+            self.stream.write("[]\n" if self._before == "[\n" else "\n]\n")
+            super().close()
 
 
 class JsonLinesSink(Sink):
@@ -263,17 +276,18 @@ class JsonLinesSink(Sink):
     help = "print one JSON object per line and photo (of a video, per frame), each at once: for long runs"
 
     def _write(self, source: str, item: Mapping[str, Any]) -> None:
-        self.stream.write(json.dumps({"source": source, **item}, ensure_ascii=False) + "\n")
+        text = json.dumps({"source": source, **item}, ensure_ascii=False)
+        with uninterrupted():
+            self.stream.write(text + "\n")
+            self.stream.flush()
 
     def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         self._write(source, analysis.to_dict())
-        self.stream.flush()
 
     def write_video(self, source: str, video: VideoAnswer) -> None:
         for frame in video:
             self._write(source, frame.to_dict())
         self._write(source, {**video.facts(), "error": video.error})
-        self.stream.flush()
 
 
 class ParquetSink(Sink):

@@ -890,7 +890,8 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 def test_help_tells_every_setting_and_no_secret() -> None:
     secret = {"FACEMODELS_AUTH": "ada:lovelace"}
-    process = start("--help", GRADIO_SERVER_NAME="0.0.0.0", FACEMODELS_WEBCAMS="9", COLUMNS="200", **secret)
+    shown = {"COLUMNS": "200", "PYTHONIOENCODING": "ascii"}  # redirected output is UTF-8 all the same
+    process = start("--help", GRADIO_SERVER_NAME="0.0.0.0", FACEMODELS_WEBCAMS="9", **shown, **secret)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     words = " ".join(output.split())

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "facemodels"
 # Rooms, from the ground up: a module or package may import what stands in earlier rows, and a package its own files.
 # A file of a package that stands elsewhere than its package is named.
 LAYERS = (
-    {"attributes", "errors", "forking"},
+    {"attributes", "errors", "forking", "streams"},
     {"types", "files", "sandbox", "video.containers"},
     {"results"},
     {"image_formats"},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import csv
 import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -449,6 +452,68 @@ def test_a_run_that_the_system_ends_leaves_whole_lines(photo: Path, tmp_path: Pa
     assert process.returncode == INTERRUPTED and err == "facemodels: interrupted\n"
     assert all(json.loads(line)["faces"] for line in [first, *rest.splitlines()])
     assert all(path.suffix == ".jpg" and not path.name.startswith(".") for path in (tmp_path / "drawn").iterdir())
+
+
+BLOCKED = """
+import sys
+from facemodels.results import SINKS
+from facemodels.streams import use_utf8
+from facemodels.types import Analysis, Box, Face
+use_utf8()
+try:
+    with SINKS[sys.argv[1]](sys.stdout) as sink:
+        while True:
+            sink.write_image("a.jpg", Analysis((Face(Box(1, 2, 3, 4), 0.9),) * 1000, 9, 9))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts processes as Unix does")
+@pytest.mark.parametrize(("form", "unbuffered"), [("json", ""), ("json", "1"), ("jsonl", ""), ("csv", "")])
+def test_an_interruption_while_the_reader_is_slow_cuts_no_item_in_two(form: str, unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", BLOCKED, form]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        waiting, before = held_by(process.stdout), -1
+        while not waiting or waiting != before:  # until the pipe is full
+            time.sleep(0.1)
+            waiting, before = held_by(process.stdout), waiting
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        out = process.stdout.read()
+    assert process.returncode == INTERRUPTED
+    if form == "json":
+        assert json.loads(out)
+    elif form == "jsonl":
+        assert all(json.loads(line) for line in out.splitlines())
+    else:
+        assert out.endswith("\n") and len({line.count(",") for line in out.splitlines()}) == 1
+
+
+def held_by(pipe: Any) -> int:
+    """Bytes in a pipe that nobody has read."""
+    import fcntl
+    import termios
+
+    size = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return size[0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_output_that_cannot_be_written_is_said() -> None:
+    command = f'"{sys.executable}" -m facemodels models > /dev/full'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == FAILED
+    assert done.stderr == "facemodels: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a Unix shell does")
+def test_closed_output_swallows_what_is_written() -> None:
+    command = f'"{sys.executable}" -m facemodels models >&- 2>&-'
+    assert subprocess.run(command, shell=True, check=False).returncode == OK
 
 
 @pytest.mark.parametrize(("form", "empty"), [("json", "[]\n"), ("jsonl", ""), ("text", "")])

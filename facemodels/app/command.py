@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from facemodels.app.settings import Settings, add_options, read_settings
 from facemodels.errors import FaceModelsError
+from facemodels.streams import use_utf8
 
 DESCRIPTION = "Serve the facemodels page and its API."
 EPILOG = "Every setting can be given by the environment variable named with it; the option wins."
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "app.py") -> None:
         arguments: Those of the process by default.
         prog: The program's name in messages.
     """
+    use_utf8()
     parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION, epilog=EPILOG)
     add_options(parser)
     run(parser, read_settings(parser, arguments))

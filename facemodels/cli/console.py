@@ -1,4 +1,4 @@
-"""What the commands share of the terminal: exit codes, complaints, encoding, tables, progress."""
+"""What the commands share of the terminal: exit codes, complaints, tables, progress."""
 
 from __future__ import annotations
 
@@ -13,18 +13,6 @@ OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 def complain(message: str) -> None:
     """Say on standard error what went wrong."""
     sys.stderr.write(f"facemodels: {message}\n")
-
-
-def use_utf8() -> None:
-    """Make redirected output UTF-8, whatever the system's encoding; nothing that cannot be encoded ends a run.
-
-    A file name that is no text in the system's encoding comes out as ``\\udcXX``, in JSON an escape that leads back to
-    it.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            encoding = None if stream.isatty() else "utf-8"
-            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def is_terminal() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import signal
 import sys
@@ -19,15 +20,17 @@ from facemodels.cli.analyze import COMMAND as ANALYZE
 from facemodels.cli.app import COMMAND as APP
 from facemodels.cli.batch import COMMAND as BATCH
 from facemodels.cli.card import COMMAND as CARD
-from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG, complain, use_utf8
+from facemodels.cli.console import FAILED, INTERRUPTED, OK, WRONG, complain
 from facemodels.cli.download import COMMAND as DOWNLOAD
 from facemodels.cli.evaluate import COMMAND as EVALUATE
 from facemodels.cli.models import COMMAND as MODELS
 from facemodels.cli.publish import COMMAND as PUBLISH
 from facemodels.cli.report import COMMAND as REPORT
 from facemodels.errors import ArgumentError, FaceModelsError
+from facemodels.streams import use_utf8
 
 COMMANDS = (ANALYZE, APP, BATCH, REPORT, EVALUATE, MODELS, CARD, DOWNLOAD, PUBLISH)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # a disk, or what is left of it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         with _terminated_like_interrupted():
-            return options.run(options)
+            code = options.run(options)
+            sys.stdout.flush()
+            return code
     except FaceModelsError as error:
         options.complain(str(error))
         return WRONG if isinstance(error, (ArgumentError, LookupError)) else FAILED
@@ -60,9 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, say) has seen enough. Python would complain once more when it closes the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader (head, say) has seen enough
         return OK
+    except OSError as error:
+        # Files are written with errors of our own: without a name it is standard output.
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _drop_output()
+        options.complain(f"cannot write the output: {error.strerror}")
+        return FAILED
+
+
+def _drop_output() -> None:
+    """Forget what standard output still holds: Python would complain once more when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
