@@ -288,13 +288,13 @@ def _draw_face(out: np.ndarray, face: Face, frame: Frame, colour: Colour, line: 
             _dot(out, x, y, min(max(0.8, frame.width / 80), 3 * line), colour)
     if face.pose is not None:
         x, y = face.points.points[NOSE] if face.points is not None else face.box.centre
-        right, down = _direction(face.pose, 0.6 * frame.width)
+        right, down = direction(face.pose, 0.6 * frame.width)
         begin, end = _fixed(x, y), _fixed(x + right, y + down)
         for ink, width in ((DARK, line + 2), (colour, line)):
             cv2.arrowedLine(out, begin, end, ink, width, cv2.LINE_AA, _SHIFT, 0.15)
 
 
-def _direction(pose: Pose, length: float) -> tuple[float, float]:
+def direction(pose: Pose, length: float) -> tuple[float, float]:
     """Where the nose of a head points, as seen on the image: pixels to the right and down."""
     yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
     x, y = math.sin(yaw) * math.cos(pitch), -math.sin(pitch)

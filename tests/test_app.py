@@ -46,7 +46,7 @@ from facemodels import (
     list_models,
     read_image,
 )
-from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, EMOTIONS, ETHNICITIES, Points, Pose
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.hub.registry import WEIGHTS
 from facemodels.models import AttributeModel
@@ -74,10 +74,11 @@ class FakeAnalyzer:
     Args:
         copies: How many faces it reports at that place.
         apart: Instead, how many faces it reports side by side, each as high as the picture.
+        on_request: Whether it can tell points and pose, too.
     """
 
-    def __init__(self, copies: int = 1, apart: int = 0) -> None:
-        self.models = {name: f"{name}-fake@1.0.0" for name in ATTRIBUTES}
+    def __init__(self, copies: int = 1, apart: int = 0, on_request: bool = False) -> None:
+        self.models = {name: f"{name}-fake@1.0.0" for name in (ALL_ATTRIBUTES if on_request else ATTRIBUTES)}
         self.models["emotion"] = list_models("emotion")[0].id  # an explanation asks how it wants its crops
         self.detector = "fake"
         self.min_score = 0.6
@@ -116,7 +117,7 @@ class FakeAnalyzer:
         models = {name: model for name, model in self.models.items() if name in wanted}
         found = self.boxes(pixels)[: self.max_faces] if boxes is None else [face.box for face in boxes]
         faces = [self._face(box, number) for number, box in enumerate(found)]
-        others = {name: None for name in ATTRIBUTES if name not in wanted}
+        others = {name: None for name in ALL_ATTRIBUTES if name not in wanted}
         return Analysis(tuple(face.replace(**others) for face in faces), width, height, models)
 
     def detect(self, image: Any) -> list[Face]:
@@ -167,7 +168,16 @@ class FakeAnalyzer:
             age=Estimate(31.4 + number, 5.2),
             gender=Classification.of({"female": 0.75, "male": 0.25}),
             ethnicity=scores(ETHNICITIES, "east_asian"),
+            points=ring(box),
+            pose=Pose(20.0, 0.0, -10.0),
         )
+
+
+def ring(box: Box) -> Points:
+    """68 points on an ellipse in a box."""
+    turns = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    (x, y), wide, high = box.centre, 0.4 * box.width, 0.4 * box.height
+    return Points(tuple((float(x + wide * np.cos(turn)), float(y + high * np.sin(turn))) for turn in turns), 0.99)
 
 
 @contextmanager
@@ -438,6 +448,34 @@ def several(images: Any, stop: Stop | None = None, attributes: Any = ATTRIBUTES)
     """What the page shows of several photos, one after the other."""
     analyzer = FakeAnalyzer(copies=2)
     return list(handlers.photos.analyze_photos(analyzer, images, 50, list(attributes), "fake", 0.6, {}, "en", stop))
+
+
+def test_landmarks_and_pose_are_answered_once_their_layer_is_on(photo: Path) -> None:
+    analyzer = FakeAnalyzer(on_request=True)
+    known = None
+
+    def show(layers: Any, attributes: list[str] | None = None) -> str:
+        nonlocal known
+        page, known = handlers.image.show_upload(
+            *(analyzer, image, 50, attributes, "fake", 0.6, {}), shown=known, layers=layers
+        )
+        assert page is not None
+        return page
+
+    image = upload(photo)
+    page = show([])
+    assert analyzer.asked == [(True, tuple(ATTRIBUTES))], "points and pose only on request"
+    assert page.count("data-ask") == 2 and 'data-pose=""' in page and "Head pose" not in page
+    page = show(["points", "pose", "nonsense", ["x"]])
+    assert analyzer.asked[1:] == [(False, ("points", "pose"))], "only the model for points runs"
+    assert len(re.findall(r"[\d.]+,[\d.]+", re.findall('data-points="([^"]+)"', page)[0])) == 68
+    assert 'data-pose="20.0 0.0 -10.0"' in page and "20° to the right · tilted 10° counterclockwise" in page
+    assert 'data-attributes="emotion age gender ethnicity"' in page and 'data-correct="pose"' not in page
+    assert json.loads(downloads(page)["astronaut.json"])["faces"][0]["pose"]["yaw"] == 20
+    assert "Head pose" not in show("pose") and len(analyzer.asked) == 2, "a layer that is off again"
+    assert (
+        "cannot be explained" in handlers.image.explain_face(analyzer, image, known.analysis, 1, "en", "pose")["page"]
+    )
 
 
 def test_several_photos_make_one_gallery_one_table_and_one_file_of_each_kind(photo: Path, blank: Path) -> None:

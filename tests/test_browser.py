@@ -247,9 +247,10 @@ def test_a_face_is_chosen_in_the_picture_or_among_the_cards(open_page: Callable[
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.dataset.face") == "2"
         page.get_by_label("Boxes").uncheck()
-        assert not boxes.nth(0).is_visible()
+        stroke = "one => getComputedStyle(one).stroke"
+        assert boxes.nth(5).locator("rect").evaluate(stroke) == "rgba(0, 0, 0, 0)"
         page.get_by_label("Boxes").check()
-        assert boxes.nth(0).is_visible()
+        assert boxes.nth(5).locator("rect").evaluate(stroke) != "rgba(0, 0, 0, 0)"
 
         page.get_by_text("All 14 faces in a table").click()
         assert page.get_by_role("region", name="All faces").locator("tr").count() == 15
@@ -325,6 +326,57 @@ def test_the_visitor_chooses_a_model(open_page: Callable[..., Any], photo: Path)
         page.get_by_label("Second model, side by side").click()
         page.get_by_role("option", name="emotion4-vgg16").first.click()
         assert "emotion4-vgg16" in page.locator(".fm-second").inner_text()
+        page.close()  # before the server goes
+
+
+@pytest.mark.slow
+def test_landmarks_and_pose_are_layers(open_page: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    analyzer = FakeAnalyzer(on_request=True)
+    with serving(analyzer) as url:
+        page = open_page(url, LAPTOP)
+        choose(page, photo)
+        boxes, card = page.locator("#fm-picture .fm-overlay g"), page.locator("#fm-results .fm-card")
+        boxes.wait_for()
+        assert "Head pose" not in card.inner_text()
+        page.get_by_label("Pose", exact=True).press("Space")
+        page.locator(".fm-card", has_text="20° to the right · tilted 10° counterclockwise").wait_for()
+        assert page.evaluate("document.activeElement.dataset.layer") == "pose", "the keyboard is where it was"
+        page.get_by_label("Landmarks", exact=True).check()
+        page.locator(".fm-card", has_text="mouth").wait_for()
+        dots, arrow = boxes.locator(".fm-dots"), boxes.locator(".fm-arrow")
+        assert dots.get_attribute("d").count("M") == 68 and dots.is_visible() and arrow.is_visible()
+        # Each layer by itself; a face without its box can be chosen all the same. All of them outlive a setting.
+        page.get_by_label("Boxes", exact=True).uncheck()
+        assert boxes.locator("rect").evaluate("one => getComputedStyle(one).stroke") == "rgba(0, 0, 0, 0)"
+        assert dots.is_visible() and boxes.locator("text").text_content() == "1 Happy"
+        boxes.click()
+        assert "fm-chosen" in card.get_attribute("class")
+        page.get_by_text("Options").click()
+        page.locator("#fm-attributes").get_by_label("Age").uncheck()
+        page.wait_for_selector("#fm-results .fm-card:not(:has-text('most likely'))")
+        assert not page.get_by_label("Boxes", exact=True).is_checked() and dots.is_visible()
+        assert "mouth" in card.inner_text()
+        shoot(page, "image-layers")
+        with Image.open(io.BytesIO(download(page, "PNG", tmp_path, "astronaut-faces.png"))) as picture:
+            changed = np.abs(np.asarray(picture.convert("RGB")).astype(int) - read_image(photo)).max(axis=2) > 40
+        assert 0.002 < changed.mean() < 0.2, "the drawn picture lacks the points"
+        page.get_by_label("Landmarks", exact=True).uncheck()
+        page.wait_for_selector("#fm-results .fm-card:not(:has-text('mouth'))")
+        assert not dots.is_visible()
+
+        # The webcam: off by default.
+        start_camera(page)
+        live = page.locator("#fm-webcam .fm-overlay")
+        assert live.locator("path").count() == 0
+        page.locator("#fm-webcam-options").get_by_text("Options").click()
+        for name in ("Landmarks", "Head pose"):
+            page.locator("#fm-webcam-options").get_by_label(name, exact=True).check()
+        page.wait_for_selector("#fm-webcam .fm-arrow")
+        assert live.locator(".fm-dots").first.get_attribute("d").count("M") == 68
+        assert "20° to the right · tilted 10° counterclockwise" in page.inner_text("#fm-live .fm-card p")
+        page.wait_for_url("**/?*webcam-attributes=*points%2Cpose*")
+        shoot(page, "webcam-layers")
+        page.get_by_role("button", name="Stop").click()
         page.close()  # before the server goes
 
 

@@ -6,15 +6,21 @@ import csv
 import io
 import itertools
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 
 from facemodels.app.components import static
+from facemodels.app.html.parts import fact_text
+from facemodels.app.words import languages
+from facemodels.attributes import EYE_CLOSED_OPEN, MOUTH_CLOSED_OPEN, Points, Pose
+from facemodels.drawing import direction
 
 NODE = shutil.which("node")
 
@@ -84,6 +90,56 @@ def test_answers_close_together_do_not_send_the_box_off(apart: int) -> None:
     """
     soon, late = run(static("motion.js"), burst, "[motion.at(700)[0], motion.at(1e6)[0]]")
     assert max(abs(soon - 83), abs(late - 83)) < 20
+
+
+POSES = [Pose(yaw, pitch, roll) for yaw in (-60.0, 3.0, 25.4) for pitch in (-12.0, 4.0) for roll in (-170.0, 2.0, 33.0)]
+
+
+NOSES = "noseOf([], {x1: 0, y1: 2, x2: 4, y2: 4}), noseOf([[1, 1], [2, 2], [3, 3], [4, 4], [5, 5]], {})"
+
+
+def openings(eye: float, other: float, mouth: float) -> Points:
+    """Points with eyes and mouth as far open as that."""
+    points = [(0.0, 0.0)] * 68
+    for (left, right, *gap), how_far, (least, most) in (
+        ((36, 39, 37, 38, 41, 40), eye, EYE_CLOSED_OPEN),
+        ((42, 45, 43, 44, 47, 46), other, EYE_CLOSED_OPEN),
+        ((60, 64, 61, 62, 63, 67, 66, 65), mouth, MOUTH_CLOSED_OPEN),
+    ):
+        points[left], points[right] = (0.0, 0.0), (10.0, 0.0)
+        for index in gap[len(gap) // 2 :]:
+            points[index] = (0.0, 10 * (least + how_far * (most - least)))
+    return Points(tuple(points), 1.0)
+
+
+def test_the_webcam_says_of_eyes_mouth_and_head_what_the_cards_say() -> None:
+    faces = [openings(*each) for each in itertools.product((0.0, 0.3, 0.9), (0.1, 0.8), (0.0, 0.2, 0.7))]
+    script = f"""
+        const texts = {json.dumps({name: dict(say.texts) for name, say in languages().items()})};
+        const poses = {json.dumps([pose.to_dict() for pose in POSES])};
+        const faces = {json.dumps([face.to_dict() for face in faces])};
+        const sayIn = (name) => (key, values = {{}}) =>
+          texts[name][key].replace(/{{(\\w+)}}/g, (place, one) => values[one] ?? place);
+    """
+    said = run(
+        static("facts.js"),
+        script,
+        "Object.keys(texts).map((name) => [poses.map((pose) => poseText(pose, sayIn(name))),"
+        "faces.map((face) => opennessText(face, sayIn(name)))])",
+    )
+    for (poses, openness), say in zip(said, languages().values(), strict=True):
+        assert poses == [fact_text("pose", pose, say) for pose in POSES]
+        assert openness == [fact_text("points", face, say) for face in faces]
+        assert len(set(openness)) >= 12, "not every state has its words"
+
+
+def test_the_arrow_of_the_page_points_where_that_of_a_drawing_does() -> None:
+    code = f"{json.dumps([pose.to_dict() for pose in POSES])}.map((pose) => arrowPath([10, 20], pose, 50))"
+    paths, *noses = run(static("facts.js"), f"[{code}, {NOSES}]")
+    for pose, path in zip(POSES, paths, strict=True):
+        tip = [float(number) for number in re.findall(r"L([-\d.]+) ([-\d.]+)", path)[0]]
+        assert tip == pytest.approx(np.add((10, 20), direction(pose, 50)), abs=0.06)
+    assert noses == [[2, 3], [3, 3]]
 
 
 FACE = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from facemodels import list_models
-from facemodels.app.requests import check_detection, check_models
+from facemodels.app.requests import check_detection, check_models, standard
 from facemodels.detection import available_detectors
 from facemodels.hub.registry import ModelSpec
 from facemodels.hub.store import locate
@@ -46,10 +46,12 @@ class Analyzer(Protocol):
 
 
 def offered_models(analyzer: Analyzer) -> dict[str, tuple[str, ...]]:
-    """Attribute to the models that can answer it without a download (further heads too), the one in use first."""
+    """Perceived attribute to the models that can answer it without a download (further heads too), the one in use
+    first.
+    """
     return {
-        attribute: tuple(dict.fromkeys((model, *_local_models(attribute))))
-        for attribute, model in analyzer.models.items()
+        attribute: tuple(dict.fromkeys((analyzer.models[attribute], *_local_models(attribute))))
+        for attribute in standard(analyzer.models)
     }
 
 

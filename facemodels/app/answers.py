@@ -109,9 +109,10 @@ def learn(
 
 
 def _answers(analyzer: Analyzer, image: SizedImage, analysis: Analysis, attributes: Sequence[str]) -> Sequence[Face]:
-    """The faces of an analysis with these attributes answered anew."""
+    """The faces of an analysis with these attributes answered anew, in pixels of the original."""
     if not len(analysis):
         return ()
     x, y = np.reciprocal(image.scale)
     faces = [face.scaled(float(x), float(y)) for face in analysis]
-    return analyzer.analyze(image.pixels, boxes=faces, attributes=attributes).faces
+    answered = analyzer.analyze(image.pixels, boxes=faces, attributes=attributes)
+    return [face.scaled(*image.scale) for face in answered]

@@ -18,7 +18,7 @@ from facemodels.app.handlers.models import describe
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import MAX_FACES, MAX_IMAGES
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES, ON_REQUEST
 from facemodels.errors import FaceModelsError
 
 P = ParamSpec("P")
@@ -40,7 +40,10 @@ ARGUMENTS: Mapping[str, tuple[str, Any]] = {
     "image": ("An uploaded file: JPEG, PNG, WebP and more. In Python gradio_client.handle_file('photo.jpg').", FILE),
     "images": (f"A list of at most {MAX_IMAGES} uploaded files, each as for /analyze.", [FILE]),
     "max_faces": (f"The most faces to answer for, the largest first: 1 to {MAX_FACES}, or null for all.", 10),
-    "attributes": (f"A list out of {', '.join(ATTRIBUTES)}, or null for all; no other models run.", ["emotion", "age"]),
+    "attributes": (
+        f"A list out of {', '.join(ALL_ATTRIBUTES)}; null for all but {' and '.join(ON_REQUEST)}. No other models run.",
+        ["emotion", "age"],
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from facemodels import video_info
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.uploads import KEEP_SECONDS
+from facemodels.attributes import ON_REQUEST
 from facemodels.errors import ArgumentError, ImageError, VideoError
 from facemodels.images import SizedImage
 
@@ -57,18 +58,28 @@ def check_max_faces(value: Any) -> int | None:
 
 
 def check_attributes(value: Any, offered: Sequence[str]) -> tuple[str, ...]:
-    """The attributes to answer, each once; None means all that are `offered`.
+    """The attributes to answer, each once; None means all that are `offered`, but for those that are only on request.
 
     Raises:
         ArgumentError: If it is anything but a list of offered names.
     """
     if value is None:
-        return tuple(offered)
+        return standard(offered)
     if not isinstance(value, list) or not value or any(name not in offered for name in value):
         raise ArgumentError(
             f"attributes must be a list out of {', '.join(offered)}, or null for all; got {shorten(value)}"
         )
     return tuple(dict.fromkeys(value))
+
+
+def standard(offered: Iterable[str]) -> tuple[str, ...]:
+    """The attributes that are answered where none are named.
+
+    Example:
+        >>> standard(["emotion", "age", "points"])
+        ('emotion', 'age')
+    """
+    return tuple(name for name in offered if name not in ON_REQUEST)
 
 
 def check_detection(detector: Any, min_score: Any, detectors: Iterable[str]) -> None:

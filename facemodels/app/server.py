@@ -27,6 +27,7 @@ from facemodels.app.settings import Settings
 from facemodels.app.theme import make_theme
 from facemodels.app.uploads import UploadFolder
 from facemodels.app.words import translations
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
 
 
@@ -127,7 +128,7 @@ def serve(settings: Settings) -> None:
         FaceModelsError: If a model, the detector or the folder for uploads cannot be used.
         OSError: If the address cannot be listened on.
     """
-    analyzer = FaceAnalyzer(models=settings.models, detector=settings.detector)
+    analyzer = FaceAnalyzer(attributes=ALL_ATTRIBUTES, models=settings.models, detector=settings.detector)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by the system as by Ctrl-C
     size = settings.max_upload * 2**20
     stopping = threading.Event()

@@ -32,7 +32,7 @@ from facemodels.app.requests import (
 )
 from facemodels.app.uploads import save_image, upload_folder
 from facemodels.app.words import words_in
-from facemodels.attributes import HEADLINE, Classification
+from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST, Classification
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.images import SizedImage
@@ -128,6 +128,7 @@ def show_upload(
     second: Any = "",
     shown: Shown | None = None,
     memory: ImageMemory | None = None,
+    layers: Any = (),
 ) -> tuple[str | None, Shown | None]:
     """The image tab: the cards, and what they show; a refusal becomes a message.
 
@@ -143,6 +144,7 @@ def show_upload(
         second: ``attribute=model`` of a second model, whose answer stands beside; empty for none.
         shown: What the page has shown so far: only what is missing there runs.
         memory: See `reading_upload`.
+        layers: What is drawn over the image: those of `ON_REQUEST` are answered as well.
     """
     say = words_in(language)
     if image is None:
@@ -153,6 +155,8 @@ def show_upload(
         chosen = choose(analyzer, models, detector, min_score)
         limit, wanted = check_max_faces(max_faces), check_attributes(attributes, tuple(analyzer.models))
         beside = _second(analyzer, second, wanted)
+        on_request = tuple(name for name in analyzer.models if name in ON_REQUEST)
+        wanted += tuple(name for name in on_request if name in (layers if isinstance(layers, list) else ()))
         with reading_upload(image, memory) as read:
             known = learn(None if shown is None else shown.known, chosen, image["path"], read, wanted, limit, beside)
             answering = {name: chosen.models[name] for name in chosen.models if name in wanted}
@@ -162,7 +166,13 @@ def show_upload(
                 key = (beside[1], beside[0].models[beside[1]])
                 other = Second(*key, known.second(key, chosen.min_score, limit))
             page = analysis_html(
-                analysis, read.pixels, file_name(image), say, second=other, harder=chosen.min_score > LOWEST_SCORE
+                analysis,
+                read.pixels,
+                file_name(image),
+                say,
+                second=other,
+                harder=chosen.min_score > LOWEST_SCORE,
+                on_request=on_request,
             )
     except FaceModelsError as error:
         return error_html(error, say), None
@@ -224,7 +234,7 @@ def explain_face(
         if analysis is None or not isinstance(number, int) or not 1 <= number <= count:
             raise ArgumentError(f"there is no face {shorten(number)} among the {count} on the page: analyze again")
         face = analysis.faces[number - 1]
-        value = face.values.get(attribute) if isinstance(attribute, str) else None
+        value = face.values.get(attribute) if isinstance(attribute, str) and attribute in ATTRIBUTES else None
         if value is None:
             raise ArgumentError(f"{shorten(attribute)} cannot be explained: it was not asked for")
         answering = choose(analyzer, {attribute: analysis.models[attribute]})

@@ -13,7 +13,7 @@ from facemodels.app.requests import (
     check_attributes,
     reading_frame,
 )
-from facemodels.attributes import ATTRIBUTES
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.errors import FaceModelsError
 from facemodels.types import Analysis
 
@@ -49,7 +49,7 @@ def analyze_frame(
             seen = analyzer.analyze(read.pixels, attributes=shown or offered[:1])
         analysis = tracker.update(seen)
         # A track remembers what the visitor does not want to see any more.
-        hidden = dict.fromkeys(name for name in ATTRIBUTES if name not in shown)
+        hidden = dict.fromkeys(name for name in ALL_ATTRIBUTES if name not in shown)
         faces = (face.replace(box=found.box, **hidden) for face, found in zip(analysis.faces, seen.faces, strict=True))
         analysis = replace(analysis, faces=tuple(faces))
     except FaceModelsError as error:

@@ -14,9 +14,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from facemodels.app.html.parts import download_html, fact_text, facts_html, message_html, picture_url, table_html
+from facemodels.app.html.parts import (
+    download_html,
+    fact_name,
+    fact_text,
+    facts_html,
+    message_html,
+    picture_url,
+    table_html,
+)
 from facemodels.app.words import Words, words_in
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Value, percent
+from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST, POSE_LABELS, Classification, Value, percent
 from facemodels.errors import UnknownModelError
 from facemodels.hub.registry import get_spec
 from facemodels.results import CsvSink
@@ -101,6 +109,7 @@ def analysis_html(
     *,
     second: Second | None = None,
     harder: bool = False,
+    on_request: Sequence[str] = (),
 ) -> str:
     """What was found in an image: a summary, a card per face, a table, and the downloads.
 
@@ -111,13 +120,14 @@ def analysis_html(
         say: The words.
         second: What another model answers, to stand beside.
         harder: Whether a lower score threshold may find more.
+        on_request: Attributes that are answered once their layer is switched on.
     """
     count = len(analysis)
     heading = " · ".join(summarize(analysis, say)) if count else say("faces_none")
     shown = "" if Path(name).suffix.lower() in BROWSER_FORMATS else f' data-picture="{preview(pixels)}"'
     parts = [
         f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}" '
-        f'data-name="{html.escape(name)}"{shown}><b>{heading}</b>{layers_html(say) if count else ""}</div>'
+        f'data-name="{html.escape(name)}"{shown}><b>{heading}</b>{layers_html(say, on_request) if count else ""}</div>'
     ]
     again = f'<button class="fm-download" data-action="harder">{say("harder")}</button>' if harder else ""
     if not count:
@@ -149,15 +159,18 @@ def analysis_html(
     return "".join(parts)
 
 
-def layers_html(say: Words) -> str:
-    """What the page draws over the image, each with a checkbox; ``faces.js`` reads them."""
+def layers_html(say: Words, on_request: Sequence[str] = ()) -> str:
+    """What the page draws over the image, each with a checkbox; ``faces.js`` reads them.
+
+    Args:
+        say: The words.
+        on_request: Attributes that are answered once their layer is switched on.
+    """
+    names = ("boxes", "labels", "points", *(name for name in on_request if name != "points"))
     boxes = "".join(
-        f'<label class="fm-toggle"><input type="checkbox" data-layer="{name}"{" checked" if on else ""}> {text}</label>'
-        for name, on, text in (
-            ("boxes", True, say("boxes")),
-            ("labels", True, say("labels")),
-            ("points", False, say("points")),
-        )
+        f'<label class="fm-toggle"><input type="checkbox" data-layer="{name}"'
+        f"{' data-ask' if name in on_request else ''}> {say(name)}</label>"
+        for name in names
     )
     return f'<span class="fm-layers" role="group" aria-label="{say("layers")}">{boxes}</span>'
 
@@ -224,7 +237,7 @@ def columns_of(attributes: Iterable[str], say: Words) -> dict[str, Callable[[Fac
     """The columns of a table of faces: title to what a face has there, HTML."""
     columns: dict[str, Callable[[Face], str]] = {}
     for name in attributes:
-        columns[say(f"attribute_{name}")] = functools.partial(_value, name, say)
+        columns[fact_name(name, say)] = functools.partial(_value, name, say)
     columns[say("table_found")] = lambda face: html.escape(percent(face.score))
     columns[say("table_place")] = functools.partial(_box_text, say)
     return columns
@@ -244,11 +257,11 @@ def _box_text(say: Words, face: Face) -> str:
 
 def _value(attribute: str, say: Words, face: Face) -> str:
     value = face.values.get(attribute)
-    return (
-        ""
-        if value is None
-        else html.escape(ATTRIBUTES[attribute].kind.text(value, lambda x: html.unescape(say.label(x))))
-    )
+    if value is None:
+        return ""
+    if attribute in ON_REQUEST:
+        return fact_text(attribute, value, say)
+    return html.escape(ATTRIBUTES[attribute].kind.text(value, lambda x: html.unescape(say.label(x))))
 
 
 def face_html(
@@ -263,13 +276,16 @@ def face_html(
         headline = f'<p data-attribute="{HEADLINE}"><b>{label} {html.escape(percent(face.emotion.score))}</b></p>'
         bars = f'<div data-attribute="{HEADLINE}">{bars_html(face.emotion, say)}</div>'
     box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in face.landmarks or ())
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (face.points.points if face.points else face.landmarks or ()))
+    pose = "" if face.pose is None else " ".join(f"{getattr(face.pose, name):.1f}" for name in POSE_LABELS)
+    perceived = {name: value for name, value in face.values.items() if name in ATTRIBUTES}
     emotion = "" if face.emotion is None else html.escape(face.emotion.label)
     cut_out = thumbnail(face.scaled(scale), pixels)
-    more = "" if not face.values else ask_html(say) + correct_html(face.values, say)
+    more = "" if not perceived else ask_html(say) + correct_html(perceived, say)
     return (
         f'<article class="fm-card" aria-label="{name}" tabindex="0" data-face="{number}" data-box="{box}" '
-        f'data-points="{points}" data-score="{face.score:.4f}" data-attributes="{" ".join(face.values)}" '
+        f'data-points="{points}" data-pose="{pose}" data-score="{face.score:.4f}" '
+        f'data-attributes="{" ".join(perceived)}" '
         f'data-emotion="{emotion}" data-text="{label}">'
         f'<header><img src="{cut_out}" alt="{say("face_cut", place=number)}" width="72" height="72">'
         f"<div><small>{name}</small>{headline}</div></header>"

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from facemodels.app.words import Words
-from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, HEADLINE, Classification, Estimate, Value, percent
+from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Points, Pose, Value, percent
 from facemodels.errors import ImageError
 
 # Of the words of `ImageError.code`, those that a visitor's file can give.
@@ -87,19 +87,64 @@ def facts_html(values: Mapping[str, Value], say: Words) -> str:
     """Rows of a card: what is perceived besides the headline, an attribute each."""
     rows = ((name, fact_text(name, value, say)) for name, value in values.items() if name != HEADLINE)
     return "".join(
-        f'<div data-attribute="{name}"><dt>{say(f"attribute_{name}")}</dt><dd>{text}</dd></div>' for name, text in rows
+        f'<div data-attribute="{name}"><dt>{fact_name(name, say)}</dt><dd>{text}</dd></div>' for name, text in rows
     )
 
 
+def fact_name(attribute: str, say: Words) -> str:
+    """What `fact_text` is about: of points it tells how far eyes and mouth are open."""
+    return say("eyes_mouth" if attribute == "points" else f"attribute_{attribute}")
+
+
 def fact_text(attribute: str, value: Value, say: Words) -> str:
-    """An answer in words, HTML: its likely labels, or its range."""
+    """An answer in words, HTML: its likely labels, its range, or what eyes, mouth and head do."""
     if isinstance(value, Classification):
         return _top_scores(value, say)
-    if not isinstance(value, Estimate):
-        return html.escape(ALL_ATTRIBUTES[attribute].kind.text(value))
+    if isinstance(value, Points):
+        return _openness_text(value, say)
+    if isinstance(value, Pose):
+        return _pose_text(value, say)
     key = f"unit_{ATTRIBUTES[attribute].kind.unit}"
     low, high = (f"{bound:.0f}" for bound in value.interval)
     return say(key, low=low, high=high, value=f"{value.value:.0f}")
+
+
+# What `facts.js` says too, for the webcam: from which openness on something counts as half open and as open, and the
+# least angle, in degrees, that is worth a word.
+EYES_HALF_OPEN, EYES_OPEN = 0.2, 0.5
+MOUTH_HALF_OPEN, MOUTH_OPEN = 0.12, 0.4
+LEAST_ANGLE = 5
+
+
+def _openness_text(points: Points, say: Words) -> str:
+    """``eyes open 82% · mouth closed 3%``."""
+    eyes = (points.right_eye_open, points.left_eye_open)
+    if (min(eyes) < EYES_HALF_OPEN) != (max(eyes) < EYES_HALF_OPEN):
+        lids = say("eyes_one")
+    else:
+        mean = sum(eyes) / 2
+        state = "closed" if mean < EYES_HALF_OPEN else "half" if mean < EYES_OPEN else "open"
+        lids = _with_percent(say(f"eyes_{state}"), mean)
+    mouth = points.mouth_open
+    state = "closed" if mouth < MOUTH_HALF_OPEN else "half" if mouth < MOUTH_OPEN else "open"
+    return f"{lids} · {_with_percent(say(f'mouth_{state}'), mouth)}"
+
+
+def _with_percent(text: str, fraction: float) -> str:
+    return f"{text}\N{NO-BREAK SPACE}{fraction:.0%}"
+
+
+def _pose_text(pose: Pose, say: Words) -> str:
+    """``12° to the right · 7° up``, as seen on the image; small angles are left out."""
+    turns = ((pose.yaw, "right", "left"), (pose.pitch, "up", "down"), (pose.roll, "clockwise", "counterclockwise"))
+    parts = [
+        say(f"pose_{one if angle > 0 else other}", angle=round(abs(angle)))
+        for angle, one, other in turns
+        if abs(angle) >= LEAST_ANGLE
+    ]
+    if max(abs(pose.yaw), abs(pose.pitch)) < LEAST_ANGLE:
+        parts.insert(0, say("pose_ahead"))
+    return " · ".join(parts)
 
 
 def _top_scores(value: Classification, say: Words) -> str:

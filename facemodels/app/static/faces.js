@@ -26,13 +26,20 @@ const attributes = (one, values) => {
   return one;
 };
 
-const layer = (name) => element.querySelector(`[data-layer=${name}]`)?.checked !== false;
+const layers = {boxes: true, labels: true};  // those that are on; an answer brings new checkboxes
+const layer = (name) => layers[name] ?? false;
 const summary = () => element.querySelector('.fm-summary')?.dataset ?? {};
 
 // The number of a face, and its emotion where there is room for letters of this size.
 const labelOf = (group, size) => {
   const wide = overlay.children.length < 4 || Number(group.children[0].getAttribute('width')) > 4.5 * size;
-  return group.dataset.face + (wide && layer('labels') && group.dataset.text ? ' ' + group.dataset.text : '');
+  const said = wide && layer('labels') && group.dataset.text ? ' ' + group.dataset.text : '';
+  return layer('boxes') || said ? group.dataset.face + said : '';
+};
+// Points are smaller the closer they lie; widths are in pixels of the screen, or of a picture `scale` times as large.
+const dotWidth = (group, scale) => {
+  const count = (group.children[2].getAttribute('d').match(/M/g) ?? []).length;
+  return Math.max(1, Math.min(6, Number(group.children[0].getAttribute('width')) * scale / (count > 5 ? 45 : 15)));
 };
 
 // Lines and letters have a fixed size on the screen, whatever the image's.
@@ -41,8 +48,9 @@ const resize = () => {
   if (!clientWidth || !clientHeight) return;
   const pixel = Math.max(width / clientWidth, height / clientHeight), size = 13 * pixel;
   for (const group of overlay.children) {
-    const [box, label] = group.children, left = Number(box.getAttribute('x')), top = Number(box.getAttribute('y'));
+    const [box, label, dots] = group.children, left = Number(box.getAttribute('x')), top = Number(box.getAttribute('y'));
     attributes(box, {rx: 4 * pixel});
+    dots.style.strokeWidth = dotWidth(group, 1 / pixel) + 'px';
     label.textContent = labelOf(group, size);
     attributes(label, {x: left + 2 * pixel, y: Math.max(top - 5 * pixel, size), 'font-size': size, 'stroke-width': size / 4});
   }
@@ -52,14 +60,19 @@ const draw = () => {
   overlay.replaceChildren();
   overlay.setAttribute('viewBox', summary().box ?? '0 0 1 1');
   for (const one of cards()) {
-    const {face, box, points, emotion, text} = one.dataset, [x, y, width, height] = box.split(' ');
+    const {face, box, points, pose, emotion, text} = one.dataset, [x, y, width, height] = box.split(' ').map(Number);
     const name = one.getAttribute('aria-label') + (text ? ': ' + one.querySelector('header p').textContent : '');
-    const dots = points.split(' ').filter(Boolean).map((point) => `M${point}h0`).join('');
+    const dots = points.split(' ').filter(Boolean).map((point) => point.split(',').map(Number));
+    const [yaw, pitch, roll] = pose.split(' ').map(Number), nose = noseOf(dots, {x1: x, y1: y, x2: x + width, y2: y + height});
     const group = attributes(svg('g'), {
       'data-face': face, 'data-text': text, class: emotion ? 'fm-emotion-' + emotion : '',
       role: 'button', tabindex: 0, 'aria-label': name,
     });
-    group.append(attributes(svg('rect'), {x, y, width, height}), svg('text'), attributes(svg('path'), {d: dots}));
+    group.append(
+      attributes(svg('rect'), {x, y, width, height}), svg('text'),
+      attributes(svg('path'), {d: dotsPath(dots), class: 'fm-dots'}),
+      attributes(svg('path'), {d: pose ? arrowPath(nose, {yaw, pitch, roll}, 0.6 * width) : '', class: 'fm-arrow'}),
+    );
     overlay.append(group);
   }
   place();
@@ -76,8 +89,8 @@ const place = () => {
 };
 
 const show = () => {
-  panel().classList.toggle('fm-plain', !layer('boxes'));
-  panel().classList.toggle('fm-points', layer('points'));
+  for (const box of element.querySelectorAll('[data-layer]')) box.checked = layer(box.dataset.layer);
+  for (const name of ['boxes', 'points', 'pose']) panel().classList.toggle('fm-' + name, layer(name));
   resize();
 };
 
@@ -100,15 +113,22 @@ const paint = (image, scale) => {
   brush.drawImage(image, 0, 0, canvas.width, canvas.height);
   brush.font = `700 ${size}px ${getComputedStyle(element).fontFamily}`;
   Object.assign(brush, {lineJoin: 'round', direction: 'ltr', textAlign: 'left'});
-  for (const group of layer('boxes') ? overlay.querySelectorAll('g:not([hidden])') : []) {
+  for (const group of overlay.querySelectorAll('g:not([hidden])')) {
     const [x, y, wide, high] = ['x', 'y', 'width', 'height'].map((name) => group.children[0].getAttribute(name) * scale);
+    const style = getComputedStyle(group), [, , dots, arrow] = group.children;
+    brush.strokeStyle = style.getPropertyValue('--emotion') || '#2dd4bf';
     brush.lineWidth = size / 6;
-    brush.strokeStyle = brush.fillStyle = getComputedStyle(group.children[0]).stroke;
-    brush.strokeRect(x, y, wide, high);
-    for (const [, left, top] of layer('points') ? group.children[2].getAttribute('d').matchAll(/M([^,]+),([^h]+)h/g) : []) {
-      brush.beginPath();
-      brush.arc(left * scale, top * scale, size / 6, 0, 7);
-      brush.fill();
+    if (layer('boxes')) brush.strokeRect(x, y, wide, high);
+    for (const [path, width] of [[layer('points') && dots, dotWidth(group, scale)], [layer('pose') && arrow, size / 4]]) {
+      if (!path) continue;
+      brush.save();
+      brush.scale(scale, scale);
+      brush.lineCap = 'round';
+      for (const [ink, edge] of [['#0f172a', 1.6], [getComputedStyle(path).stroke, 1]]) {
+        Object.assign(brush, {strokeStyle: ink, lineWidth: edge * width / scale});
+        brush.stroke(new Path2D(path.getAttribute('d')));
+      }
+      brush.restore();
     }
     const text = labelOf(group, size / scale), place = [x, Math.max(y - size / 3, size)];
     brush.lineWidth = size / 4;
@@ -163,7 +183,15 @@ overlay.addEventListener('keydown', (event) => {
   event.preventDefault();
   openCard(event.target.dataset.face);
 });
-element.addEventListener('change', (event) => { if (event.target.dataset.layer) show(); });
+element.addEventListener('change', ({target}) => {
+  const {layer: name, ask} = target.dataset;
+  if (!name) return;
+  layers[name] = target.checked;
+  show();
+  const asked = [...element.querySelectorAll('[data-ask]')].map((box) => box.dataset.layer).filter(layer);
+  if (ask !== undefined) window.dispatchEvent(new CustomEvent('fm-layers', {detail: asked}));
+  lastLayer = ask !== undefined && name;
+});
 element.addEventListener('click', (event) => {
   const chosen = event.target.closest('.fm-card'), {action} = event.target.dataset;
   if (chosen) choose(chosen.dataset.face);
@@ -175,7 +203,7 @@ element.addEventListener('click', (event) => {
     window.dispatchEvent(new CustomEvent('fm-explain', {detail: {face: Number(face), attributes: known.split(' ')}}));
   }
 });
-let observed;
+let observed, lastLayer;  // the answer to a layer brings a new checkbox, which has the focus again
 watch('value', () => {
   if (!observed) {
     observed = document.querySelector('#fm-pictures');
@@ -187,6 +215,10 @@ watch('value', () => {
   draw();
   show();
   obey();
+  if (lastLayer && document.activeElement === document.body) {
+    element.querySelector(`[data-layer=${lastLayer}]`)?.focus({preventScroll: true});
+  }
+  lastLayer = null;
   // On a phone the answer is below the fold: image and answer move up together.
   if (cards().length && element.getBoundingClientRect().top > innerHeight * 0.6) {
     observed.scrollIntoView({block: 'start', behavior: 'smooth'});

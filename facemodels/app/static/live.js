@@ -27,6 +27,7 @@ let frames = [], idle, moving;
 const facts = (face) => [
   face.age && say('live_years', {age: Math.round(face.age.value), error: Math.round(face.age.error)}),
   face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
+  face.points && opennessText(face.points, say), face.pose && poseText(face.pose, say),
 ].filter(Boolean).join(' · ');
 
 // ---- boxes
@@ -40,7 +41,7 @@ const drawBoxes = (value, video, now) => {
   const sent = value.sent ?? now - value.ms, before = drawn, size = 14 * pixel;
   drawn = new Map();
   overlay.replaceChildren();
-  for (const {box, emotion, age, track_id: id} of value.faces) {
+  for (const {box, emotion, age, points, pose, landmarks, track_id: id} of value.faces) {
     const motion = before.get(id)?.motion ?? new Motion(box, sent);
     if (before.has(id)) motion.see(box, sent, now);
     const group = node('g', overlay, {'data-id': id, class: emotion ? 'fm-emotion-' + emotion.label : ''});
@@ -49,7 +50,14 @@ const drawBoxes = (value, video, now) => {
     const wide = box.x2 - box.x1 > 7 * size;
     const words = [emotion && title(emotion.label), wide && age && Math.round(age.value)].filter(Boolean).join(', ');
     text.textContent = '#' + id + ' ' + words;
-    drawn.set(id, {motion, rect, text});
+    // What lies on the face moves as its box does.
+    const marks = [], nose = noseOf(points?.points ?? landmarks ?? [], box);
+    if (points) {
+      marks.push(node('path', group, {d: dotsPath(points.points), class: 'fm-dots'}));
+      marks[0].style.strokeWidth = Math.max(1, Math.min(4, (box.x2 - box.x1) / pixel / 60)) + 'px';
+    }
+    if (pose) marks.push(node('path', group, {d: arrowPath(nose, pose, 0.6 * (box.x2 - box.x1)), class: 'fm-arrow'}));
+    drawn.set(id, {motion, rect, text, marks, box});
   }
   moveBoxes();
 };
@@ -57,11 +65,13 @@ const drawBoxes = (value, video, now) => {
 const moveBoxes = () => {
   cancelAnimationFrame(moving);
   const now = performance.now(), size = 14 * pixel;
-  for (const {motion, rect, text} of drawn.values()) {
+  for (const {motion, rect, text, marks, box} of drawn.values()) {
     const [x, y, width, height] = motion.at(now), left = x - width / 2, top = y - height / 2;
     for (const [name, value] of Object.entries({x: left, y: top, width, height})) rect.setAttribute(name, value);
     text.setAttribute('x', Math.max(left, 0));
     text.setAttribute('y', Math.max(top - size / 2, size));
+    const moved = `translate(${x - (box.x1 + box.x2) / 2} ${y - (box.y1 + box.y2) / 2})`;
+    for (const mark of marks) mark.setAttribute('transform', moved);
   }
   if (drawn.size) moving = requestAnimationFrame(moveBoxes);
 };

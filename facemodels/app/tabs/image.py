@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
-from facemodels.app.components import in_every_language, static, t
+from facemodels.app.components import in_every_language, script, static, t
 from facemodels.app.endpoints import answers_errors
 from facemodels.app.handlers.image import (
     LOWEST_SCORE,
@@ -111,7 +111,9 @@ def image_tab(
                     detector = gr.Dropdown(list(offered_detectors(analyzer)), label=t("detector"), min_width=200)
         with gr.Column(scale=2, min_width=320):
             results = in_every_language(
-                empty_html, js_on_load=static("faces.js") + static("corrections.js"), elem_id="fm-results"
+                empty_html,
+                js_on_load="".join(map(static, ("facts.js", "faces.js", "corrections.js"))),
+                elem_id="fm-results",
             )
     settings = [max_faces, attributes, detector, min_score, language, *models]
     photos_part(analyzer, memory, stopping, picture, settings, offered)
@@ -125,6 +127,7 @@ def image_tab(
         apply_default_css=False,
         visible="hidden",
     )
+    layers = script("layers.js", value=[])
     file = gr.DownloadButton(visible="hidden", elem_id="fm-file")
     shared: dict[str, Any] = {
         "preprocess": False,  # `read_image` opens the upload, so that every picture goes the same way
@@ -142,14 +145,15 @@ def image_tab(
         language: Any,
         second: Any,
         shown: Shown | None,
+        layers: Any,
         *models: Any,
     ) -> tuple[str | None, Shown | None]:
         chosen = dict(zip(offered, models, strict=True))
         return show_upload(
-            analyzer, image, max_faces, attributes, detector, min_score, chosen, language, second, shown, memory
+            analyzer, image, max_faces, attributes, detector, min_score, chosen, language, second, shown, memory, layers
         )
 
-    inputs = [picture, max_faces, attributes, detector, min_score, language, second, shown, *models]
+    inputs = [picture, max_faces, attributes, detector, min_score, language, second, shown, layers, *models]
     answering: dict[str, Any] = {
         "fn": show_chosen,
         "inputs": inputs,
@@ -166,6 +170,7 @@ def image_tab(
         trigger_mode="always_last",
         **answering,
     )
+    layers.ask(trigger_mode="always_last", **answering)
     results.harder(None, None, min_score, js=f"() => {LOWEST_SCORE}", api_visibility="private").then(**answering)
 
     def explain_chosen(image: Any, shown: Shown | None, language: Any, event: gr.EventData) -> dict[str, Any]:

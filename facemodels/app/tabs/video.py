@@ -17,7 +17,7 @@ from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_
 from facemodels.app.html.parts import error_html
 from facemodels.app.limits import Limits
 from facemodels.app.progress import STOPPING, Stop
-from facemodels.app.requests import SAMPLING_RATES
+from facemodels.app.requests import SAMPLING_RATES, standard
 from facemodels.app.words import texts_of, words_in
 from facemodels.errors import FaceModelsError
 
@@ -45,7 +45,7 @@ def video_tab(analyzer: Analyzer, limits: Limits, language: gr.HTML, stopping: t
     with gr.Accordion(t("options"), open=False, elem_id="fm-clip-options"), gr.Row():
         attributes = gr.CheckboxGroup(
             [(t(f"attribute_{name}"), name) for name in offered],
-            value=offered,
+            value=list(standard(offered)),
             label=t("attributes"),
             scale=4,
             min_width=280,

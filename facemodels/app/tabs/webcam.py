@@ -16,7 +16,7 @@ from facemodels.app.handlers.webcam import analyze_frame
 from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML, TOOLS_HTML
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
-from facemodels.app.requests import check_image
+from facemodels.app.requests import check_image, standard
 from facemodels.app.words import texts_of
 
 # What the page does by itself to release a camera, see `camera.js`. A picture that was chosen stays where it is.
@@ -72,16 +72,16 @@ def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> tuple
             live = gr.HTML(
                 html_template=LIVE_HTML,
                 label=t("language"),
-                texts=texts_of("live_", "label_", "axis_"),
+                texts=texts_of("live_", "label_", "axis_", "eyes_", "mouth_", "pose_"),
                 webcams=limits.webcams,
                 seconds=limits.webcam_seconds,
-                js_on_load="".join(map(static, ("motion.js", "curves.js", "live.js"))),
+                js_on_load="".join(map(static, ("facts.js", "motion.js", "curves.js", "live.js"))),
                 elem_id="fm-live",
                 apply_default_css=False,
             )
     with gr.Accordion(t("options"), open=False, elem_id="fm-webcam-options"):
         attributes = gr.CheckboxGroup(
-            [(t(f"attribute_{name}"), name) for name in offered], value=offered, label=t("attributes")
+            [(t(f"attribute_{name}"), name) for name in offered], value=list(standard(offered)), label=t("attributes")
         )
     camera.stream(
         handle,
