@@ -159,11 +159,11 @@ class OutputFolder:
     def claim(self, source: str, suffix: str) -> Path:
         """The target for a source: its name with another suffix, numbered where an earlier source has the same."""
         stem = "stdin" if source == "-" else Path(source).stem
-        name = _shortened(stem, suffix)
+        name = fit_name(stem, suffix)
         first = _folded(name)
         while _folded(name) in self._taken:
             self._taken[first] += 1
-            name = _shortened(stem, f"-{self._taken[first]}{suffix}")
+            name = fit_name(stem, f"-{self._taken[first]}{suffix}")
         self._taken[_folded(name)] = 1
         return self.path / name
 
@@ -177,8 +177,13 @@ def _identity(path: Path) -> _Identity:
     return found.st_dev, found.st_ino, ""
 
 
-def _shortened(stem: str, addition: str) -> str:
-    """A file name that file systems take, from a stem that may already be as long as they allow."""
+def fit_name(stem: str, addition: str) -> str:
+    """A file name that is short enough for file systems, from a stem that may already be as long as they allow.
+
+    Example:
+        >>> len(fit_name(255 * "x", "-faces.png")), fit_name("photo", "-faces.png")
+        (255, 'photo-faces.png')
+    """
     most = MAX_NAME - len(os.fsencode(addition))
     while len(os.fsencode(stem)) > most:
         stem = stem[:-1]

@@ -515,6 +515,12 @@ def test_several_photos_end_when_the_visitor_cancels_and_refuse_what_is_wrong(ph
     assert several(None) == several([]) == [None]
 
 
+@pytest.mark.parametrize("name", [f"{300 * 'x'}.png", f"{100 * 'é'}.png", "\ud800.png", "a\0b.png", "../../b.png"])
+def test_a_download_has_a_name_that_files_can_have(name: str, photo: Path) -> None:
+    path = Path(handlers.image.annotate_upload({**upload(photo), "orig_name": name}, Analysis((), 4, 4)) or "")
+    assert path.is_file() and path.name.endswith("-faces.png") and path.parent.parent == Path(get_upload_folder())
+
+
 def test_the_anonymized_copy_hides_every_face_and_has_no_metadata(photo: Path, tmp_path: Path) -> None:
     tagged = tmp_path / "Tagged.JPG"
     with Image.open(photo) as picture:

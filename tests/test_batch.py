@@ -707,8 +707,13 @@ def test_a_report(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("source,emotion\na,happy\n", "none of its"),
     ):
         labels.write_text(content)
-        assert main(["report", str(out), "--labels", str(labels)]) == 1
+        assert main(["report", str(out), "--labels", str(labels), "--overwrite"]) == 1
         assert message in capsys.readouterr().err
+    assert main(["report", str(out)]) == 2
+    assert "report.md: this file exists already; --overwrite" in capsys.readouterr().err
+    assert (out / "report" / "report.md").read_text() == text
+    assert main(["report", str(out), "--overwrite"]) == 0
+    assert "Audit" not in (out / "report" / "report.md").read_text()
     assert main(["report", str(tmp_path / "photos")]) == 2
 
 

@@ -404,6 +404,14 @@ def test_a_report_is_whole(found: Evaluation, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report"]
 
 
+def test_names_that_are_no_text_do_not_cost_a_report(found: Evaluation, tmp_path: Path) -> None:
+    answers = [{**answer, "path": "\udcff.png"} for answer in found.answers]
+    strange = Evaluation({**found.report, "unreadable": ["\udcff.png: no image"]}, answers)
+    file = write(strange, tmp_path / "report")
+    assert "\\udcff.png" in (file.parent / "answers.csv").read_text()
+    assert json.loads((file.parent / "report.json").read_text())["unreadable"] == ["\udcff.png: no image"]
+
+
 def test_a_report_never_replaces_other_things(found: Evaluation, tmp_path: Path) -> None:
     mine = make(tmp_path / "mine", "thesis.txt")
     with pytest.raises(ArgumentError, match="holds something else than a report"):

@@ -25,6 +25,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from facemodels.errors import ArgumentError
+from facemodels.files import fit_name
 
 KEEP_SECONDS = 300  # the longest that an upload lives
 VARIABLE = "GRADIO_TEMP_DIR"
@@ -180,8 +181,15 @@ def upload_folder(prefix: str) -> Path:
     return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
 
 
-def save_image(pixels: np.ndarray, name: str = "annotated.png") -> str:
-    """Write an image among the uploads, under this name in a folder of its own."""
-    path = upload_folder("annotated-") / name
+def save_image(pixels: np.ndarray, stem: str = "annotated", ending: str = ".png") -> str:
+    """Write an image among the uploads, in a folder of its own.
+
+    Args:
+        pixels: ``(H, W, 3)`` RGB uint8.
+        stem: How its name begins: as visitors wrote it, what no file can be called included.
+        ending: How its name ends; the suffix says the format, PNG or JPEG.
+    """
+    stem = stem.encode("utf-8", "replace").decode().replace("\0", "?")
+    path = upload_folder("annotated-") / fit_name(stem, ending)
     Image.fromarray(pixels).save(path, compress_level=1, quality=92)  # each is of one format only
     return str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,20 +42,21 @@ class Distributions:
     months: Counter[str] = field(default_factory=Counter)
 
 
-def report(out: Path, labels: Path | None = None, groups: Sequence[str] = ()) -> Path:
-    """Write ``report/report.md`` and ``report/distributions.png`` into the folder of a batch, over those of before.
+def report(out: Path, labels: Path | None = None, groups: Sequence[str] = (), *, overwrite: bool = False) -> Path:
+    """Write ``report/report.md`` and ``report/distributions.png`` into the folder of a batch.
 
     Args:
         out: The folder that `analyze_many` made, with Parquet tables.
         labels: A csv with a column `source`, as in the tables, and one or more attributes: adds an audit, the figures
             of `facemodels evaluate` for the largest face of each image that has labels.
         groups: More columns of that csv to make tables by.
+        overwrite: Replace an earlier report.
 
     Returns:
         The path of ``report.md``.
 
     Raises:
-        ArgumentError: If the folder is none of a batch, or has no Parquet tables.
+        ArgumentError: If the folder is none of a batch, has no Parquet tables, or has a report already.
         DataError: If the labels are not in order, or belong to no image of the tables.
         FaceModelsError: If pyarrow or matplotlib is missing, or the report cannot be written.
     """
@@ -63,21 +65,24 @@ def report(out: Path, labels: Path | None = None, groups: Sequence[str] = ()) ->
         raise ArgumentError(f"{out}: is not the folder of a batch: there is no settings.json")
     if json.loads(settings.read_text(encoding="utf-8"))["format"] != "parquet":
         raise ArgumentError(f"{out}: has no Parquet tables; reports are made of those")
+    page, plot = out / "report" / "report.md", out / "report" / "distributions.png"
+    for target in (page, plot):
+        if os.path.lexists(target) and not overwrite:
+            raise ArgumentError(f"{target}: this file exists already; --overwrite replaces it")
     found = distributions(out)
     texts = [f"# {out.name}: {found.faces:,} faces in {found.per_input.total():,} images and videos"]
     texts += ["![distributions](distributions.png)", *_tables(found)]
     if labels is not None:
         audited = audit(out, labels, groups)
         texts.append(markdown(audited.report).replace("\n#", "\n##").replace("# ", "## Audit: ", 1))
-    folder = out / "report"
-    with write_errors(folder):
-        folder.mkdir(exist_ok=True)
+    with write_errors(page.parent):
+        page.parent.mkdir(exist_ok=True)
     figure = _figure(found)
-    with written_whole(folder / "distributions.png", overwrite=True) as part, write_errors(folder):
+    with written_whole(plot, overwrite=overwrite) as part, write_errors(plot):
         figure.savefig(part, dpi=120)
-    with written_whole(folder / "report.md", overwrite=True) as part, write_errors(folder):
+    with written_whole(page, overwrite=overwrite) as part, write_errors(page):
         part.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-    return folder / "report.md"
+    return page
 
 
 def distributions(out: Path) -> Distributions:

@@ -16,12 +16,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group", action="append", default=[], metavar="COLUMN", help="a table by this column of the csv (repeatable)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
 
 
 def _run(options: argparse.Namespace) -> int:
     from facemodels.batch.report import report
 
-    sys.stdout.write(f"{report(options.folder, options.labels, options.group)}\n")
+    sys.stdout.write(f"{report(options.folder, options.labels, options.group, overwrite=options.overwrite)}\n")
     return OK
 
 

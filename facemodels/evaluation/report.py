@@ -356,9 +356,10 @@ def _write_all(evaluation: Evaluation, folder: Path) -> None:
     for attribute, name, figure in _figures(evaluation):
         figure.savefig(folder / name, dpi=120)
         figures.setdefault(attribute, []).append(name)
-    with (folder / "answers.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "answers.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = CsvTable(file, ANSWERS)
         for answer in evaluation.answers:
             table.write(answer)
-    (folder / "report.md").write_text(markdown(evaluation.report, figures), encoding="utf-8")
-    (folder / REPORT).write_text(json.dumps(evaluation.report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(evaluation.report, indent=2, ensure_ascii=False) + "\n"
+    for name, content in (("report.md", markdown(evaluation.report, figures)), (REPORT, text)):
+        (folder / name).write_text(content, encoding="utf-8", errors="backslashreplace")

@@ -256,7 +256,7 @@ def annotate_upload(image: Any, analysis: Analysis | None, memory: ImageMemory |
     with reading_upload(image, memory) as read:
         drawn = annotate(read.pixels, _fitted(analysis, read).faces)
         del read  # one copy at a time
-        return save_image(drawn, f"{Path(file_name(image)).stem}-faces.png")
+        return save_image(drawn, Path(file_name(image)).stem, "-faces.png")
 
 
 def anonymize_upload(
@@ -270,4 +270,4 @@ def anonymize_upload(
     with reading_upload(image, memory) as read:
         hidden = anonymize(read.pixels, [*_fitted(analysis, read), *thorough(analyzer).detect(read.pixels)])
         del read  # one copy at a time
-        return save_image(hidden, f"{name.stem}-anonymized{suffix}")
+        return save_image(hidden, name.stem, f"-anonymized{suffix}")
