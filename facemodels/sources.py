@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import importlib.util
 import os
 from collections import Counter
@@ -11,6 +12,8 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from facemodels.files import OutputFolder
 from facemodels.image_formats import format_of, image_suffixes
@@ -48,6 +51,36 @@ class Source(NamedTuple):
 
     path: str
     is_video: bool
+
+
+class Seen:
+    """A set of names that takes 16 bytes for each: their hashes, sorted by the first half."""
+
+    _PENDING = 20_000  # at least, of those that are not sorted in yet
+
+    def __init__(self) -> None:
+        self._first = self._second = np.empty(0, np.uint64)
+        self._pending: set[tuple[int, int]] = set()
+
+    def add(self, name: str) -> bool:
+        """Add a name; returns whether it was not there."""
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        first, second = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+        index = int(np.searchsorted(self._first, np.uint64(first)))
+        while index < len(self._first) and self._first[index] == first:
+            if self._second[index] == second:
+                return False
+            index += 1
+        if (first, second) in self._pending:
+            return False
+        self._pending.add((first, second))
+        if len(self._pending) >= max(self._PENDING, len(self._first) // 8):
+            pending = np.array(list(self._pending), np.uint64)
+            firsts = np.concatenate([self._first, pending[:, 0]])
+            order = np.argsort(firsts)
+            self._first, self._second = firsts[order], np.concatenate([self._second, pending[:, 1]])[order]
+            self._pending.clear()
+        return True
 
 
 class Sources:
@@ -95,11 +128,10 @@ class Sources:
         if len(self._arguments) == 1:
             yield from self._expand(self._arguments[0])
             return
-        seen: set[str] = set()
+        seen = Seen()
         for argument in self._arguments:
             for source in self._expand(argument):
-                if source.path not in seen:
-                    seen.add(source.path)
+                if seen.add(source.path.removeprefix("./")):
                     yield source
 
     @property
@@ -153,7 +185,7 @@ class Sources:
             elif suffix in image_suffixes() or suffix in self._also:
                 yield Source(path, False)
             elif _can_read_videos() and (is_video(path) if suffix in _AMBIGUOUS else suffix in VIDEO_SUFFIXES):
-                yield Source(path, True)
+                yield Source(path, self._is_video(path))
             else:
                 shown = suffix if suffix in self.left_out or len(self.left_out) < _MOST_SUFFIXES else "others"
                 self.left_out[shown or "without a suffix"] += 1

@@ -25,10 +25,10 @@ from PIL import Image
 from facemodels import ArgumentError, Box, Face, FaceAnalyzer, FaceModelsError, analyze_many
 from facemodels.batch import output, run
 from facemodels.batch.inputs import Inputs, Item, UnreachableError
-from facemodels.batch.output import Seen
 from facemodels.batch.worker import Chunk, Result, Worker
 from facemodels.cli import main
 from facemodels.files import OutputFolder
+from facemodels.sources import Seen
 
 pq = pytest.importorskip("pyarrow.parquet", reason="tables need pyarrow: pip install -e '.[dev]'")
 pa = pytest.importorskip("pyarrow")

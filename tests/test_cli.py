@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import csv
 import io
 import json
@@ -276,6 +277,8 @@ def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
 
 def test_patterns_and_overlapping_arguments_give_each_file_once(folder: Path) -> None:
     assert gathered(folder, folder / "a.jpg", f"{folder}/*.jpg", folder / "deep")[0].count("a.jpg") == 2
+    with contextlib.chdir(folder):
+        assert gathered("a.jpg", "./a.jpg", "./*.png", "blank.png")[0] == ["a.jpg", "blank.png"]
     found, sources = gathered(f"{folder}/nothing-*.jpg", folder / "blank.png")
     assert found == ["blank.png"] and sources.problems == [f"no file fits the pattern {folder}/nothing-*.jpg"]
 
@@ -304,10 +307,8 @@ def test_a_hundred_thousand_files_start_at_once_and_take_no_memory(tmp_path: Pat
 def test_a_file_that_is_named_is_told_by_its_content(tmp_path: Path, face_video: Path, photo: Path) -> None:
     shutil.copy(face_video, tmp_path / "video")
     shutil.copy(photo, tmp_path / "photo.mp4")
-    assert [source.is_video for source in Sources([str(tmp_path / name) for name in ("video", "photo.mp4")])] == [
-        True,
-        False,
-    ]
+    for arguments in ([str(tmp_path / "photo.mp4"), str(tmp_path / "video")], [str(tmp_path)]):
+        assert [source.is_video for source in Sources(arguments)] == [False, True]
     assert [source.is_video for source in Sources([str(path) for path in tmp_path.iterdir()], animations=True)]
     gif = tmp_path / "a.gif"
     gif.write_bytes(b"GIF89a" + bytes(100))

@@ -14,7 +14,6 @@ manifest that names those.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -26,7 +25,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TextIO
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from facemodels.batch.inputs import Fingerprint, identity
@@ -34,42 +32,13 @@ from facemodels.batch.worker import Result
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.files import write_errors, written_whole
 from facemodels.results import SINKS, CsvTable, ParquetSink, Sink, escape_cell, load_arrow
+from facemodels.sources import Seen
 from facemodels.video.frames import VideoFrame
 
 SCHEMA = 1
 FORMATS = ("parquet", "csv", "jsonl")
 _BLOCK_SECONDS = 30.0  # after which a block is committed, however few inputs it has
 _OWN = frozenset(("settings.json", "summary.json", "faces", "errors", "blocks", ".lock", ".part"))
-
-
-class Seen:
-    """A set of names that takes 16 bytes for each: their hashes, sorted by the first half."""
-
-    _PENDING = 20_000  # at least, of those that are not sorted in yet
-
-    def __init__(self) -> None:
-        self._first = self._second = np.empty(0, np.uint64)
-        self._pending: set[tuple[int, int]] = set()
-
-    def add(self, name: str) -> bool:
-        """Add a name; returns whether it was not there."""
-        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        first, second = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
-        index = int(np.searchsorted(self._first, np.uint64(first)))
-        while index < len(self._first) and self._first[index] == first:
-            if self._second[index] == second:
-                return False
-            index += 1
-        if (first, second) in self._pending:
-            return False
-        self._pending.add((first, second))
-        if len(self._pending) >= max(self._PENDING, len(self._first) // 8):
-            pending = np.array(list(self._pending), np.uint64)
-            firsts = np.concatenate([self._first, pending[:, 0]])
-            order = np.argsort(firsts)
-            self._first, self._second = firsts[order], np.concatenate([self._second, pending[:, 1]])[order]
-            self._pending.clear()
-        return True
 
 
 @dataclass
