@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -15,17 +16,29 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import moving_face, write_clip
 from PIL import Image
 
-from facemodels import ArgumentError, Box, Face, FaceAnalyzer, FaceModelsError, analyze_many
-from facemodels.batch import output, run
+from facemodels import (
+    Analysis,
+    ArgumentError,
+    Box,
+    Face,
+    FaceAnalyzer,
+    FaceModelsError,
+    VideoFrame,
+    analyze_many,
+    video_info,
+)
+from facemodels.batch import output, run, spool
 from facemodels.batch.inputs import Inputs, Item, UnreachableError
-from facemodels.batch.worker import Chunk, Result, Worker
+from facemodels.batch.worker import Chunk, Result, Task, Worker
 from facemodels.cli import main
 from facemodels.files import OutputFolder
 from facemodels.sources import Seen
@@ -61,8 +74,8 @@ class InProcess:
     name = "local"
     restarts = 0
 
-    def __init__(self, analyzer: FaceAnalyzer, *, fps: float | None, workers: int, time_limit: float) -> None:
-        self._worker = Worker(analyzer, fps)
+    def __init__(self, analyzer: FaceAnalyzer, task: Task, *, workers: int, time_limit: float) -> None:
+        self._worker = Worker(analyzer, task)
 
     def __enter__(self) -> InProcess:
         return self
@@ -98,6 +111,10 @@ def photos(tmp_path: Path) -> Path:
     (folder / "empty.jpg").write_bytes(image(EMPTY))
     (folder / "broken.jpg").write_bytes(b"hello")
     return folder
+
+
+def inputs_done_names(out: Path) -> list[str]:
+    return [name for path in sorted((out / "blocks").iterdir()) for name in json.loads(path.read_text())["inputs"]]
 
 
 def faces(out: Path) -> list[dict[str, Any]]:
@@ -315,6 +332,113 @@ def test_a_changed_file_is_done_again(
         schemas = [pq.read_schema(path) for path in (out / "faces").iterdir()]
         assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
     assert analyze_many(inputs, out, analyzer, output=form)["run"]["inputs"] == 0
+
+
+def shards(folder: Path) -> dict[str, tuple[dict[str, Any], Image.Image | bytes]]:
+    """Key to facts and image (or video) of all tar files in a folder; no key may be there twice."""
+    found: dict[str, bytes] = {}
+    for path in sorted(folder.iterdir()):
+        with tarfile.open(path) as shard:
+            for member in shard:
+                content = shard.extractfile(member)
+                assert member.name not in found and content is not None
+                found[member.name] = content.read()
+    pairs = {}
+    for name in [name for name in found if name.endswith(".json")]:
+        key = name.removesuffix(".json")
+        (other,) = (other for other in found if other.startswith(f"{key}.") and other != name)
+        data = found[other]
+        pairs[key] = json.loads(found[name]), data if other.endswith(".mp4") else Image.open(io.BytesIO(data))
+    assert len(found) == 2 * len(pairs)
+    return pairs
+
+
+def test_crops_and_anonymized_copies(
+    here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    exif = Image.Exif()
+    exif[0x010E] = "who this is"
+    (photos / "same.jpg").write_bytes(image(exif=exif))
+    (photos / "trip" / "same.jpg").write_bytes(image(EMPTY))
+    shard = tar(tmp_path / "shard.tar", {"a.jpg": image(), "trip/same.jpg": image()})
+    write = output.ParquetSink.write_image
+
+    def fail(sink: output.ParquetSink, source: str, *arguments: Any) -> None:
+        write(sink, source, *arguments)
+        if source.endswith("08.jpg"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output.ParquetSink, "write_image", fail)
+        with pytest.raises(KeyboardInterrupt):
+            analyze_many([shard, photos], out, analyzer, block_size=3, crops=True, anonymized=True)
+    (out / "crops" / "part-00000099.tar").write_bytes(b"not committed")
+
+    def check() -> None:
+        crops, copies = shards(out / "crops"), shards(out / "anonymized")
+        rows = Counter((row["source"], row["face"]) for row in faces(out))
+        assert Counter((facts["source"], facts["face"]) for facts, _ in crops.values()) == rows
+        assert Counter(facts["source"] for facts, _ in copies.values()) == Counter(
+            source for source in inputs_done_names(out) if not source.endswith("broken.jpg")
+        )
+        assert all(one.size == (80, 80) for _, one in crops.values())  # a face of 50 pixels, and room around it
+        assert {one.size for _, one in copies.values()} <= {(PLAIN, 80), (EMPTY, 80)}
+        assert not any(one.getexif() for _, one in copies.values())
+
+    summary = analyze_many([shard, photos], out, analyzer, block_size=3, crops=True, anonymized=True)
+    assert summary["counts"] == {"inputs": 17, "videos": 0, "faces": 14, "errors": 1}
+    check()
+    (photos / "04.jpg").write_bytes(image(EMPTY))
+    tar(shard, {"a.jpg": image(EMPTY), "trip/same.jpg": image()})
+    assert analyze_many([shard, photos], out, analyzer, crops=True, anonymized=True)["run"]["inputs"] == 3
+    check()
+    with pytest.raises(ArgumentError, match=r'made with copies \["crops", "anonymized"\], not \["crops"\]'):
+        analyze_many(photos, out, analyzer, crops=True)
+
+
+@pytest.mark.slow
+def test_crops_and_copies_of_videos(
+    here: None, astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut[20:220, 150:310], 10), rate=5)
+    monkeypatch.setattr(spool, "_IN_MEMORY", 10_000)
+    monkeypatch.setattr(spool, "_FRAMES", 3)
+    analyze_many(clip, out, FaceAnalyzer(["age"], threads=1), fps=5, crops=True, anonymized=True)
+    rows = [(row["source"], row["frame"], row["face"]) for row in faces(out)]
+    crops = shards(out / "crops")
+    assert [(facts["source"], facts["frame"], facts["face"]) for facts, _ in crops.values()] == rows and len(rows) == 10
+    ((facts, copy),) = shards(out / "anonymized").values()
+    assert facts == {"source": str(clip)} and isinstance(copy, bytes) and b"ftyp" in copy[:16]
+    (tmp_path / "copy.mp4").write_bytes(copy)
+    assert video_info(tmp_path / "copy.mp4").frames == 10
+    assert not (out / ".part").exists()
+
+
+def test_long_videos_are_held_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_IN_MEMORY", 2_000)
+    monkeypatch.setattr(spool, "_FRAMES", 4)
+    box = Box(1, 2, 3, 4)
+    given = [
+        VideoFrame(index, index / 5, Analysis((Face(box),) * (index % 3), 10, 10, {}), True) for index in range(99)
+    ]
+    with spool.FramesWriter(tmp_path) as writer:
+        for frame in given:
+            writer.add(frame)
+            assert len(writer._held) < 4 and writer._spool._data.tell() <= 2_000
+        frames = writer.finish()
+    assert frames.content.path is not None and frames.content.data == b""
+    assert list(frames) == given == list(pickle.loads(pickle.dumps(frames))) and len(frames) == 99
+    result = Result("a.mp4", frames=frames)
+    assert result.faces == sum(len(frame.analysis) for frame in given)
+    assert list(result.packed().frames) == given and not list(tmp_path.iterdir())
+    with suppress(KeyError), spool.FramesWriter(tmp_path) as writer:
+        for frame in given:
+            writer.add(frame)
+        assert list(tmp_path.iterdir())
+        raise KeyError
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
@@ -664,12 +788,15 @@ def test_on_the_command_line(photo: Path, tmp_path: Path, capsys: pytest.Capture
         "1",
         "--progress",
         "json",
+        "--crops",
+        "--anonymize",
     ]
     # In a process of its own: every line of its standard error is JSON, and of this one's other tests may write there.
     run = subprocess.run([sys.executable, "-m", "facemodels", *command], capture_output=True, text=True)
     last = [json.loads(line) for line in run.stderr.splitlines()][-1]
     assert last["done"] == last["total"] == last["faces"] == 1 and last["rate"] > 0
     assert run.returncode == 0 and "faces 1, inputs 1, errors 0" in run.stdout
+    assert [len(shards(tmp_path / "out" / kind)) for kind in ("crops", "anonymized")] == [1, 1]
     (face,) = FaceAnalyzer(threads=1).analyze(photo)
     (row,) = faces(tmp_path / "out")
     assert face.emotion is not None and (row["emotion"], row["landmarks"][0]) == (
@@ -752,14 +879,16 @@ def ray_finds_this(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_ray(ray_finds_this: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
     (photos / "05-crash.jpg").write_bytes(image(CRASH))
     out = tmp_path / "out"
-    summary = analyze_many(photos, out, analyzer, engine="ray", workers=(1, 2), time_limit=10, block_size=4)
+    options = {"time_limit": 10, "block_size": 4, "crops": True}
+    summary = analyze_many(photos, out, analyzer, engine="ray", workers=(1, 2), **options)
+    assert len(shards(out / "crops")) == 11
     assert summary["counts"] == {"inputs": 14, "videos": 0, "faces": 11, "errors": 2}
     assert summary["run"]["engine"] == "ray" and set(errors(out)) == {
         str(photos / name) for name in ("broken.jpg", "05-crash.jpg")
     }
     assert "SIGKILL" in errors(out)[str(photos / "05-crash.jpg")]
     assert Counter(row["source"] for row in faces(out)).most_common(1)[0][1] == 1
-    assert analyze_many(photos, out, analyzer)["run"]["inputs"] == 0  # the engine is no setting
+    assert analyze_many(photos, out, analyzer, crops=True)["run"]["inputs"] == 0  # the engine is no setting
     with pytest.raises(FaceModelsError, match="the Ray cluster 127.0.0.1:9 cannot be used"):
         analyze_many(photos, tmp_path / "none", analyzer, engine="ray", address="127.0.0.1:9")
 

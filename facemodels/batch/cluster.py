@@ -14,7 +14,7 @@ from typing import Any
 from facemodels.analyzer import FaceAnalyzer
 from facemodels.batch.inputs import Item, UnreachableError
 from facemodels.batch.local import LocalEngine
-from facemodels.batch.worker import Chunk, Result
+from facemodels.batch.worker import Chunk, Result, Task
 from facemodels.errors import FaceModelsError
 
 _WINDOW = 1_000  # chunks that are handed to Ray Data at a time: only they are in memory
@@ -31,7 +31,7 @@ class RayEngine:
 
     Args:
         analyzer: Is sent to each actor.
-        fps: See `Worker`.
+        task: What they do; its folder for what is large is of this machine, and not used.
         workers: How many actors, at least and at most.
         time_limit: As of `LocalEngine`.
         address: Of a running cluster; None starts one on this machine, for this run.
@@ -48,8 +48,8 @@ class RayEngine:
     def __init__(
         self,
         analyzer: FaceAnalyzer,
+        task: Task,
         *,
-        fps: float | None,
         workers: tuple[int, int],
         time_limit: float,
         address: str | None = None,
@@ -63,7 +63,8 @@ class RayEngine:
             ) from error
         self.restarts = 0
         self._ray: Any = ray
-        self._settings = {"fps": fps, "time_limit": time_limit}
+        self._task = replace(task, scratch=None)
+        self._time_limit = time_limit
         self._analyzer = analyzer
         self._workers = workers
         self._is_ours = not ray.is_initialized()
@@ -107,7 +108,7 @@ class RayEngine:
             processors = self._ray.cluster_resources().get("CPU", 1.0)
             analyzed = read.map_batches(
                 _Actor,
-                fn_constructor_args=(self._analyzer, self._settings),
+                fn_constructor_args=(self._analyzer, self._task, self._time_limit),
                 batch_size=1,
                 # Never all processors: the tasks that read need one, too.
                 num_cpus=min(_ACTOR, _ACTOR * processors / most),
@@ -154,10 +155,10 @@ def _filled(item: Item) -> Item:
 class _Actor:
     """Analyzes chunks in a process of its own: an input that ends that process costs no actor."""
 
-    def __init__(self, analyzer: FaceAnalyzer, settings: dict[str, Any]) -> None:
+    def __init__(self, analyzer: FaceAnalyzer, task: Task, time_limit: float) -> None:
         from ray.util.metrics import Counter
 
-        self._engine = LocalEngine(analyzer, workers=1, **settings)
+        self._engine = LocalEngine(analyzer, task, workers=1, time_limit=time_limit)
         self._metrics = {
             "faces": Counter("facemodels_faces", "Faces that were found"),
             "errors": Counter("facemodels_errors", "Inputs that could not be analyzed"),
@@ -172,4 +173,4 @@ class _Actor:
         for name, count in counts.items():
             if count:  # Ray takes no zero
                 self._metrics[name].inc(count)
-        return {"results": [pickle.dumps(results)]}
+        return {"results": [pickle.dumps([result.packed() for result in results])]}

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from facemodels.analyzer import FaceAnalyzer
-from facemodels.batch.worker import Chunk, Result, Worker
+from facemodels.batch.worker import Chunk, Result, Task, Worker
 from facemodels.errors import FaceModelsError
 
 _BEAT, _READY, _FAILED, _RESULTS = "beat", "ready", "failed", "results"
@@ -30,7 +30,7 @@ class LocalEngine:
 
     Args:
         analyzer: Is sent to each of them.
-        fps: See `Worker`.
+        task: What they do.
         workers: How many.
         time_limit: Seconds after which a worker that is at one image or frame is ended.
 
@@ -40,9 +40,9 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, analyzer: FaceAnalyzer, *, fps: float | None, workers: int, time_limit: float) -> None:
+    def __init__(self, analyzer: FaceAnalyzer, task: Task, *, workers: int, time_limit: float) -> None:
         self.restarts = 0
-        self._make = lambda: _Lane(analyzer, fps, time_limit)
+        self._make = lambda: _Lane(analyzer, task, time_limit)
         self._workers = workers
         self._lanes: list[_Lane] = []
 
@@ -114,7 +114,7 @@ class _Lane:
         ended: Why it has ended, or None.
     """
 
-    def __init__(self, analyzer: FaceAnalyzer, fps: float | None, time_limit: float) -> None:
+    def __init__(self, analyzer: FaceAnalyzer, task: Task, time_limit: float) -> None:
         self.chunks: deque[Chunk] = deque()
         self.time_limit = time_limit
         self.ended: str | None = None
@@ -123,7 +123,7 @@ class _Lane:
         # Not fork: models and libraries of this process have threads. And a worker starts as it does elsewhere.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, analyzer, fps), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, analyzer, task), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -190,10 +190,10 @@ class _Lane:
         self.connection.close()
 
 
-def _serve(connection: Connection, analyzer: FaceAnalyzer, fps: float | None) -> None:
+def _serve(connection: Connection, analyzer: FaceAnalyzer, task: Task) -> None:
     """The worker process: chunks in, results out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the other side ends this process
-    worker = Worker(analyzer, fps, lambda: connection.send((_BEAT, None)))
+    worker = Worker(analyzer, task, lambda: connection.send((_BEAT, None)))
     waiting: queue.SimpleQueue[tuple[Chunk, list[Future[bytes]]]] = queue.SimpleQueue()
 
     def receive() -> None:

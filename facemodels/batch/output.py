@@ -3,6 +3,7 @@
     settings.json            what was asked for; another run must ask for the same
     faces/part-00000001.*    a row per face
     errors/part-00000001.*   a row per input that could not be analyzed, and why
+    crops/part-00000001.tar  where asked for: the faces of the block; and anonymized/ its images and videos
     blocks/00000001.json     the manifest: exactly the inputs of the block's tables
     summary.json             counts, speeds, versions
 
@@ -23,11 +24,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TextIO
+from typing import IO, Any, BinaryIO, TextIO
 
 from filelock import FileLock, Timeout
 
+from facemodels.batch.copies import ANONYMIZED, CROPS, END, copy_shard
 from facemodels.batch.inputs import Fingerprint, identity
+from facemodels.batch.spool import Content, Frames
 from facemodels.batch.worker import Result
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.files import write_errors, written_whole
@@ -38,7 +41,9 @@ from facemodels.video.frames import VideoFrame
 SCHEMA = 1
 FORMATS = ("parquet", "csv", "jsonl")
 _BLOCK_SECONDS = 30.0  # after which a block is committed, however few inputs it has
-_OWN = frozenset(("settings.json", "summary.json", "faces", "errors", "blocks", ".lock", ".part"))
+PART = ".part"  # folder of what is not complete yet
+_TABLES = ("faces", "errors", CROPS, ANONYMIZED)  # folders
+_OWN = frozenset((*_TABLES, "settings.json", "summary.json", "blocks", ".lock", PART))
 
 
 @dataclass
@@ -141,7 +146,7 @@ class OutputTables:
             if error is None:
                 raise
         finally:
-            shutil.rmtree(self.path / ".part", ignore_errors=True)
+            shutil.rmtree(self.path / PART, ignore_errors=True)
             self._lock.release()
 
     def claim(self, source: str) -> bool:
@@ -202,8 +207,8 @@ class OutputTables:
     def _recover(self) -> None:
         """Learn what is done, and delete what was not committed."""
         with write_errors(self.path):
-            shutil.rmtree(self.path / ".part", ignore_errors=True)
-            for name in (".part", "faces", "errors", "blocks"):
+            shutil.rmtree(self.path / PART, ignore_errors=True)
+            for name in (PART, "faces", "errors", "blocks", *(self._settings.get("copies") or ())):
                 (self.path / name).mkdir(exist_ok=True)
             files: set[str] = set()
             for path in sorted((self.path / "blocks").glob("*.json")):
@@ -216,8 +221,8 @@ class OutputTables:
                 self.done.add(manifest["inputs"].values())
                 for source in manifest["inputs"]:
                     self._seen.add(identity(source, manifest["folder"]))
-            for folder in ("faces", "errors"):
-                for file in (self.path / folder).iterdir():
+            for folder in _TABLES:
+                for file in (self.path / folder).glob("*"):
                     if f"{folder}/{file.name}" not in files:
                         file.unlink()
 
@@ -232,10 +237,16 @@ class OutputTables:
             return manifest
         kept = {source: entry for source, entry in manifest["inputs"].items() if source not in outdated}
         revision = manifest["revision"] + 1
-        tables = ("faces", "errors") if any("error" in entry for entry in kept.values()) else ("faces",)
-        files = [f"{table}/part-{manifest['block']:08}-{revision}.{self._form}" for table in tables]
-        for old, new in zip(manifest["files"], files, strict=False):
-            _copy_table(self.path / old, self.path / new, self._form, outdated)
+        files = []
+        for old in manifest["files"]:
+            table, suffix = Path(old).parts[0], Path(old).suffix
+            if table == "errors" and not any("error" in entry for entry in kept.values()):
+                continue
+            files.append(f"{table}/part-{manifest['block']:08}-{revision}{suffix}")
+            if suffix == ".tar":
+                copy_shard(self.path / old, self.path / files[-1], outdated)
+            else:
+                _copy_table(self.path / old, self.path / files[-1], self._form, outdated)
         changed = {**manifest, "revision": revision, "files": files, "inputs": kept}
         _write_json(path, changed, indent=None)
         return changed
@@ -258,7 +269,8 @@ class _Block:
         self._number = number
         self._form = form
         self._began = time.monotonic()
-        part = path / ".part" / "faces"
+        self._shards: dict[str, BinaryIO] = {}
+        part = path / PART / "faces"
         with write_errors(path):
             if form == "parquet":
                 self._file: IO[Any] = part.open("wb")
@@ -280,17 +292,28 @@ class _Block:
                 self._sink.write_video(result.source, _Frames(result.frames))
             elif result.analysis is not None:
                 self._sink.write_image(result.source, result.analysis, result.taken)
+            for kind, content in result.copies.items():
+                self._append(kind, content)
+        result.discard()
         self.inputs[result.source] = _entry(result)
         self.is_torn = False
 
+    def _append(self, kind: str, content: Content) -> None:
+        """Add a part to the tar file of this kind of copies."""
+        if kind not in self._shards:
+            self._shards[kind] = (self._path / PART / kind).open("wb")
+        with content.open() as file:
+            shutil.copyfileobj(file, self._shards[kind])
+
     def close(self) -> None:
         """Give the block up."""
-        with suppress(OSError):
-            self._file.close()
+        for file in (self._file, *self._shards.values()):
+            with suppress(OSError):
+                file.close()
 
     def commit(self) -> None:
         """Make the tables appear, and then the manifest."""
-        part = self._path / ".part"
+        part = self._path / PART
         name = f"part-{self._number:08}.{self._form}"
         failed = {source: entry["error"] for source, entry in self.inputs.items() if "error" in entry}
         with write_errors(self._path):
@@ -304,6 +327,13 @@ class _Block:
                 files.append(f"errors/{name}")
                 _write_errors_table(part / "errors", self._form, failed)
                 (part / "errors").replace(self._path / files[1])
+            for kind, file in self._shards.items():
+                with file:
+                    file.write(END)
+                    file.flush()
+                    os.fsync(file.fileno())
+                files.append(f"{kind}/part-{self._number:08}.tar")
+                (part / kind).replace(self._path / files[-1])
         facts = {"schema": SCHEMA, "block": self._number, "revision": 0, "files": files, "folder": str(Path.cwd())}
         _write_json(self.manifest, {**facts, "inputs": self.inputs}, indent=None)
 
@@ -336,7 +366,7 @@ class _Frames:
 
     error: str | None = None  # errors have a table of their own
 
-    def __init__(self, frames: Sequence[VideoFrame]) -> None:
+    def __init__(self, frames: Frames) -> None:
         self._frames = frames
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -344,7 +374,7 @@ class _Frames:
 
     def facts(self) -> dict[str, Any]:
         """See `VideoAnswer.facts`."""
-        analysis = self._frames[0].analysis
+        analysis = next(iter(self._frames)).analysis
         return {"width": analysis.width, "height": analysis.height, "models": dict(analysis.models)}
 
     def lines(self) -> Iterator[str]:

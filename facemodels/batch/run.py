@@ -18,10 +18,11 @@ from typing import Any, Protocol, TypeVar
 from facemodels import __version__
 from facemodels.analyzer import FaceAnalyzer
 from facemodels.batch.cluster import RayEngine
+from facemodels.batch.copies import ANONYMIZED, CROPS
 from facemodels.batch.inputs import Inputs, Item
 from facemodels.batch.local import LocalEngine
-from facemodels.batch.output import FORMATS, OutputTables
-from facemodels.batch.worker import Chunk, Result
+from facemodels.batch.output import FORMATS, PART, OutputTables
+from facemodels.batch.worker import Chunk, Result, Task
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.files import OutputFolder
 
@@ -89,6 +90,8 @@ def analyze_many(
     time_limit: float = 60.0,
     block_size: int = 1_000,
     image_column: str | None = None,
+    crops: bool = False,
+    anonymized: bool = False,
     retry_errors: bool = False,
     progress: Callable[[BatchProgress], None] | None = None,
 ) -> dict[str, Any]:
@@ -112,6 +115,10 @@ def analyze_many(
         time_limit: Seconds that an image, or a frame, may take. Then its worker is replaced, and the input is an error.
         block_size: Inputs whose rows are committed together.
         image_column: The column of images in Parquet and Arrow files; None takes ``image``, or the only one of bytes.
+        crops: Keep each face's crop, too: ``crops/`` has tar files in WebDataset's layout, ``KEY.jpg`` with
+            ``KEY.json``, which names source, frame and face as the tables do.
+        anonymized: Keep a copy of each input with hidden faces and without metadata, too, as `anonymize` and
+            `anonymize_video` make them: tar files in ``anonymized/``.
         retry_errors: Do inputs again that were errors in earlier runs.
         progress: Is called about twice a second.
 
@@ -144,6 +151,8 @@ def analyze_many(
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         raise ArgumentError(f"the analyzer cannot be sent to other processes, perhaps its detector: {error}") from error
     folder = Path(out)
+    copies = tuple(kind for kind, is_wanted in ((CROPS, crops), (ANONYMIZED, anonymized)) if is_wanted)
+    task = Task(fps, copies, scratch=folder.resolve() / PART)
 
     def all_inputs() -> Inputs:
         return Inputs(inputs, image_column=image_column, output=OutputFolder("out", folder))
@@ -152,7 +161,7 @@ def analyze_many(
     tables = OutputTables(
         folder,
         form=output,
-        settings=_settings(analyzer, fps),
+        settings=_settings(analyzer, task),
         labels={name: spec.head(name).labels for name, spec in analyzer.specs.items()},
         block_size=block_size,
         retry_errors=retry_errors,
@@ -162,9 +171,9 @@ def analyze_many(
         count = None if progress is None else stack.enter_context(_Count(all_inputs()))
         run = _Run(tables, items, progress, count)
         made: Engine = (
-            RayEngine(analyzer, fps=fps, workers=(least, most), time_limit=time_limit, address=address)
+            RayEngine(analyzer, task, workers=(least, most), time_limit=time_limit, address=address)
             if engine == "ray"
-            else LocalEngine(analyzer, fps=fps, workers=most, time_limit=time_limit)
+            else LocalEngine(analyzer, task, workers=most, time_limit=time_limit)
         )
         return run.finish(stack.enter_context(made), most)
 
@@ -184,8 +193,8 @@ def _check_workers(workers: int | tuple[int, int] | None) -> tuple[int, int]:
     return bounds[0], bounds[1]
 
 
-def _settings(analyzer: FaceAnalyzer, fps: float | None) -> dict[str, Any]:
-    """What decides the answers."""
+def _settings(analyzer: FaceAnalyzer, task: Task) -> dict[str, Any]:
+    """What decides what is written."""
     return {
         "models": {
             name: {"name": analyzer.models[name], "sha256": {file: entry.sha256 for file, entry in spec.files.items()}}
@@ -195,7 +204,9 @@ def _settings(analyzer: FaceAnalyzer, fps: float | None) -> dict[str, Any]:
         "backend": analyzer.backend,
         "min_score": analyzer.min_score,
         "max_faces": analyzer.max_faces,
-        "fps": fps,
+        "min_quality": analyzer.min_quality or None,
+        "fps": task.fps,
+        "copies": list(task.copies) or None,
     }
 
 

@@ -45,6 +45,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a photo, or a frame (default: %(default)g)",
     )
     parser.add_argument("--image-column", metavar="NAME", help="column of images in Parquet and Arrow files")
+    parser.add_argument("--crops", action="store_true", help="keep the faces, too: tar files in DIR/crops")
+    parser.add_argument(
+        "--anonymize",
+        action="store_true",
+        help="keep copies with blurred faces and no metadata, too: tar files in DIR/anonymized",
+    )
     parser.add_argument("--retry-errors", action="store_true", help="do inputs again that were errors in earlier runs")
     parser.add_argument(
         "--progress",
@@ -81,6 +87,8 @@ def _run(options: argparse.Namespace) -> int:
             fps=None if math.isinf(options.fps) else options.fps,
             time_limit=options.time_limit,
             image_column=options.image_column,
+            crops=options.crops,
+            anonymized=options.anonymize,
             retry_errors=options.retry_errors,
             progress=tell,
         )
@@ -150,6 +158,7 @@ Each input is done once. The same command goes on where an interrupted or killed
 examples:
   %(prog)s photos/ --out faces/
   %(prog)s "shards/*.tar" data.parquet list.txt --out faces/ --attributes emotion,age
+  %(prog)s photos/ --out faces/ --crops --anonymize
   %(prog)s s3://bucket/photos/ --out faces/ --engine ray --address auto --workers 4:64
   %(prog)s photos/ --out faces/ --progress json 2> progress.jsonl""",
     add_arguments=_add_arguments,
