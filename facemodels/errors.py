@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class FaceModelsError(Exception):
     """Base class of all exceptions of this package."""
 
 
-class ImageError(FaceModelsError, ValueError):
-    """An input is not an image, or is an image that is refused (too large, damaged, empty).
+class SourceError(FaceModelsError, ValueError):
+    """An input cannot be read.
 
     Args:
         reason: What is wrong, for people.
@@ -31,13 +33,21 @@ class ImageError(FaceModelsError, ValueError):
         self.code = code
         self.values = values
 
-    def renamed(self, name: str) -> ImageError:
+    def renamed(self, name: str) -> Self:
         """The same error of a source that is called otherwise."""
-        return ImageError(self.reason, name=name, hint=self.hint, code=self.code, **self.values)
+        return type(self)(self.reason, name=name, hint=self.hint, code=self.code, **self.values)
 
 
-class VideoError(FaceModelsError, ValueError):
-    """A file is not a video, cannot be read as one, or a file made from it cannot be written."""
+class ImageError(SourceError):
+    """An input is not an image, or is an image that is refused (too large, damaged, empty)."""
+
+
+class VideoError(SourceError):
+    """A file is not a video, cannot be read as one, or a file made from it cannot be written.
+
+    The words of its `code`: ``missing``, ``directory``, ``empty``, ``unreadable``, ``no_video``, ``broken_video``,
+    ``sound``, ``frame_pixels`` (with `width`, `height`, and `limit` in megapixels) and ``no_frames``.
+    """
 
 
 class UnknownModelError(FaceModelsError, LookupError):

@@ -485,7 +485,7 @@ def test_several_photos_make_one_gallery_one_table_and_one_file_of_each_kind(pho
     assert "0 of 4 photos" in first
     assert "<b>4 photos · 2 faces · 2 of 2 Happy · ages 31 to 32</b>" in page
     assert page.count('class="fm-photo"') == 4 and page.count("data-photo=") == 2 and page.count("<rect") == 2
-    assert "<b>blank.png</b><small>No faces</small>" in page and "gone.jpg is no longer here" in page
+    assert "<b>blank.png</b><small>No faces</small>" in page and "This file is no longer here" in page
     assert page.count("<tr>") == 3 and "&lt;one&gt;.jpg" in page and "<one>" not in page
     files = downloads(page)
     assert [line.split(",")[:2] for line in files["faces.csv"].splitlines()[1:3]] == [
@@ -578,7 +578,7 @@ def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     )
     gone = {"path": str(Path(get_upload_folder()) / "gone.jpg"), "orig_name": "holiday.jpg"}
     answer = handlers.image.explain_face(FakeAnalyzer(), gone, analysis, 1)
-    assert "holiday.jpg is no longer here: uploads are deleted after 5 minutes" in answer["page"]
+    assert "holiday.jpg: This file is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
 def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:

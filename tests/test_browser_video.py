@@ -262,7 +262,7 @@ def test_what_went_wrong_is_told(
         page.close()
     with serving(FakeAnalyzer(), Limits(clip_seconds=30)) as url:
         page = open_tab(open_page, url)
-        expect(long_clip, "This did not work", "minute.webm: clips of more than 30 seconds are not taken")
+        expect(long_clip, "This did not work", "minute.webm: Videos of more than 30 seconds are not accepted")
         page.close()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, list_models, read_image
+from facemodels import Analysis, Box, Classification, Estimate, Face, list_models, read_image, video_info
 from facemodels.app.components import static
 from facemodels.app.html.image import (
     FIRST_FACES,
@@ -32,11 +32,13 @@ from facemodels.app.html.image import (
 from facemodels.app.html.live import LIVE_HTML
 from facemodels.app.html.models import fold_sections, models_html
 from facemodels.app.html.parts import error_html, header_html
+from facemodels.app.limits import Limits
 from facemodels.app.measured import measured
+from facemodels.app.requests import gone, named_as_uploaded, too_long
 from facemodels.app.theme import make_theme
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS, ON_REQUEST
-from facemodels.errors import FaceModelsError, ImageError
+from facemodels.errors import FaceModelsError, ImageError, VideoError
 from facemodels.hub.registry import WEIGHTS
 from facemodels.types import DOUBTS, Quality
 
@@ -347,6 +349,24 @@ def test_why_an_image_is_refused_is_said_in_the_pages_language(name: str, data: 
     said = error_html(error, languages()[name])
     assert "&lt;my&gt; photo.heic: " in said and not re.search("numpy|array|PIL|Accepted|Readable|decoder", said)
     assert f"refused_{error.code}" in languages()[name].texts
+
+
+@pytest.mark.parametrize("name", sorted(languages()))
+def test_why_a_video_is_refused_is_said_in_the_pages_language(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "photo.mp4").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
+    clip = {"path": str(tmp_path / "gone.mp4"), "orig_name": "<my> video.mp4"}
+    errors: list[FaceModelsError] = [VideoError(**gone(clip)), too_long(tmp_path / "long.mp4", Limits())]
+    for path in tmp_path.iterdir():
+        with pytest.raises(VideoError) as caught:
+            video_info(path)
+        errors.append(caught.value)
+    for error in errors:
+        said = error_html(named_as_uploaded(error, clip), languages()[name])
+        assert "&lt;my&gt; video.mp4: " in said and str(tmp_path) not in said and "Accepted" not in said
+        assert isinstance(error, VideoError) and f"refused_{error.code}" in languages()[name].texts
+    assert len({error.code for error in errors if isinstance(error, VideoError)}) == 5
 
 
 def test_heic_photos_are_refused_in_german() -> None:

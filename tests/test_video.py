@@ -679,7 +679,7 @@ def test_the_tab_tells_how_far_it_is_and_then_the_answer(
         ({"rate": 5}, "the sampling rate must be one of"),
         ({"attributes": ["mood"]}, "attributes must be"),
         ({"attributes": []}, "Choose at least one attribute"),
-        ({"clip_seconds": 1}, "party.mp4: clips of more than 1 seconds are not taken"),
+        ({"clip_seconds": 1}, "party.mp4: Videos of more than 1 seconds are not accepted"),
     ],
 )
 def test_the_tab_refuses_kindly(
@@ -698,7 +698,7 @@ def test_the_tab_tells_of_a_file_by_the_name_its_visitor_knows(
     watched: Callable[..., list[Any]], photo: Path, tmp_path: Path
 ) -> None:
     _, answer, *_ = watched(photo)[-1]
-    assert "party.mp4: this is not a video" in answer and str(tmp_path) not in answer
+    assert "party.mp4: This is not a video" in answer and "Accepted" not in answer and str(tmp_path) not in answer
 
 
 def test_frames_are_values() -> None:

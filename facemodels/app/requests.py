@@ -15,7 +15,7 @@ from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.uploads import KEEP_SECONDS
 from facemodels.attributes import ON_REQUEST
-from facemodels.errors import ArgumentError, ImageError, VideoError
+from facemodels.errors import ArgumentError, FaceModelsError, ImageError, SourceError, VideoError
 from facemodels.images import SizedImage
 
 MAX_FACES = 1000  # the most that a caller may ask for
@@ -114,7 +114,7 @@ def check_clip(value: Any, limits: Limits) -> Path:
     """
     path = check_image(value)
     if not path.exists():
-        raise VideoError(f"{file_name(value)} is no longer here: {UPLOADS_GO}. Choose it again")
+        raise VideoError(**gone(value))
     seconds = video_info(path).seconds
     if seconds is not None and seconds > limits.clip_seconds:
         raise too_long(path, limits)
@@ -123,7 +123,15 @@ def check_clip(value: Any, limits: Limits) -> Path:
 
 def too_long(path: Path, limits: Limits) -> VideoError:
     """The error for a video that is longer than is accepted."""
-    return VideoError(f"{path}: clips of more than {limits.clip_seconds} seconds are not taken: cut it first")
+    most = limits.clip_seconds
+    reason = f"videos of more than {most} seconds are not accepted: shorten it first"
+    return VideoError(reason, name=str(path), code="too_long", limit=most)
+
+
+def gone(upload: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of an error for an upload that was deleted."""
+    reason = f"it is no longer here: {UPLOADS_GO}. Choose it again"
+    return {"reason": reason, "name": file_name(upload), "code": "gone", "minutes": KEEP_SECONDS // 60}
 
 
 def check_rate(value: Any) -> float | None:
@@ -168,7 +176,7 @@ def reading_upload(image: Any, memory: ImageMemory | None = None) -> Iterator[Si
         except ImageError as error:
             name = file_name(image)
             if error.code == "missing":
-                raise ImageError(f"{name} is no longer here: {UPLOADS_GO}. Choose it again") from error
+                raise ImageError(**gone(image)) from error
             raise error.renamed(name) from error
         yield held.pop()  # not kept here, see `ImageMemory.reading`
 
@@ -176,6 +184,13 @@ def reading_upload(image: Any, memory: ImageMemory | None = None) -> Iterator[Si
 def file_name(upload: Mapping[str, Any]) -> str:
     """The name under which the visitor knows an upload, not its path on this machine."""
     return upload.get("orig_name") or Path(upload["path"]).name
+
+
+def named_as_uploaded(error: FaceModelsError, upload: Mapping[str, Any]) -> FaceModelsError:
+    """An error with an upload's name instead of its path on this machine."""
+    if isinstance(error, SourceError) and error.name:
+        return error.renamed(file_name(upload))
+    return type(error)(hide_path(str(error), upload))
 
 
 def hide_path(message: str, upload: Mapping[str, Any]) -> str:

@@ -86,9 +86,10 @@ def check_source(source: str | os.PathLike[str]) -> Path:
         raise VideoError(f"a video must be the path of a file, not {type(source).__name__}")
     path = Path(source)
     if not path.exists():
-        raise VideoError(f"{path}: there is no such file")
+        raise VideoError("there is no such file", name=str(path), code="missing")
     if not path.is_file():
-        raise VideoError(f"{path}: this is not a file" + (" but a directory" if path.is_dir() else ""))
+        reason = "this is not a file" + (" but a directory" if path.is_dir() else "")
+        raise VideoError(reason, name=str(path), code="directory")
     return path.resolve()
 
 
@@ -152,7 +153,7 @@ class Reader:
         try:
             return self._av.open(os.fspath(self.path), options=options, metadata_errors="replace")
         except (self._av.error.FFmpegError, OSError) as error:
-            raise VideoError(_not_opened(self.path, error)) from error
+            raise _not_opened(self.path, error) from error
 
     def _find_video(self) -> VideoStream:
         cover = self._av.stream.Disposition.attached_pic  # of a song
@@ -160,12 +161,23 @@ class Reader:
             # Without a codec context: something that this FFmpeg cannot decode.
             if not video.disposition & cover and video.codec_context is not None:
                 width, height = video.codec_context.width, video.codec_context.height
-                if width * height > MAX_PIXELS:
-                    most = f"{MAX_PIXELS // 10**6} megapixels"
-                    raise VideoError(f"{self.path}: frames of {width} x {height} pixels are more than {most}")
+                self._check_size(width, height)
                 return video
-        sound = ", only sound" if self._container.streams.audio else ""
-        raise VideoError(f"{self.path}: there is no video in it{sound}")
+        if self._container.streams.audio:
+            raise VideoError("there is no video in it, only sound", name=str(self.path), code="sound")
+        raise VideoError("there is no video in it", name=str(self.path), code="no_video")
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuse frames that are too large.
+
+        Raises:
+            VideoError: If they are.
+        """
+        if width * height > MAX_PIXELS:
+            limit = MAX_PIXELS // 10**6
+            reason = f"frames of {width} x {height} pixels are more than {limit} megapixels"
+            name = str(self.path)
+            raise VideoError(reason, name=name, code="frame_pixels", width=width, height=height, limit=limit)
 
     def _video_seconds(self) -> float | None:
         """How long the frames last, sound apart, as the file says."""
@@ -310,7 +322,7 @@ class Reader:
     def no_frames(self) -> VideoError:
         """The error for a video without frames."""
         why = f", {self._damaged} of its pieces are damaged" if self._damaged else ""
-        return VideoError(f"{self.path}: not a single frame could be read from it{why}")
+        return VideoError(f"not a single frame could be read from it{why}", name=str(self.path), code="no_frames")
 
     def pixels(self, frame: av.VideoFrame, shrink: float = 1.0) -> np.ndarray:
         """A frame upright, with square pixels and natural colours: ``(H, W, 3)`` RGB uint8.
@@ -322,11 +334,7 @@ class Reader:
         if self._size is None:
             ratio = self.video.sample_aspect_ratio or 1
             self._size = max(1, round(frame.width * (ratio if 0.1 < ratio < 10 else 1))), frame.height
-            if self._size[0] * self._size[1] > MAX_PIXELS:  # which the header alone does not tell
-                most = f"{MAX_PIXELS // 10**6} megapixels"
-                raise VideoError(
-                    f"{self.path}: frames of {self._size[0]} x {self._size[1]} pixels are more than {most}"
-                )
+            self._check_size(*self._size)  # which the header alone does not tell
         width, height = (max(1, round(side * shrink)) for side in self._size)
         return _upright(self._rgb(frame, width, height), frame)
 
@@ -389,16 +397,18 @@ def _becomes_a_frame(packet: av.Packet[Any], codec: str) -> bool:
     return codec not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
 
 
-def _not_opened(path: Path, error: OSError) -> str:
-    """Why a file could not be opened, for people."""
+def _not_opened(path: Path, error: OSError) -> VideoError:
+    """The error for a file that could not be opened."""
+    name = str(path)
     try:
         empty = not path.stat().st_size
         with path.open("rb"):
             kind = container_kind(path)
-    except OSError as reason:
-        return f"{path}: it cannot be read: {reason.strerror}"
+    except OSError as cause:
+        return VideoError(f"it cannot be read: {cause.strerror}", name=name, code="unreadable")
     if empty:
-        return f"{path}: this is empty, there were 0 bytes to read"
+        return VideoError("this is empty, there were 0 bytes to read", name=name, code="empty")
     if kind is not None:
-        return f"{path}: the video is damaged or incomplete (a recording or download that broke off?): {error.strerror}"
-    return f"{path}: this is not a video. {_ACCEPTED}"
+        reason = f"the video is damaged or incomplete (a recording or download that broke off?): {error.strerror}"
+        return VideoError(reason, name=name, code="broken_video")
+    return VideoError("this is not a video", name=name, hint=_ACCEPTED, code="no_video")

@@ -140,7 +140,7 @@ def _drawn(
     for frame in frames:
         _, original = next(originals, (0.0, None))
         if original is None:
-            raise VideoError(f"{reader.path}: the video changed while it was being analyzed")
+            raise VideoError("the video changed while it was being analyzed", name=str(reader.path))
         longest = max(frame.analysis.width, frame.analysis.height)
         pixels = reader.pixels(original, min(1.0, max_side / longest) if max_side else 1.0)
         height, width = pixels.shape[:2]

@@ -26,6 +26,7 @@ from facemodels.app.requests import (
     check_rate,
     file_name,
     hide_path,
+    named_as_uploaded,
     too_long,
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch, upload_folder
@@ -123,7 +124,7 @@ def analyze_clip(
         folder = None  # from here on its files are deleted by their age
         yield str(drawn), answer, str(table), None
     except FaceModelsError as error:
-        yield None, error_html(type(error)(hide_path(str(error), clip)), say), None, None
+        yield None, error_html(named_as_uploaded(error, clip), say), None, None
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,13 +12,14 @@ from PIL import Image
 
 from facemodels.app.words import Words
 from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Points, Pose, Value, percent
-from facemodels.errors import ImageError
+from facemodels.errors import SourceError
 
-# Of the words of `ImageError.code`, those that a visitor's file can give.
+# Of the words of `SourceError.code`, those that a visitor's file can give.
 REFUSALS = frozenset(
     (
         *("empty", "damaged", "pixels", "bytes", "heic", "raw", "video", "svg", "html", "pdf", "jxl", "psd"),
-        *("postscript", "archive", "zeros", "text", "unknown"),
+        *("postscript", "archive", "zeros", "text", "unknown", "gone"),
+        *("no_video", "sound", "broken_video", "frame_pixels", "no_frames", "too_long"),
     )
 )
 
@@ -45,18 +46,18 @@ def no_attribute_html(say: Words) -> str:
 
 
 def error_html(error: Exception, say: Words) -> str:
-    """What went wrong, in the page's language where an image was refused; other errors speak English, as everywhere."""
+    """What went wrong, in the page's language where a file was refused; other errors speak English, as everywhere."""
     name = (
         f"{html.escape(error.name)}: "
-        if isinstance(error, ImageError) and error.code in REFUSALS and error.name
+        if isinstance(error, SourceError) and error.code in REFUSALS and error.name
         else ""
     )
     return message_html(say("failed"), name + error_text(error, say), "error")
 
 
 def error_text(error: Exception, say: Words) -> str:
-    """As `error_html`, without the name of an image that was refused."""
-    if isinstance(error, ImageError) and error.code in REFUSALS:
+    """As `error_html`, without the name of a file that was refused."""
+    if isinstance(error, SourceError) and error.code in REFUSALS:
         return say(f"refused_{error.code}", **error.values)
     return html.escape(str(error))
 
