@@ -423,3 +423,34 @@ def test_small_faces_of_a_huge_photo_are_found_however_it_was_decoded(astronaut:
     reduced = analyzer.analyze(buffer.getvalue())
     whole = analyzer.analyze(images.read_image(buffer.getvalue()))
     assert len(reduced) == len(whole) == 4
+
+
+LARGE = """
+import io, sys
+import numpy as np
+from PIL import Image
+from facemodels import FaceAnalyzer
+from facemodels.images import return_memory
+
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
+
+analyzer = FaceAnalyzer(["gender"])
+analyzer.analyze(np.zeros((480, 640, 3), np.uint8))
+before = resident()
+file = io.BytesIO()
+Image.open(sys.argv[1]).resize((9000, 8683)).save(file, "jpeg", quality=80)
+return_memory()
+for _ in range(5):
+    assert len(analyzer.analyze(file.getvalue())) == 1
+    print(resident() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_memory_of_photos_of_78_megapixels_is_given_back(photo: Path) -> None:
+    command = [sys.executable, "-c", LARGE, str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    grown = [int(line) for line in done.stdout.split()]
+    assert max(grown) < 150e6 and grown[-1] - grown[1] < 5e6
