@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Pose
+from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Face
+from facemodels.values import Classification, Pose
 
 Colour = tuple[int, int, int]
 

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from facemodels.attributes import Estimate
 from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.hub.registry import ModelSpec
 from facemodels.types import Face
+from facemodels.values import Estimate
 
 
 class CropAnalyzer(Protocol):

@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from facemodels import sandbox
-from facemodels.attributes import ALL_ATTRIBUTES, Value
+from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.errors import WeightsError
 from facemodels.forking import Lock
 from facemodels.hub import registry, store
 from facemodels.hub.keras_file import keras_problems
 from facemodels.hub.registry import GOLDEN_FILE, Head, ModelSpec
 from facemodels.litert import Interpreters
+from facemodels.values import Value
 
 # Crops go in batches of these sizes: every other size would cost an interpreter of its own, about 0.1 s and its memory.
 BATCH_SIZES = (1, 4, 16)
@@ -219,7 +220,7 @@ def decode(head: Head, probabilities: np.ndarray) -> list[Value]:
         probabilities: ``(N, labels)``, the head's raw outputs.
 
     Returns:
-        One value per row; see `facemodels.attributes.Kind.decode`.
+        One value per row; see `facemodels.kinds.Kind.decode`.
     """
     kind = ALL_ATTRIBUTES[head.attribute].kind
     rows = probabilities.astype(float)

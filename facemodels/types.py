@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, ON_REQUEST, Classification, Estimate, Points, Pose, Value
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, ON_REQUEST
+from facemodels.values import Classification, Estimate, Points, Pose, Value
 
 SCHEMA = 1
 ROW_COLUMNS = (  # of `Face.to_row`

@@ -46,10 +46,11 @@ from facemodels import (
     list_models,
     read_image,
 )
-from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, EMOTIONS, ETHNICITIES, Points, Pose
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, EMOTIONS, ETHNICITIES
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.hub.registry import WEIGHTS
 from facemodels.models import AttributeModel
+from facemodels.values import Points, Pose
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 from gradio.utils import get_upload_folder

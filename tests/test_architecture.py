@@ -19,7 +19,9 @@ PACKAGE = ROOT / "facemodels"
 # Rooms, from the ground up: a module or package may import what stands in earlier rows, and a package its own files.
 # A file of a package that stands elsewhere than its package is named.
 LAYERS = (
-    {"attributes", "errors", "forking", "streams"},
+    {"values", "errors", "forking", "streams"},
+    {"kinds"},
+    {"attributes"},
     {"types", "files", "sandbox", "video.containers"},
     {"results"},
     {"image_formats"},
@@ -34,7 +36,7 @@ LAYERS = (
     {"__main__"},
 )
 LAYER_OF = {room: number for number, layer in enumerate(LAYERS) for room in layer}
-STANDARD_LIBRARY_ONLY = {"attributes", "types", "errors", "hub.fields", "hub.registry"}
+STANDARD_LIBRARY_ONLY = {"values", "kinds", "attributes", "types", "errors", "hub.fields", "hub.registry"}
 KERAS_ALLOWED = {"models"}
 
 

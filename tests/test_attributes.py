@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from facemodels import Box, Classification, Estimate, Face
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Categorical, Numeric, face_texts, percent
+from facemodels.attributes import ATTRIBUTES, HEADLINE, face_texts
+from facemodels.kinds import Categorical, Numeric
+from facemodels.values import percent
 
 ROOT = Path(__file__).parent.parent
 JOY = Classification.of({"happy": 0.9, "sad": 0.1})

@@ -19,8 +19,8 @@ pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[ap
 from facemodels.app.components import static
 from facemodels.app.html.parts import fact_text
 from facemodels.app.words import languages
-from facemodels.attributes import EYE_CLOSED_OPEN, MOUTH_CLOSED_OPEN, Points, Pose
 from facemodels.drawing import direction
+from facemodels.values import EYE_CLOSED_OPEN, MOUTH_CLOSED_OPEN, Points, Pose
 
 NODE = shutil.which("node")
 

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from facemodels import Analysis, Box, Face, FaceAnalyzer, FaceTracker, Points, Pose, Timeline, annotate, models
-from facemodels.attributes import ON_REQUEST, POINT_LABELS, POSE_LABELS
+from facemodels.attributes import ON_REQUEST
 from facemodels.crops import face_window
+from facemodels.kinds import POINT_LABELS
 from facemodels.results import CsvSink, describe_face
+from facemodels.values import POSE_LABELS
 from training.landmarks.mesh import mirrored_order
 
 GRID = [(0.2 + 0.6 * (i % 10) / 9, 0.2 + 0.6 * (i // 10) / 6) for i in range(68)]

@@ -16,9 +16,10 @@ import pytest
 keras = pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[dev]'")
 
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
-from facemodels.attributes import EMOTIONS, ETHNICITIES, FIVE_GROUPS, expectation  # noqa: E402
+from facemodels.attributes import EMOTIONS, ETHNICITIES, FIVE_GROUPS  # noqa: E402
 from facemodels.errors import DataError, WeightsError  # noqa: E402
 from facemodels.hub.registry import Head  # noqa: E402
+from facemodels.kinds import expectation  # noqa: E402
 from training import imagenet, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
 from training.config import Config, ancestors, load_config, stages  # noqa: E402
@@ -695,7 +696,7 @@ def test_eyes_are_covered_where_they_are() -> None:
 
 
 def test_heads_turned_sideways_are_a_group_of_their_own() -> None:
-    from facemodels.attributes import Pose
+    from facemodels.values import Pose
     from training.evaluate import YAW, measure, yaw_groups
 
     turned = [Pose(yaw, 0.0, 0.0) for yaw in [5.0, -20.0, 40.0] * 10]

@@ -23,20 +23,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels.attributes import (
-    ETHNICITIES,
-    FIVE_GROUPS,
-    GENDERS,
-    ON_REQUEST,
-    Points,
-    Pose,
-    expectation,
-    is_numeric,
-)
+from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, ON_REQUEST, is_numeric
 from facemodels.crops import Window, cut, cut_all, whole_window
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
+from facemodels.kinds import expectation
 from facemodels.models import AttributeModel
+from facemodels.values import Points, Pose
 from training import metrics
 from training.data import load
 from training.data.face_data import BOTH_TESTS, HEADS, YEARS, FaceData

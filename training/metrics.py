@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS, INTERVAL, expectation
+from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS
 from facemodels.evaluation.metrics import (
     accuracy,
     calibration_error,
@@ -16,6 +16,8 @@ from facemodels.evaluation.metrics import (
     mean_interval,
     wilson_interval,
 )
+from facemodels.kinds import expectation
+from facemodels.values import INTERVAL
 from training.data.face_data import AGE_BINS, YEARS, FaceData
 
 __all__ = [

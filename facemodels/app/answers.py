@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from facemodels.app.analyzers import Analyzer
-from facemodels.attributes import Value
 from facemodels.images import SizedImage
 from facemodels.types import Analysis, Face
+from facemodels.values import Value
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from facemodels import __version__
-from facemodels.attributes import ATTRIBUTES, Numeric, readable
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import ArgumentError, DataError, FaceModelsError
 from facemodels.evaluation.evaluate import SCHEMA, Answered, Evaluation, measure
 from facemodels.evaluation.labels import LabelledImage
 from facemodels.evaluation.report import markdown, table
 from facemodels.evaluation.tables import read_table
 from facemodels.files import write_errors, written_whole
+from facemodels.kinds import Numeric
 from facemodels.results import load_arrow
 from facemodels.types import Box, Face
+from facemodels.values import readable
 
 _BIN = 5  # width of the bins of numbers
 _MOST_MONTHS = 36  # in the table; the figure has all of them

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facemodels.attributes import ATTRIBUTES, normalize_label
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import ArgumentError, DataError
 from facemodels.evaluation.tables import all_problems, read_table
 from facemodels.image_formats import image_suffixes
 from facemodels.types import Box, Face
+from facemodels.values import normalize_label
 
 BOX = ("x1", "y1", "x2", "y2")  # columns of a csv that say which face of a photo is meant
 SAME_FACE = 0.4  # intersection over union of a box and a face that was found

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, HEADLINE, ON_REQUEST, Value
+from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, HEADLINE, ON_REQUEST
+from facemodels.values import Value
 
 SEEN = 0.1  # an emotion that never had this score is not drawn
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facemodels.attributes import EMOTIONS, ETHNICITIES, GENDERS, POINT_LABELS, POSE_LABELS
+from facemodels.attributes import EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.kinds import POINT_LABELS
+from facemodels.values import POSE_LABELS
 
 YEARS = 101  # the age head answers for 0..100 years; the last year stands for everything above
 AGE_SIGMA = 2.0  # years; how sharply a known age is taken

@@ -21,18 +21,10 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from facemodels.attributes import (
-    ATTRIBUTES,
-    EMOTIONS,
-    ETHNICITIES,
-    ETHNICITY_FIVE,
-    FIVE_GROUPS,
-    GENDERS,
-    Numeric,
-    is_numeric,
-)
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS, GENDERS, is_numeric
 from facemodels.errors import DataError
 from facemodels.evaluation.tables import read_table
+from facemodels.kinds import Numeric
 from training.data.face_data import AGE_BINS, SPLITS, YEARS, FaceData, age_distribution
 
 MANIFEST = "manifest.csv"

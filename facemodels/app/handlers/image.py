@@ -32,12 +32,13 @@ from facemodels.app.requests import (
 )
 from facemodels.app.uploads import save_image, upload_folder
 from facemodels.app.words import words_in
-from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST, Classification
+from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.explain import occlusion_map, view
 from facemodels.images import SizedImage
 from facemodels.privacy import anonymize, thorough
 from facemodels.types import Analysis
+from facemodels.values import Classification
 
 LOWEST_SCORE = 0.3  # lowest score threshold that the page offers
 HEAT_SIDE = 320  # pixels of an explained face

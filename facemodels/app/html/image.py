@@ -24,11 +24,12 @@ from facemodels.app.html.parts import (
     table_html,
 )
 from facemodels.app.words import Words, words_in
-from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST, POSE_LABELS, Classification, Value, percent
+from facemodels.attributes import ATTRIBUTES, HEADLINE, ON_REQUEST
 from facemodels.errors import UnknownModelError
 from facemodels.hub.registry import get_spec
 from facemodels.results import CsvSink
 from facemodels.types import Analysis, Face
+from facemodels.values import POSE_LABELS, Classification, Value, percent
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 TOP_LABELS = 3  # bars shown at once; the others unfold

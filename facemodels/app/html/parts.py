@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from facemodels.app.words import Words
-from facemodels.attributes import ATTRIBUTES, HEADLINE, Classification, Points, Pose, Value, percent
+from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.errors import SourceError
+from facemodels.values import Classification, Points, Pose, Value, percent
 
 # Of the words of `SourceError.code`, those that a visitor's file can give.
 REFUSALS = frozenset(
