@@ -17,7 +17,7 @@ check: ## lint, format and types, without changing anything
 	$(IN)ruff format --check .
 	$(IN)mypy
 
-style: ## mend what lint and format can
+style: ## fix what lint and format can
 	$(IN)ruff check --fix .
 	$(IN)ruff format .
 

@@ -50,7 +50,7 @@ MODEL = "gender-efficientnet"  # the smallest
 
 @dataclass
 class Trial:
-    """What came of many files of one kind.
+    """The results of many files of one kind.
 
     Attributes:
         what: The kind.

@@ -110,7 +110,7 @@ class FaceAnalyzer:
         """An analyzer with other settings that shares every model and detector already loaded.
 
         Args:
-            models: Attribute to model, for those attributes that another model shall answer.
+            models: Attribute to model, for those attributes that another model should answer.
             detector: Another detector.
             min_score: Another score threshold of the detector.
             max_faces: Another limit.
@@ -120,7 +120,7 @@ class FaceAnalyzer:
             A new analyzer; this one stays as it is. What None is given for stays too.
 
         Raises:
-            As of the constructor.
+            See the constructor.
 
         Example:
             >>> four = FaceAnalyzer().using(models={"emotion": "emotion4-vgg16"})      # doctest: +SKIP

@@ -110,7 +110,7 @@ class Kind(ABC, Generic[V]):
 
     @abstractmethod
     def cells(self, attribute: str, value: V) -> dict[str, Any]:
-        """What stands in those columns, numbers unrounded."""
+        """The values of those columns, numbers unrounded."""
 
     @abstractmethod
     def typed_columns(self, attribute: str, labels: Sequence[str]) -> dict[str, str]:
@@ -123,7 +123,7 @@ class Kind(ABC, Generic[V]):
 
     @abstractmethod
     def typed_cells(self, attribute: str, value: V, labels: Sequence[str]) -> dict[str, Any]:
-        """What stands in `typed_columns`; several numbers are in the order of `labels`."""
+        """The values of `typed_columns`; several numbers are in the order of `labels`."""
 
     @abstractmethod
     def typed_value(self, attribute: str, row: Mapping[str, Any], labels: Sequence[str]) -> V:
@@ -157,7 +157,7 @@ class Kind(ABC, Generic[V]):
         """A true label as somebody wrote it, in the form that the models use.
 
         Raises:
-            ValueError: If it is none; the message says which are known.
+            ValueError: If it is not one; the message says which are known.
         """
         label = normalize_label(text)
         if not self.is_label(attribute, label):

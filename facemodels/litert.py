@@ -91,9 +91,9 @@ class Interpreters:
 
     def _taken(self, shape: tuple[int, ...]) -> Runner | None:
         with self._lock:
-            for place in reversed(range(len(self._idle))):
-                if self._idle[place][0] == shape:
-                    return self._idle.pop(place)[1]
+            for index in reversed(range(len(self._idle))):
+                if self._idle[index][0] == shape:
+                    return self._idle.pop(index)[1]
         return None
 
     def _put_back(self, shape: tuple[int, ...], runner: Runner) -> None:

@@ -91,7 +91,7 @@ def check_how(how: str) -> None:
     """Refuse an unknown way to hide faces.
 
     Raises:
-        ArgumentError: If it is none of HOW.
+        ArgumentError: If it is not one of HOW.
     """
     if how not in HOW:
         raise ArgumentError(f"how must be one of {', '.join(HOW)}; got {how!r}")

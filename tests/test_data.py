@@ -758,7 +758,7 @@ def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
     [
         ("1.png,glad", r"labels\.csv:3: emotion 'glad' is out of range"),
         ("gone.png,sad", r"labels\.csv:3: no such image"),
-        ("broken.png,sad", r"labels\.csv:3: .*broken\.png.*; mend or remove it"),
+        ("broken.png,sad", r"labels\.csv:3: .*broken\.png.*; repair or remove it"),
     ],
 )
 def test_own_pictures_that_are_not_in_order(tmp_path: Path, line: str, message: str) -> None:

@@ -254,7 +254,7 @@ def test_intervals_hold_the_true_figure_in_19_of_20_samples() -> None:
         (2, "b.png,happy,20-29,female,white,day,x", r"labels\.csv:3: age '20-29'"),
         (3, "c.png,sad,,man,,night,z", r"labels\.csv:4: gender 'man' is out of range; known: female, male"),
         (3, "gone.png,sad,,,,night,z", r"labels\.csv:4: no such image: .*gone\.png"),
-        (3, "a.png,sad,,,,night,z", r"labels\.csv:4: a\.png already stands in .*labels\.csv:2"),
+        (3, "a.png,sad,,,,night,z", r"labels\.csv:4: a\.png is already listed in .*labels\.csv:2"),
         (3, "c.png,sad", r"labels\.csv:4: 2 cells where the header has 7"),
         (3, ",sad,,,,night,z", r"labels\.csv:4: no such image"),
     ],

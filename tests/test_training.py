@@ -163,7 +163,7 @@ def test_what_a_correction_changes_is_measured() -> None:
     assert with_prior["served_prior_calibration_error"] == pytest.approx(expected)
 
 
-def test_temperature_mends_overconfidence() -> None:
+def test_temperature_corrects_overconfidence() -> None:
     rng = np.random.default_rng(0)
     honest = rng.dirichlet([1.0, 1.0, 1.0], 4000)
     truth = np.array([rng.choice(3, p=row) for row in honest])

@@ -71,7 +71,7 @@ def log_priors(targets: np.ndarray, sizes: Sequence[int], weights: np.ndarray | 
         targets: ``(N, outputs)``; rows that are no distribution say nothing of the prior.
         sizes: Rows of each data set, in order.
         weights: ``(N,)``, how often each row is drawn; all alike by default.
-        strength: As of `Config.logit_adjustment`.
+        strength: See `Config.logit_adjustment`.
     """
     ends = np.cumsum(sizes)[:-1]
     drawn = np.ones(len(targets)) if weights is None else weights / weights.mean()

@@ -348,12 +348,12 @@ def evaluate(
     Args:
         spec: The model; its file is verified and opened as users do.
         data_folder: Where the data sets are.
-        backend: As of `FaceAnalyzer`.
+        backend: See `FaceAnalyzer`.
         limit: Use only this many images of each test set (for trying; the result says so).
         disturb: Also measure under `DISTURBANCES`, with sunglasses, and by how far heads are turned sideways.
 
     Returns:
-        What stands in `metrics.json`.
+        The content of `metrics.json`.
     """
     model = AttributeModel(spec, backend=backend)
     sets = list(dict.fromkeys(entry for head in spec.heads for entry in TEST_SETS[head.output]))

@@ -24,10 +24,10 @@ def framing(name: str, folder: str, detector: str, count: int) -> dict[str, floa
         name: Data set.
         folder: Where it is.
         detector: A key of `facemodels.detection.DETECTORS`.
-        count: Images to look at.
+        count: Images to measure.
 
     Returns:
-        Medians and quartiles of margin and offset, and the share of images in which a face was found.
+        Medians and quartiles of margin and offset, and the fraction of images in which a face was found.
     """
     finder = make_detector(detector)
     assert finder is not None
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA", "."), help="folder of the data sets")
     parser.add_argument("--detector", default="libfacedetection", choices=DETECTORS)
-    parser.add_argument("--count", type=int, default=500, help="images to look at")
+    parser.add_argument("--count", type=int, default=500, help="images to measure")
     options = parser.parse_args()
     for key, value in framing(options.dataset, options.data, options.detector, options.count).items():
         print(f"{key:10} {value:7.3f}")

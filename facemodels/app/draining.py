@@ -61,7 +61,7 @@ def drain(demo: gr.Blocks, stopping: threading.Event, seconds: float = SECONDS) 
 
 
 def _unfinished(demo: gr.Blocks) -> Iterator[Any]:
-    """The events that wait or are in work, except those of webcams."""
+    """The events that wait or are in progress, except those of webcams."""
     queue = demo._queue
     events = [event for waiting in list(queue.event_queue_per_concurrency_id.values()) for event in list(waiting.queue)]
     events += [event for job in list(queue.active_jobs) if job for event in job]

@@ -1,4 +1,4 @@
-"""Memory for the images that are in work: all that come at once share it, and further ones wait."""
+"""Memory for the images in progress: all that come at once share it, and further ones wait."""
 
 from __future__ import annotations
 

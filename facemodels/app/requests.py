@@ -138,7 +138,7 @@ def check_rate(value: Any) -> float | None:
     """How many frames per second to analyze; None for all.
 
     Raises:
-        ArgumentError: If it is none of `SAMPLING_RATES`.
+        ArgumentError: If it is not one of `SAMPLING_RATES`.
     """
     if not isinstance(value, str) or value not in SAMPLING_RATES:
         raise ArgumentError(f"the sampling rate must be one of {', '.join(SAMPLING_RATES)}; got {shorten(value)}")
@@ -164,7 +164,7 @@ def reading_upload(image: Any, memory: ImageMemory | None = None) -> Iterator[Si
 
     Args:
         image: The upload.
-        memory: Is shared by all images in work; None if this is the only one.
+        memory: Is shared by all images in progress; None if this is the only one.
 
     Raises:
         FaceModelsError: If it is no upload, or no image; the message has the file's name, not its path.
@@ -207,7 +207,7 @@ def reading_frame(frame: Any, memory: ImageMemory | None = None) -> Iterator[Siz
 
     Args:
         frame: What the browser sent.
-        memory: As of `reading_upload`.
+        memory: See `reading_upload`.
 
     Raises:
         ImageError: If it is something else, or not an image.

@@ -70,7 +70,7 @@ def launch(
         warmup: Makes the analyzer as fast as it will be; called when the server is there.
         theme: See `make_theme`.
         uploads: Where they are, if they are ours to delete; ``/health`` tells how old the oldest is.
-        stopping: As of `build_demo`.
+        stopping: See `build_demo`.
         prevent_thread_lock: Return at once, instead of when the server was stopped.
         options: Further arguments of `gr.Blocks.launch`.
 

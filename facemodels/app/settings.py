@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     max_megapixels: Count = _named(
         "FACEMODELS_MAX_MEGAPIXELS",
         Limits.pixels // 10**6,
-        "largest picture, in megapixels; those in work take at most 7 MB of memory for each, and further ones wait",
+        "largest picture, in megapixels; those in progress take at most 7 MB of memory for each, and further ones wait",
     )
 
     @property

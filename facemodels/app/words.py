@@ -61,7 +61,7 @@ def languages() -> Mapping[str, Words]:
 
 
 def words_in(language: Any) -> Words:
-    """The words in a language, or in English where it is none of ours: it came over HTTP.
+    """The words in a language, or in English where it is unknown: it came over HTTP.
 
     Example:
         >>> words_in("de").language, words_in("nothing").language

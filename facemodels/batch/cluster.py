@@ -33,7 +33,7 @@ class RayEngine:
         analyzer: Is sent to each actor.
         task: What they do; its folder for what is large is of this machine, and not used.
         workers: How many actors, at least and at most.
-        time_limit: As of `LocalEngine`.
+        time_limit: See `LocalEngine`.
         address: Of a running cluster; None starts one on this machine, for this run.
 
     Attributes:

@@ -41,9 +41,9 @@ _STEM = 40  # most characters of a file's name in a key
 
 def key_of(item: Item) -> str:
     """What tells the copies of an input from those of all others."""
-    place = f"{item.location}\0{item.source}".encode("utf-8", "surrogatepass")
+    origin = f"{item.location}\0{item.source}".encode("utf-8", "surrogatepass")
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(item.source.partition("#")[2] or item.source).stem)[:_STEM]
-    return f"{stem}-{hashlib.blake2b(place, digest_size=16).hexdigest()}"
+    return f"{stem}-{hashlib.blake2b(origin, digest_size=16).hexdigest()}"
 
 
 def crops(item: Item, pixels: np.ndarray, analysis: Analysis, frame: int | None = None) -> Iterator[bytes]:
@@ -118,7 +118,7 @@ def _facts(item: Item, facts: dict[str, Any]) -> bytes:
 
 
 def _member(name: str, content: bytes) -> bytes:
-    """A file as it stands in a tar file."""
+    """A file with its header, as a member of a tar file."""
     return _header(name, len(content)) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
 
 

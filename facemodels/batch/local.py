@@ -22,7 +22,7 @@ from facemodels.errors import FaceModelsError
 
 _BEAT, _READY, _FAILED, _RESULTS = "beat", "ready", "failed", "results"
 _START_SECONDS = 300.0
-_QUEUED = 2  # chunks of a worker: one in work, and one that is being read
+_QUEUED = 2  # chunks of a worker: one in progress, and one that is being read
 
 
 class LocalEngine:
@@ -107,10 +107,10 @@ class _Lane:
     """A worker process, seen from here.
 
     Attributes:
-        chunks: What it has been given and not answered, the one in work first.
+        chunks: What it has been given and not answered, the one in progress first.
         connection: Is ready when there is something to `receive`.
         deadline: When it is to be ended, by the monotonic clock.
-        time_limit: As of `LocalEngine`.
+        time_limit: See `LocalEngine`.
         ended: Why it has ended, or None.
     """
 

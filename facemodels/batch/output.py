@@ -82,7 +82,7 @@ class OutputTables:
         path: The folder; it need not exist yet.
         form: One of `FORMATS`.
         settings: What decides the answers: another run into the folder must have the same.
-        labels: Attribute to labels, as of `ParquetSink`.
+        labels: Attribute to labels, as for `ParquetSink`.
         block_size: Inputs of a block.
         retry_errors: Forget the inputs of earlier runs that had errors, so that they are done again, as those are whose
             local file was changed since.
@@ -154,7 +154,7 @@ class OutputTables:
         return self._seen.add(identity(source, str(Path.cwd())))
 
     def add(self, result: Result) -> None:
-        """Add what came of an input; it is committed with its block.
+        """Add the result of an input; it is committed with its block.
 
         Raises:
             FaceModelsError: If it cannot be written.
@@ -285,7 +285,7 @@ class _Block:
         return time.monotonic() - self._began
 
     def add(self, result: Result) -> None:
-        """Add what came of an input."""
+        """Add the result of an input."""
         self.is_torn = True
         with write_errors(self._path):
             if result.frames:

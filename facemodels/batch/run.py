@@ -123,7 +123,7 @@ def analyze_many(
         progress: Is called about twice a second.
 
     Returns:
-        What stands in ``summary.json``.
+        The content of ``summary.json``.
 
     Raises:
         ArgumentError: If an argument is wrong, or the folder was made with other settings.

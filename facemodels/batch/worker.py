@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an item.
+    """The result of an item.
 
     Attributes:
         source: The item's.
@@ -83,7 +83,7 @@ class Result:
 
     @classmethod
     def of(cls, item: Item, **facts: Any) -> Result:
-        """What came of this item."""
+        """The result for this item."""
         return cls(item.source, is_video=item.is_video, container=item.container, fingerprint=item.fingerprint, **facts)
 
     @property
@@ -169,7 +169,7 @@ class Worker:
         """Each item's number with its pixels; of a video, with its bytes; or with why there are none."""
         ahead: deque[Future[tuple[datetime | None, SizedImage]]] = deque()
         most = _AHEAD
-        # Across the end of a chunk nothing is decoded ahead: what ends the process is in the chunk that is in work.
+        # Across the end of a chunk nothing is decoded ahead: what ends the process is in the chunk that is in progress.
         begun = 0
         for number, item in enumerate(chunk):
             self._beat()

@@ -101,7 +101,7 @@ def _check_options(options: argparse.Namespace, sources: Sources) -> None:
     if len({folder.resolve() for folder in copies}) < len(copies):
         raise ArgumentError(f"--annotate and --anonymize are the same folder, {copies[0]}; give each its own")
     if (options.fps is not None or options.timeline is not None) and sources.are_files and not sources.kinds()[1]:
-        raise ArgumentError(f"--fps and --timeline are for videos, and {options.files[0]} is none")
+        raise ArgumentError(f"--fps and --timeline are for videos, and {options.files[0]} is not a video")
 
 
 def _write(

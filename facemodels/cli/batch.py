@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _progress(form: str) -> AbstractContextManager[Callable[[BatchProgress], None] | None]:
-    """What is told how far the batch is."""
+    """What progress is reported to."""
     if form == "json":
         return nullcontext(_write_json)
     return _Bar() if form == "bar" and is_terminal() else nullcontext(None)

@@ -41,7 +41,7 @@ def make_detector(detector: str | Path | FaceDetector | None, threads: int | Non
         threads: Of libfacedetection's network; OpenCV's detectors follow `cv2.setNumThreads`.
 
     Raises:
-        DetectorError: If it is none of these, or cannot run here.
+        DetectorError: If it is not one of these, or cannot run here.
     """
     if detector is None:
         return None
@@ -53,7 +53,7 @@ def make_detector(detector: str | Path | FaceDetector | None, threads: int | Non
     if isinstance(detector, (str, Path)) and str(detector).endswith(YuNet.suffix):
         return YuNet(detector, threads=threads)
     if callable(getattr(detector, "detect", None)):
-        return detector  # type: ignore[return-value]  # a protocol cannot be told by isinstance without its attributes
+        return detector  # type: ignore[return-value]  # isinstance cannot check a protocol's attributes
     raise DetectorError(
         f"unknown detector {detector!r}; known: auto, {', '.join(DETECTORS)}, the path of YuNet's .onnx file, "
         "an object with a detect method, or None"

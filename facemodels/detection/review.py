@@ -39,7 +39,7 @@ class Opinion(NamedTuple):
     """What the network finds at the centre of one crop.
 
     Attributes:
-        row: As of `MultiPassDetector.find`, in pixels of the crop.
+        row: See `MultiPassDetector.find`, in pixels of the crop.
         window: The crop.
         size: Its side in pixels.
     """

@@ -39,7 +39,7 @@ class Evaluation:
     """What was measured.
 
     Attributes:
-        report: Plain data, as it stands in ``report.json``.
+        report: Plain data, as in ``report.json``.
         answers: One dict per face, attribute and model: what is true, what was answered, and the score (for ages, the
             error that the model expects).
     """
@@ -66,12 +66,12 @@ def evaluate(
         source: A folder ``Category/*.jpg`` or ``Attribute/Category/*.jpg`` (subfolders too), or a csv file with a
             column `path` (relative to it) and one or more of `emotion`, `age` (years), `gender`, `ethnicity`; an empty
             cell is "not known". Columns `x1`, `y1`, `x2` and `y2` say which face of a photo is meant.
-        models: As of `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
+        models: See `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
             answers and that is labelled.
         crops: Whether the images are cut to one face already. Otherwise they are photos, and the largest face found
             is taken, unless the csv says which.
         groups: More columns of the csv to make tables by. Labelled attributes are always taken.
-        detector: As of `FaceAnalyzer`.
+        detector: See `FaceAnalyzer`.
         min_score: Score threshold of the detector, 0..1.
         backend: ``litert`` or ``keras``.
         skip_unreadable: Count images that cannot be read; without it they are an error, which names them all.
@@ -194,7 +194,7 @@ def measure(
         labels_of: Model to the labels of its head.
 
     Returns:
-        What stands in ``report["attributes"]``, with a result per model, and every answer behind it.
+        The content of ``report["attributes"]``, with a result per model, and every answer behind it.
     """
     images = [image for image, _ in scored]
     truth = [image.labels[attribute] for image in images]
@@ -253,10 +253,10 @@ def _measure_classes(
     probabilities = np.array([[answer.scores.get(label, 0.0) for label in labels] for answer in answers])
     table = metrics.class_table(index, probabilities, labels)
     present = [row for row in table.values() if row["support"]]
-    share = metrics.accuracy(index, probabilities)
+    fraction = metrics.accuracy(index, probabilities)
     return {
-        "accuracy": share,
-        "accuracy_interval": metrics.wilson_interval(share, len(index)),
+        "accuracy": fraction,
+        "accuracy_interval": metrics.wilson_interval(fraction, len(index)),
         "macro_f1": float(np.mean([row["f1"] for row in present])),
         "balanced_accuracy": metrics.macro_recall(index, probabilities),
         "calibration_error": metrics.calibration_error(index, probabilities),

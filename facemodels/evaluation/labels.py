@@ -59,7 +59,7 @@ def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> t
     """The images of a folder or csv with their labels, checked, in order.
 
     Args:
-        source: As of `evaluate`.
+        source: See `evaluate`.
         groups: Columns of the csv to keep as groups.
 
     Returns:
@@ -154,7 +154,7 @@ def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledImage], l
         if not row["path"] or not path.is_file():
             problems.append(f"{where}: no such image: {path}")
         elif (path, box) in seen:
-            problems.append(f"{where}: {row['path']} already stands in {seen[path, box]}")
+            problems.append(f"{where}: {row['path']} is already listed in {seen[path, box]}")
         seen.setdefault((path, box), where)
         labels: dict[str, str] = {}
         for name in columns:

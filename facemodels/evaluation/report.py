@@ -190,7 +190,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def confusion_figure(result: Mapping[str, Any], labels: Sequence[str]) -> Figure:
-    """Which label was taken for which: the share of each true label's faces, with their counts.
+    """Which label was taken for which: the fraction of each true label's faces, with their counts.
 
     Args:
         result: One model's result on one attribute, out of `Evaluation.report`.
@@ -203,12 +203,12 @@ def confusion_figure(result: Mapping[str, Any], labels: Sequence[str]) -> Figure
     counts = np.array(result["confusion"])
     seen = np.flatnonzero(counts.sum(0) + counts.sum(1))
     counts = counts[np.ix_(seen, seen)]
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(4.0, 2.4 + 0.55 * len(seen))
     figure = Figure((side + 0.9, side), layout="constrained")
     axes = figure.subplots()
     names = [labels[int(index)].replace("_", " ") for index in seen]
-    display = ConfusionMatrixDisplay(shares, display_labels=names)
+    display = ConfusionMatrixDisplay(fractions, display_labels=names)
     display.plot(ax=axes, cmap="Blues", values_format=".0%", xticks_rotation=45, im_kw={"vmin": 0, "vmax": 1})
     for text, count in zip(display.text_.ravel(), counts.ravel(), strict=True):
         text.set_text(f"{text.get_text()}\n{count:,}" if count else "")
@@ -239,7 +239,7 @@ def calibration_figure(measured: Mapping[str, Any]) -> Figure:
         )
         sizes = [10 + 90 * row["count"] / most for row in bins]
         axes.scatter(line.get_xdata(), line.get_ydata(), sizes, color=line.get_color())
-    axes.set(xlabel="score of the answer", ylabel="share correct", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlabel="score of the answer", ylabel="fraction correct", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_title("Larger dots: more faces", fontsize=10)
     figure.legend(fontsize=8, loc="outside lower center")
     return figure

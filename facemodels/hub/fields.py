@@ -27,7 +27,7 @@ def parse_json(content: bytes) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
-            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} appears twice")
         return found
 
     try:
@@ -76,7 +76,7 @@ def _read(kind: Any, value: Any, name: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise _wrong(name, "a list", value)
-        return tuple(_read(inner[0], part, f"{name}[{place}]") for place, part in enumerate(value))
+        return tuple(_read(inner[0], part, f"{name}[{index}]") for index, part in enumerate(value))
     if origin is Mapping:
         return {key: _read(inner[1], part, f"{name}[{key!r}]") for key, part in _mapping(value, name).items()}
     if is_dataclass(kind):

@@ -174,7 +174,7 @@ class ModelSpec:
         return replace(self, output=output)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as it stands in `config.json`."""
+        """Plain data, as in `config.json`."""
         data = {name: value for name, value in asdict(self).items() if name not in _NOT_WRITTEN}
         for head in data["heads"]:
             if not head["prior"]:
@@ -244,7 +244,7 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(f"file {name!r} lacks a sha256 or has a size outside 1 byte..256 MiB")
     outputs = [head.output for head in spec.heads]
     if twice := sorted({output for output in outputs if outputs.count(output) > 1}):
-        raise ValueError(f"heads: the output {twice[0]!r} stands there twice")
+        raise ValueError(f"heads: the output {twice[0]!r} appears twice")
     for number, head in enumerate(spec.heads):
         try:
             _check_head(head)
@@ -268,7 +268,7 @@ def _check_head(head: Head) -> None:
     if not head.labels:
         raise ValueError("labels: there are none")
     if twice := sorted({label for label in head.labels if head.labels.count(label) > 1}):
-        raise ValueError(f"labels: {twice[0]!r} stands there twice")
+        raise ValueError(f"labels: {twice[0]!r} appears twice")
     if unknown := [label for label in head.labels if not attribute.kind.is_output(attribute, label)]:
         wrong = ", ".join(map(repr, unknown[:5]))
         raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")

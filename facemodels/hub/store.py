@@ -54,8 +54,8 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
             another than the first (``emotion-efficientnet#emotion_fer2013``).
 
     Raises:
-        UnknownModelError: If it is none of these, or has no such head. A hub repository without a version is refused,
-            since branches move.
+        UnknownModelError: If it is not one of these, or has no such head. A hub repository without a version is
+            refused, since branches move.
         WeightsError: If the `config.json` found is not a usable spec.
         HubError: If the hub had to be asked, and could not be or does not have it.
 
@@ -127,11 +127,11 @@ def _verified(spec: ModelSpec, name: str) -> tuple[Path, bytes]:
     """The path of one file, and what was read from it and verified."""
     expected = _expected(spec, name)
     problems = []
-    for place, path in _places(spec, name):
+    for location, path in _locations(spec, name):
         try:
             return path, _content(path, expected)
         except ValueError as error:
-            problems.append(f"{place} {path} ({error})")
+            problems.append(f"{location} {path} ({error})")
     looked = "looked in: " + ", ".join(problems)
     if spec.folder is not None:
         raise WeightsError(f"{name} of {spec.id} cannot be had from the folder given; {looked}")
@@ -365,7 +365,7 @@ def _expected(spec: ModelSpec, name: str) -> WeightsFile:
     return spec.files[name]
 
 
-def _places(spec: ModelSpec, name: str) -> Iterator[tuple[str, Path]]:
+def _locations(spec: ModelSpec, name: str) -> Iterator[tuple[str, Path]]:
     """Where a file may lie here, best first. A folder the caller named is the only place."""
     if spec.folder is not None:
         yield "folder", spec.folder / name
@@ -377,7 +377,7 @@ def _places(spec: ModelSpec, name: str) -> Iterator[tuple[str, Path]]:
 
 def _found(spec: ModelSpec, name: str) -> tuple[str, Path] | None:
     expected = _expected(spec, name)
-    for found in _places(spec, name):
+    for found in _locations(spec, name):
         with suppress(ValueError):
             _content(found[1], expected)
             return found

@@ -61,12 +61,12 @@ def analyze_video(
             at the same times, the sound, and the same length.
         csv: Write a table with a row per face and frame, with the columns `VIDEO_COLUMNS`; times in seconds, boxes in
             pixels, `analyzed` 1 or 0 (see `VideoFrame.analyzed`).
-        timeline: Is told what was seen: who, when, with which emotion. For totals and a plot.
+        timeline: Records what was seen: who, when, with which emotion. For totals and a plot.
         tracker: Follows the faces; by default one that suits `fps`. A cut ends all its tracks.
         max_side: Longest side of the annotated copy in pixels; larger videos are shrunk. None keeps their size.
         overwrite: Replace files that exist at `annotated` and `csv`. The video itself is never replaced.
         preview: Is called with each analyzed frame and its pixels, ``(H, W, 3)`` RGB uint8, before the frame is
-            yielded: for something to look at meanwhile.
+            yielded: to show progress.
 
     Returns:
         A generator over all frames. The last one says in `VideoFrame.problem` if the video turned out incomplete: what

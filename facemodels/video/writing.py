@@ -110,8 +110,8 @@ def write_copy(
     Args:
         source: The video.
         target: The copy.
-        max_side: As of `analyze_video`.
-        overwrite: As of `analyze_video`.
+        max_side: See `analyze_video`.
+        overwrite: See `analyze_video`.
         draw: Makes the pixels of the copy from those of a frame and its faces.
         sound: Whether the copy has the sound.
     """

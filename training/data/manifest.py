@@ -34,7 +34,7 @@ MAX_AGE = int(_AGE.maximum) if isinstance(_AGE, Numeric) else 0
 AGE_BIN_NAMES = tuple(f"{first}-{last}" if last < YEARS - 1 else f"{first}+" for first, last in AGE_BINS)
 VOTES = "emotion_votes"  # a number per emotion, separated by blanks, in the order of EMOTIONS
 
-# Label column -> what may stand in it.
+# Label column -> what is allowed in it.
 LABELS: dict[str, tuple[str, ...]] = {
     "emotion": EMOTIONS,
     "emotion_fer2013": EMOTIONS[:7],
@@ -99,7 +99,7 @@ def read_manifest(path: str | Path) -> list[Picture]:
         if not picture.is_file():
             raise DataError(f"{where}: no such picture: {picture}; was it moved? Then prepare the data set again")
         if picture in seen:
-            raise DataError(f"{where}: {row['path']} already stands in {seen[picture]}")
+            raise DataError(f"{where}: {row['path']} is already listed in {seen[picture]}")
         side = "test" if row["split"] in TEST_SPLITS else row["split"]
         first_side, first_where = sides.setdefault(row["group"], (side, where))
         if side != first_side:
@@ -134,7 +134,7 @@ def write_manifest(file: Path, pictures: Sequence[Picture]) -> None:
 
 
 def check_label(column: str, value: str, where: str) -> str:
-    """The value, if it may stand in this label column (empty is "not known").
+    """The value, if it is allowed in this label column (empty is "not known").
 
     Raises:
         DataError: If it may not; the message begins with `where`.
@@ -161,7 +161,7 @@ def read_picture(picture: Picture) -> np.ndarray:
         raise DataError(f"{picture.where}: {picture.path} cannot be read: {error}") from error
     image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
     if image is None:
-        raise DataError(f"{picture.where}: {picture.path} is not a picture that can be read; mend or remove it")
+        raise DataError(f"{picture.where}: {picture.path} is not a picture that can be read; repair or remove it")
     return image
 
 
@@ -200,7 +200,7 @@ def assign_splits(
         group, split = root(picture.group), picture.split
         if split not in TEST_SPLITS:
             if group in tested:
-                leave_out("training pictures that also stand in a test part", f"{picture.where} {picture.path.name}")
+                leave_out("training pictures that are also in a test part", f"{picture.where} {picture.path.name}")
                 continue
             fold = crc32(group.encode()) % 10
             split = "test" if fold == 0 and not split else "validation" if fold == 1 else "train"

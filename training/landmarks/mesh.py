@@ -162,7 +162,7 @@ def generic_face(points: np.ndarray) -> np.ndarray:
     """The mean face in three dimensions, upright, looking at the camera, and level.
 
     Args:
-        points: ``(N, 68, 3)``, as of `Answers`.
+        points: ``(N, 68, 3)``, as for `Answers`.
 
     Returns:
         ``(68, 3)``, centred, symmetric, of size 1: x to the image's right, y down, z away from the camera. Level is
@@ -192,7 +192,7 @@ def head_pose(points: np.ndarray, generic: np.ndarray) -> np.ndarray:
 
     Args:
         points: ``(N, 68, 3)``, z away from the camera.
-        generic: As of `generic_face`.
+        generic: See `generic_face`.
 
     Returns:
         ``(N, 3)``: yaw is positive for a face that is turned towards the image's right, pitch for one that looks up,

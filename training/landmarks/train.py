@@ -38,7 +38,7 @@ BATCH, PART = 16, 2000  # crops that the trunk sees at once, and that are kept i
 
 SCALES = {"points": (*(136 * [0.1]), 1.0), "pose": (10.0, 10.0, 10.0)}  # of the outputs, in which they are learned
 FRAMING = 1.3  # side of a crop relative to the reach of the face's points, before augmentation
-ABSENT = 0.08  # share of the training crops that show no face
+ABSENT = 0.08  # fraction of the training crops that show no face
 
 
 class Faces:

@@ -103,7 +103,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
     Args:
         spec: With its measured figures.
         config: What was trained.
-        measured: What stands in `metrics.json`.
+        measured: The content of `metrics.json`.
         pictures: File names of the pictures beside the card.
 
     Returns:

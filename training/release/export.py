@@ -95,9 +95,9 @@ def export_again(old: Path, target: Path, data_folder: str | Path, limit: int | 
 
     Args:
         old: The folder of the release; calibrated already.
-        target: As of `export`.
-        data_folder: As of `export`.
-        limit: As of `export`.
+        target: See `export`.
+        data_folder: See `export`.
+        limit: See `export`.
 
     Raises:
         ValueError: If the weights were corrected before, or the config asks for no correction or no new version.

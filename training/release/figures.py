@@ -22,7 +22,7 @@ def write_figures(measured: Mapping[str, Any], folder: Path) -> None:
     """Draw the pictures of everything that was measured.
 
     Args:
-        measured: What stands in `metrics.json`.
+        measured: The content of `metrics.json`.
         folder: Where the PNG files go: ``confusion-<label>.png`` from the first test set that measures the label, and
             ``fairness-<label>.png`` from the one with the finest groups.
     """

@@ -16,8 +16,8 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
 
 def card_text(spec: ModelSpec) -> str:
     """A model's card in Markdown, without its metadata header; empty where there is none."""
-    places = (WEIGHTS / spec.name / "README.md", Path(__file__).parents[3] / "model_cards" / f"{spec.name}.md")
-    text = next((path.read_text(encoding="utf-8") for path in places if path.is_file()), "")
+    candidates = (WEIGHTS / spec.name / "README.md", Path(__file__).parents[3] / "model_cards" / f"{spec.name}.md")
+    text = next((path.read_text(encoding="utf-8") for path in candidates if path.is_file()), "")
     if text.startswith("---\n"):
         text = text.partition("\n---\n")[2]
     # Its pictures lie beside it, where the page may fetch them (`launch` allows that folder).

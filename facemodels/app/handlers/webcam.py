@@ -32,7 +32,7 @@ def analyze_frame(
         analyzer: Answers the attributes.
         tracker: This visitor's.
         frame: See `reading_frame`.
-        memory: What images in work may take; None for no limit.
+        memory: What images in progress may take; None for no limit.
         attributes: See `check_attributes`; none at all means boxes alone.
         sent: When the page sent the frame, by its own clock.
 

@@ -45,8 +45,8 @@ def progress_html(done: int, total: int | None, left: float | None, say: Words) 
         text = say("clip_done", done=done, total=total)
     if left is not None:
         text += f" · {say('clip_left', time=clock(left))}"
-    share = f' max="{total}" value="{done}"' if total and done else ""
-    return _bar_html(share, text, say)
+    state = f' max="{total}" value="{done}"' if total and done else ""
+    return _bar_html(state, text, say)
 
 
 def preview_html(picture: str | None, say: Words) -> str | None:
@@ -54,9 +54,9 @@ def preview_html(picture: str | None, say: Words) -> str | None:
     return None if picture is None else f'<img src="{picture}" alt="{say("clip_preview")}">'
 
 
-def _bar_html(share: str, text: str, say: Words) -> str:
+def _bar_html(state: str, text: str, say: Words) -> str:
     return (
-        f'<div class="fm-message fm-progress"><progress{share} aria-label="{say("clip_bar")}"></progress>'
+        f'<div class="fm-message fm-progress"><progress{state} aria-label="{say("clip_bar")}"></progress>'
         f"<p>{text}</p></div>"
     )
 

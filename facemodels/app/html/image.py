@@ -356,9 +356,9 @@ def heat_html(crop: np.ndarray, heat: np.ndarray, label: str | None, say: Words)
     heat = np.asarray(cells.resize(heat.shape[::-1], Image.Resampling.BICUBIC))
     strength = np.abs(heat)
     # Below 1 it would be little, and should not look like much.
-    share = (0.75 * strength / max(1.0, strength.max()))[:, :, None]
+    opacity = (0.75 * strength / max(1.0, strength.max()))[:, :, None]
     colours = np.where(heat[:, :, None] > 0, (225, 60, 20), (30, 110, 230))
-    mixed = crop.mean(axis=2, keepdims=True) * (1 - share) + colours * share
+    mixed = crop.mean(axis=2, keepdims=True) * (1 - opacity) + colours * opacity
     how = say("heat_number") if label is None else say("heat", label=html.unescape(say.label(label)))
     little = "" if strength.max() >= 1 else f" {say('heat_little')}"
     return (

@@ -31,7 +31,7 @@ def photos_part(
 
     Args:
         analyzer: The app's.
-        memory: Of the images in work.
+        memory: Of the images in progress.
         stopping: Ends the work early once it is set.
         picture: The tab's picture, in which a photo opens.
         settings: Components: most faces, attributes, detector, score threshold, language, and a model per attribute.

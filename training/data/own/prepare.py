@@ -76,7 +76,7 @@ def _face(picture: LabelledImage, detector: FaceDetector) -> cv2.typing.MatLike 
     try:
         pixels = read_image(picture.path)
     except ImageError as error:
-        raise DataError(f"{picture.where or picture.path.parent}: {error}; mend or remove it") from error
+        raise DataError(f"{picture.where or picture.path.parent}: {error}; repair or remove it") from error
     face = picture.choose(detector.detect(pixels))
     if face is None:
         return None
