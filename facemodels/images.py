@@ -115,6 +115,11 @@ class SizedImage(NamedTuple):
         """How many times wider and higher the original is."""
         return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
 
+    @property
+    def decoded(self) -> SizedImage:
+        """What was decoded, as an original of that size: the pixels are the same, not copied."""
+        return SizedImage(self.pixels, self.pixels.shape[1], self.pixels.shape[0])
+
     def return_memory(self) -> None:
         """Give the memory that work on a large image took back to the system: threads keep the most they ever had."""
         if self.width * self.height >= _LARGE:

@@ -39,7 +39,7 @@ class Interpreters:
     """
 
     def __init__(
-        self, content: bytes, threads: int | None = None, name: str = "the model", kept_values: int = 2_000_000
+        self, content: bytes, threads: int | None = None, name: str = "the model", kept_values: int = 1_250_000
     ) -> None:
         self._processors = os.cpu_count() or 1
         self._content = content

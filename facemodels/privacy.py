@@ -72,7 +72,7 @@ def anonymize(image: Any, faces: Iterable[Face | Box], how: str = "blur") -> np.
         1
     """
     check_how(how)
-    pixels = read_image(image).copy()
+    pixels = read_image(image)
     height, width = pixels.shape[:2]
     for face in faces:
         box = face.box if isinstance(face, Face) else face

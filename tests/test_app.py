@@ -49,6 +49,7 @@ from facemodels import (
 from facemodels.attributes import ALL_ATTRIBUTES, ATTRIBUTES, EMOTIONS, ETHNICITIES
 from facemodels.errors import ArgumentError, FaceModelsError, ImageError
 from facemodels.hub.registry import WEIGHTS
+from facemodels.images import read_whole
 from facemodels.models import AttributeModel
 from facemodels.values import Points, Pose
 
@@ -111,7 +112,7 @@ class FakeAnalyzer:
         self, image: Any, *, boxes: Iterable[Face] | None = None, attributes: Iterable[str] | None = None
     ) -> Analysis:
         self.counter.append(1)
-        pixels = read_image(image)
+        pixels = read_whole(image).pixels
         height, width = pixels.shape[:2]
         wanted = tuple(self.models) if attributes is None else tuple(attributes)
         self.asked.append((boxes is None, wanted))
@@ -122,7 +123,7 @@ class FakeAnalyzer:
         return Analysis(tuple(face.replace(**others) for face in faces), width, height, models)
 
     def detect(self, image: Any) -> list[Face]:
-        return [Face(box, 0.9) for box in self.boxes(read_image(image))]
+        return [Face(box, 0.9) for box in self.boxes(read_whole(image).pixels)]
 
     def boxes(self, pixels: np.ndarray) -> list[Box]:
         height, width = pixels.shape[:2]

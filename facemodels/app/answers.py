@@ -62,8 +62,7 @@ class Known:
 
 def analyze(analyzer: Analyzer, image: SizedImage, max_faces: int | None, attributes: Sequence[str]) -> Analysis:
     """The analysis of an image; of one that was decoded smaller, in pixels of the original."""
-    pixels = image if image.scale > (1, 1) else image.pixels
-    return analyzer.using(max_faces=max_faces).analyze(pixels, attributes=attributes)
+    return analyzer.using(max_faces=max_faces).analyze(image, attributes=attributes)
 
 
 def learn(
@@ -114,5 +113,5 @@ def _answers(analyzer: Analyzer, image: SizedImage, analysis: Analysis, attribut
         return ()
     x, y = np.reciprocal(image.scale)
     faces = [face.scaled(float(x), float(y)) for face in analysis]
-    answered = analyzer.analyze(image.pixels, boxes=faces, attributes=attributes)
+    answered = analyzer.analyze(image.decoded, boxes=faces, attributes=attributes)
     return [face.scaled(*image.scale) for face in answered]

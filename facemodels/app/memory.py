@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +13,22 @@ from facemodels.app.limits import Limits
 from facemodels.images import MEMORY_PER_PIXEL, ImageSource, SizedImage, read_within, return_memory
 
 SMALL = 16 * 2**20  # bytes of an image that never waits: webcam frames do not stand behind large photos
+
+# Names and values of glibc's malloc.h.
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_OWN_PAGES = 4 * 2**20  # bytes of an allocation that goes back to the system as soon as it is freed
+
+
+def keep_heaps_small() -> None:
+    """Have the C library (glibc) hold on to little memory that was freed; elsewhere nothing is done.
+
+    By itself it makes up to eight heaps for each processor, since threads may share none, and raises the size above
+    which an allocation has pages of its own to 32 MB: so large images leave holes in every heap.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
+        mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
 
 
 class ImageMemory:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import Receive, Scope, Send
 
 from facemodels import FaceAnalyzer
@@ -23,12 +24,17 @@ from facemodels.app.analyzers import Analyzer
 from facemodels.app.build import build_demo
 from facemodels.app.components import static
 from facemodels.app.draining import RefusesWhenStopping, drain
+from facemodels.app.guard import LoginDelay, ServesOnlyRoutes
+from facemodels.app.memory import keep_heaps_small
+from facemodels.app.sessions import Sessions
 from facemodels.app.settings import Settings
 from facemodels.app.theme import make_theme
 from facemodels.app.uploads import UploadFolder
 from facemodels.app.words import translations
 from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.hub.registry import WEIGHTS
+
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class CompressedPage(GZipMiddleware):
@@ -45,8 +51,9 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "ssr_mode": False,
     "footer_links": ["api", "gradio", "settings"],
-    # Each call without a session makes one, and Gradio would keep 10,000.
+    # See `Sessions`; Gradio would keep 10,000.
     "state_session_capacity": 500,
+    "enable_monitoring": False,
     "allowed_paths": [str(WEIGHTS)],  # the cards' pictures; what lies there is published anyway
 }
 
@@ -59,6 +66,7 @@ def launch(
     theme: str = "facemodels",
     uploads: UploadFolder | None = None,
     stopping: threading.Event | None = None,
+    allowed_hosts: Sequence[str] = (),
     prevent_thread_lock: bool = False,
     **options: Any,
 ) -> str:
@@ -71,6 +79,7 @@ def launch(
         theme: See `make_theme`.
         uploads: Where they are, if they are ours to delete; ``/health`` tells how old the oldest is.
         stopping: See `build_demo`.
+        allowed_hosts: Names that requests may ask for, besides those of this machine; none for any.
         prevent_thread_lock: Return at once, instead of when the server was stopped.
         options: Further arguments of `gr.Blocks.launch`.
 
@@ -90,21 +99,26 @@ def launch(
 
     if uploads is not None:  # Gradio's own copies of the examples
         uploads.spare(path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ()))
-    routes = [APIRoute("/health", health)]
+    hosts = [*allowed_hosts, *LOCAL] if allowed_hosts else ["*"]
     address: str = demo.launch(
         **LAUNCH,
         theme=make_theme(theme),
         i18n=gr.I18n(**translations()),
         app_kwargs={
-            "routes": routes,
+            "openapi_url": None,  # Gradio has one of its own
+            "routes": [APIRoute("/health", health)],
             "middleware": [
+                Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
                 Middleware(RefusesWhenStopping, stopping),
+                Middleware(ServesOnlyRoutes, login=options.get("auth") is not None),
+                Middleware(LoginDelay),
                 Middleware(CompressedPage, minimum_size=10_000),
             ],
         },
         prevent_thread_lock=True,
         **options,
     )[1]
+    demo.app.state_holder = Sessions(demo)
     try:
         if warmup is not None:
             warmup()
@@ -128,6 +142,7 @@ def serve(settings: Settings) -> None:
         FaceModelsError: If a model, the detector or the folder for uploads cannot be used.
         OSError: If the address cannot be listened on.
     """
+    keep_heaps_small()
     analyzer = FaceAnalyzer(attributes=ALL_ATTRIBUTES, models=settings.models, detector=settings.detector)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by the system as by Ctrl-C
     size = settings.max_upload * 2**20
@@ -140,6 +155,7 @@ def serve(settings: Settings) -> None:
             warmup=analyzer.warmup,
             theme=settings.theme,
             uploads=uploads,
+            allowed_hosts=settings.allowed_hosts,
             auth=settings.auth,
             max_file_size=size,
             server_name=settings.host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -63,6 +64,14 @@ def read_root_path(text: str) -> str:
     return text.rstrip("/")
 
 
+def read_hosts(text: str) -> tuple[str, ...]:
+    """Host names, separated by commas; ``*.example.org`` is any name under one."""
+    hosts = tuple(host.strip() for host in text.split(","))
+    if any(not re.fullmatch(r"(\*\.)?[\w.-]+|\[[\da-f:]+\]", host, re.I) for host in hosts):
+        raise ValueError(f"must be host names without a port, such as faces.example.org,*.example.com; got {text!r}")
+    return hosts
+
+
 def read_theme(text: str) -> str:
     """The name of a theme."""
     if text not in ("facemodels", *THEMES):
@@ -109,6 +118,9 @@ class Settings(BaseSettings):
     )
     auth: Annotated[tuple[str, str] | None, NoDecode, BeforeValidator(read_user)] = _named(
         "FACEMODELS_AUTH", None, "user:password that visitors and callers must give"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_hosts)] = _named(
+        "FACEMODELS_ALLOWED_HOSTS", (), "host names that requests may ask for, separated by commas, instead of any"
     )
     detector: str = _named("FACEMODELS_DETECTOR", "auto", "face detector: auto, libfacedetection, yunet, haar")
     models: Annotated[dict[str, str], NoDecode, BeforeValidator(read_models)] = _named(

@@ -269,6 +269,6 @@ def anonymize_upload(
     name = Path(file_name(image))
     suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
     with reading_upload(image, memory) as read:
-        hidden = anonymize(read.pixels, [*_fitted(analysis, read), *thorough(analyzer).detect(read.pixels)])
+        hidden = anonymize(read.pixels, [*_fitted(analysis, read), *thorough(analyzer).detect(read.decoded)])
         del read  # one copy at a time
         return save_image(hidden, name.stem, f"-anonymized{suffix}")

@@ -1,0 +1,51 @@
+"""What the app keeps of each session: its state, bounded, and nothing of the page."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
+import gradio as gr
+
+from facemodels.app.sessions import Sessions
+
+
+@pytest.fixture(scope="module")
+def demo() -> gr.Blocks:
+    with gr.Blocks() as demo:
+        gr.State("")
+        gr.Image()
+    return demo
+
+
+def state_of(demo: gr.Blocks) -> int:
+    return next(key for key, block in demo.blocks.items() if isinstance(block, gr.State))
+
+
+def test_a_session_keeps_its_state_and_nothing_of_the_page(demo: gr.Blocks) -> None:
+    state, shown = state_of(demo), next(key for key, block in demo.blocks.items() if isinstance(block, gr.Image))
+    session = Sessions(demo)["visitor"]
+    session[state] = "mine"
+    session._update_value_in_config(shown, "data:image/jpeg;base64,…")
+    session._update_config(shown)
+    assert session[state] == "mine" and state in session
+    assert not [config for config in session.components if config["id"] != state]
+
+
+def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks) -> None:
+    sessions = Sessions(demo)
+    sessions.capacity = 5
+    for name in ("one", "two"):
+        sessions[name][state_of(demo)] = name
+    queue = demo._queue
+    for number in range(20):
+        queue.pending_event_ids_session[f"call {number}"] = {"event"} if number == 3 else set()
+        queue.pending_messages_per_session[f"call {number}"] = "messages"
+        sessions[f"call {number}"]
+    left = ["call 3", "call 17", "call 18", "call 19"]  # that of call 3 was not fetched yet
+    assert list(queue.pending_event_ids_session) == list(queue.pending_messages_per_session) == left
+    assert list(sessions.session_data) == ["one", "two", "call 17", "call 18", "call 19"]
+    for number in range(20):
+        sessions[f"visitor {number}"][state_of(demo)] = number
+    assert list(sessions.session_data) == [f"visitor {number}" for number in range(15, 20)]
+    assert set(sessions.time_last_used) == set(sessions.session_data)
