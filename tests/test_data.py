@@ -279,7 +279,7 @@ def test_fer2013_follows_usage(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     count = splits(pictures)
     assert count["test"] == count["public_test"] == 5
     assert count["train"] + count["validation"] == 38 and count["validation"] > 0  # without rows 3 and 4
-    assert "1 training pictures that also stand in a test part" in caplog.text
+    assert "1 training pictures that are also in a test part" in caplog.text
     assert "1 training pictures of one colour" in caplog.text
     by_name = {picture.path.stem: picture for picture in pictures}
     assert by_name["fer0000009"].labels == {"emotion": "fear"}  # 9 % 7 = 2
@@ -502,7 +502,7 @@ def test_a_manifest_is_read_and_written(small: Path) -> None:
         ("train,sad", "dev,sad", r":3: unknown split 'dev'; known: train, validation"),
         ("train,sad", "validation,sad", r":3: group 'a' is in validation here and in train in .*:2"),
         ("1.png", "gone.png", r":3: no such picture: .*gone\.png"),
-        ("1.png", "0.png", r":3: 0\.png already stands in .*:2"),
+        ("1.png", "0.png", r":3: 0\.png is already listed in .*:2"),
         ("1.png,train,sad,,a", "1.png,train", r":3: 2 cells where the header has 5"),
         ("1.png,train", ",train", r":3: path and group must not be empty"),
         ("2.png", "\udcff.png", r"cannot be read as a csv file"),

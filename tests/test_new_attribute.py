@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import facemodels
 
@@ -89,6 +90,8 @@ for time in range(3):
 (person,) = timeline.people
 (caption,) = drawing.layout([face], 400, 400)
 annotate(image, analysis)
+from training.data.manifest import face_data
+faces = face_data(labelled, "train")
 from facemodels.app.html.image import analysis_html
 from facemodels.app.words import words_in
 print(json.dumps({
@@ -100,6 +103,7 @@ print(json.dumps({
     "person": [person.glasses.label, person.height.value],
     "page": analysis_html(analysis, image, "a.jpg", words_in("en")),
     "labels": [picture.labels for picture in read_labels(labelled)[0]],
+    "training": [faces.targets["glasses"].tolist(), faces.labels["glasses"].tolist()],
 }))
 """
 
@@ -120,10 +124,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict:
     (root / "looks" / "config.json").write_text(json.dumps(CONFIG))
     for label in ("Glasses/sun/a.jpg", "Height/172/b.jpg"):
         (root / "labelled" / label).parent.mkdir(parents=True)
-        (root / "labelled" / label).write_bytes(b"")
+        Image.new("L", (48, 48)).save(root / "labelled" / label)
+    rows = "path,split,glasses,group\nGlasses/sun/a.jpg,train,sun,a\nHeight/172/b.jpg,train,,b\n"
+    (root / "labelled" / "manifest.csv").write_text(rows)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(root / "looks"), str(root / "labelled")],
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(PACKAGE.parent)))},
         cwd=root,
         capture_output=True,
         text=True,
@@ -162,6 +168,10 @@ def test_text_and_table(seen: dict) -> None:
 def test_drawing_and_timeline(seen: dict) -> None:
     assert "reading" in " ".join(seen["caption"]) and "170 ± 10" in " ".join(seen["caption"])
     assert seen["person"] == ["reading", pytest.approx(170.0)]
+
+
+def test_training_reads_its_labels(seen: dict) -> None:
+    assert seen["training"] == [[[0, 0, 1], [1, 1, 1]], [2, -1]]
 
 
 def test_page_and_labels(seen: dict) -> None:

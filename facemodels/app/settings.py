@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from facemodels.app.limits import Limits
 from facemodels.app.theme import THEMES
 from facemodels.attributes import ATTRIBUTES
+from facemodels.detection import DETECTORS
 
 T = TypeVar("T")
 EXAMPLES = Path(__file__).parent / "examples"  # made by `python -m benchmarks.examples`
@@ -122,7 +123,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_hosts)] = _named(
         "FACEMODELS_ALLOWED_HOSTS", (), "host names that requests may ask for, separated by commas, instead of any"
     )
-    detector: str = _named("FACEMODELS_DETECTOR", "auto", "face detector: auto, libfacedetection, yunet, haar")
+    detector: str = _named("FACEMODELS_DETECTOR", "auto", f"face detector: auto, {', '.join(DETECTORS)}")
     models: Annotated[dict[str, str], NoDecode, BeforeValidator(read_models)] = _named(
         "FACEMODELS_MODELS", {}, "models other than the default ones: emotion=NAME@VERSION,…"
     )

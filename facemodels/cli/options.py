@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Declare how faces are found and models run."""
-    parser.add_argument("--detector", default="auto", help="auto, libfacedetection, yunet, haar, or a YuNet .onnx file")
+    parser.add_argument(
+        "--detector",
+        default="auto",
+        help="auto (the default), the name of a detector (an unknown one lists them), or a YuNet .onnx file",
+    )
     parser.add_argument("--backend", default="litert", choices=("litert", "keras"), help="default: %(default)s")
     parser.add_argument(
         "--min-score", type=float, default=0.6, help="score threshold of a face, 0..1 (default: %(default)s)"

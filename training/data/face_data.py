@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facemodels.attributes import EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
 from facemodels.kinds import POINT_LABELS
 from facemodels.values import POSE_LABELS
 
@@ -32,6 +32,7 @@ HEADS: dict[str, tuple[str, ...]] = {
     "ethnicity": ETHNICITIES,
     "points": POINT_LABELS,
     "pose": POSE_LABELS,
+    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
 }
 
 AGE_BINS = ((0, 2), (3, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, YEARS - 1))

@@ -44,6 +44,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "gender": GENDERS,
     "ethnicity": ETHNICITIES,
     "ethnicity_five": FIVE_GROUPS,
+    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
 }
 
 
@@ -227,10 +228,10 @@ def face_data(folder: str | Path, split: str) -> FaceData:
     labels = {name: _index(columns[name], LABELS[name]) for name in LABELS if LABELS[name] and name != "age"}
     age = np.array([float(value) if value else np.nan for value in columns["age"]], np.float32)
     targets = {
+        **{name: _one_hot(labels[name], len(one.labels)) for name, one in ATTRIBUTES.items() if one.labels},
         "emotion": _emotion_targets(labels["emotion"], columns[VOTES]),
         "emotion_fer2013": _one_hot(labels["emotion_fer2013"], 7),
         "age": _age_targets(age, labels["age_bin"]),
-        "gender": _one_hot(labels["gender"], len(GENDERS)),
         "ethnicity": _ethnicity_targets(labels["ethnicity"], labels["ethnicity_five"]),
     }
     groups = {
