@@ -8,6 +8,7 @@ measurably get worse.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from facemodels.evaluation.report import table
 from facemodels.quality import measure
 from training.data import load
 
+LEAST_YAW = 8  # degrees from which on a face is turned
 ROOM = 0.6  # that is put around a crop, per side, so that its face is detected as in a photo
 
 Change = Callable[[np.ndarray, float], np.ndarray]
@@ -77,10 +79,10 @@ def changed_rows(analyzer: FaceAnalyzer, images: list[np.ndarray], *truth: np.nd
             yield [what, f"{degree:g}", f"{sharp:.4f}", f"{bright:.3f}", *figures(faces, *truth)]
 
 
-def detected_rows(
+def detected(
     analyzer: FaceAnalyzer, images: list[np.ndarray], gender: np.ndarray, age: np.ndarray
-) -> Iterator[list[str]]:
-    """A row per range of turn and of the detector's score."""
+) -> list[tuple[Face, str, float]]:
+    """The faces that are found, with their gender and age."""
     found: list[tuple[Face, str, float]] = []
     for image, label, years in zip(images, gender, age, strict=True):
         room = int(ROOM * len(image))
@@ -88,6 +90,11 @@ def detected_rows(
         middle = len(image) / 2 + room
         near = [face for face in faces if max(abs(value - middle) for value in face.box.centre) < len(image) / 4]
         found += [(near[0], label, years)] if near else []
+    return found
+
+
+def detected_rows(found: Sequence[tuple[Face, str, float]]) -> Iterator[list[str]]:
+    """A row per range of turn, as the pose tells it, and of the detector's score."""
     ranges = {
         "turn": (lambda face: abs(face.quality.turn), (0, 0.1, 0.2, 0.3, 0.4, 0.6, 9)),
         "detector's score": (lambda face: face.score, (0.3, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.01)),
@@ -100,6 +107,17 @@ def detected_rows(
                 yield [what, f"{low:g} to {high:g}", "-", "-", *figures(faces, np.array(labels), np.array(years))]
 
 
+def nose_line(faces: Sequence[Face]) -> str:
+    """What `facemodels.quality.NOSE` is: how far the nose of turned heads lies beside the middle of the eyes."""
+    blank = np.zeros((8, 8, 3), np.uint8)
+    pairs = [(measure(blank, face.replace(pose=None)).turn, face.pose.yaw) for face in faces if face.pose]
+    slopes = [turn / math.tan(math.radians(yaw)) for turn, yaw in pairs if abs(yaw) > LEAST_YAW]
+    return (
+        f"Of {len(slopes)} faces that are turned by more than {LEAST_YAW} degrees, the nose lies a median of "
+        f"{np.median(slopes) if slopes else math.nan:.2f} tan(yaw) beside the middle of the eyes, in eye distances."
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
@@ -108,12 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
     options = parser.parse_args(arguments)
     data = load("utkface", "validation", options.data, options.count)
-    analyzer = FaceAnalyzer(["gender", "age"], detector="libfacedetection", min_score=0.3)
+    analyzer = FaceAnalyzer(["gender", "age", "pose"], detector="libfacedetection", min_score=0.3)
     images = [np.asarray(image) for image in data.images]
     gender, age = np.array(GENDERS)[data.labels["gender"]], data.labels["age"]
-    rows = [*changed_rows(analyzer, images, gender, age), *detected_rows(analyzer, images, gender, age)]
+    found = detected(analyzer, images, gender, age)
+    rows = [*changed_rows(analyzer, images, gender, age), *detected_rows(found)]
     head = ("what", "degree", "sharpness", "brightness", "gender right", "age off, years", "faces")
-    text = f"{machine()}; UTKFace validation\n\n{table(head, rows)}\n"
+    text = f"{machine()}; UTKFace validation\n\n{table(head, rows)}\n\n{nose_line([face for face, *_ in found])}\n"
     print(text)
     if options.write:
         write_result("Quality", text)

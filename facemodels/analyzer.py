@@ -21,7 +21,7 @@ from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
 from facemodels.images import SizedImage, read_reduced, read_whole
 from facemodels.models import AttributeModel
-from facemodels.quality import measure
+from facemodels.quality import measure, with_pose
 from facemodels.types import Analysis, Box, Face
 
 
@@ -398,7 +398,7 @@ class _Run:
                     answers = [kind.place(answer, window) for answer, window in zip(answers, windows, strict=True)]
                 for result, answer in zip(results, answers, strict=True):
                     result[attribute] = answer
-        return [face.replace(**result) for face, result in zip(faces, results, strict=True)]
+        return [with_pose(face.replace(**result)) for face, result in zip(faces, results, strict=True)]
 
 
 class _Framing(NamedTuple):

@@ -119,7 +119,8 @@ class Quality:
         sharpness: Fine detail as a fraction of all detail in the face, 0..1.
         brightness: Mean grey level, 0..1.
         turn: How far the nose lies beside the middle of the eyes, in eye distances; 0 from the front, above 0 where the
-            face looks to the right of the image. 0 without landmarks.
+            face looks to the right of the image. From its pose, where that was asked for, else from the detector's
+            landmarks; 0 without either.
         cut: Fraction of the face outside of the image, as its landmarks tell; 0 without landmarks.
         doubts: Why answers may be wrong, out of DOUBTS; ``weak`` means a low score of the detector.
     """

@@ -22,7 +22,7 @@ from facemodels.cli import main
 from facemodels.cli.console import FAILED, OK, WRONG
 from facemodels.errors import ArgumentError, DataError, FaceModelsError, UnknownModelError
 from facemodels.evaluation import metrics
-from facemodels.evaluation.evaluate import MAX_GROUPS, Evaluation, comparable, evaluate
+from facemodels.evaluation.evaluate import MAX_GROUPS, POSES, Evaluation, comparable, evaluate
 from facemodels.evaluation.labels import read_labels
 from facemodels.evaluation.report import check_folder, markdown, write
 from facemodels.hub.registry import get_spec
@@ -92,7 +92,7 @@ def test_a_folder_of_crops(folder: Path) -> None:
 
 
 def test_a_csv_with_groups_and_what_is_not_known(table: Path) -> None:
-    found = evaluate(table, crops=True, groups=["light"])
+    found = evaluate(table, crops=True, groups=["light", "pose"])
     assert found.report["columns_not_used"] == ["note"]
     assert {name: rows["results"][0]["count"] for name, rows in found.report["attributes"].items()} == {
         **{"emotion": 3, "age": 2, "gender": 3, "ethnicity": 2}
@@ -105,6 +105,8 @@ def test_a_csv_with_groups_and_what_is_not_known(table: Path) -> None:
     assert gender["groups"]["light"]["night"]["value"] == right[2]
     assert gender["groups"]["age"] == {"40-49": day}  # the face of unknown age is in no group of it
     assert gender["groups"]["ethnicity"] == {"white": day}
+    turned = gender["groups"]["pose"]  # as the landmarks model sees it
+    assert turned.keys() <= set(POSES) and sum(group["count"] for group in turned.values()) == 3
     (age,) = results(found, "age")
     said = [row["answer"] for row in found.answers if row["attribute"] == "age"]
     off = np.abs(np.array(said) - [41, 40])

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from facemodels import ArgumentError, Box, DetectorError, Face, FaceAnalyzer
+from facemodels import ArgumentError, Box, DetectorError, Face, FaceAnalyzer, Pose
 from facemodels.detection import check_faces
-from facemodels.quality import measure
+from facemodels.quality import measure, with_pose
 from facemodels.types import DOUBTS
 
 
@@ -51,6 +51,18 @@ def test_small_turned_cut_and_weak_faces_are_named(astronaut: np.ndarray, face: 
     )
     assert "cut" in measure(np.ascontiguousarray(astronaut[:, x:]), beside).doubts
     assert measure(astronaut, face.replace(score=0.61)).doubts == ("weak",)
+
+
+def test_a_pose_says_how_far_a_face_is_turned(astronaut: np.ndarray, face: Face) -> None:
+    seen = face.replace(quality=measure(astronaut, face))
+    assert with_pose(seen) is seen
+    profile = with_pose(seen.replace(pose=Pose(40.0, 0.0, 0.0)))
+    assert profile.doubts == ("turned",) and profile.quality is not None and profile.quality.turn > 0.25
+    assert with_pose(profile.replace(pose=Pose(-90.0, 0.0, 0.0))).quality.turn < -1  # type: ignore[union-attr]
+    back = with_pose(profile.replace(pose=Pose(5.0, 0.0, 0.0)))
+    assert back.doubts == () and back.quality is not None and back.quality.value == 1
+    (asked,) = FaceAnalyzer(["pose"], detector="libfacedetection").analyze(astronaut)
+    assert asked.quality == with_pose(asked).quality != seen.quality
 
 
 def test_quality_is_in_results_and_filters(astronaut: np.ndarray) -> None:

@@ -24,7 +24,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--crops", action="store_true", help="each image is one face already")
     parser.add_argument(
-        "--group", action="append", default=[], metavar="COLUMN", help="a table by this column of the csv (repeatable)"
+        "--group",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a table by this column of the csv, or, with pose, by how far heads are turned (repeatable)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write tables, figures and every answer there")
     parser.add_argument("--overwrite", action="store_true", help="let --out replace an earlier report")

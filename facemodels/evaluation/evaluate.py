@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from facemodels.images import read_image
 from facemodels.types import Classification, Estimate, Face
 
 SCHEMA = 1
+POSE = "pose"  # a group that is no column: how far a head is turned sideways, as the landmarks model sees it
+POSES = ("0-14", "15-29", "30-44", "45 or more")  # degrees
 MAX_GROUPS = 50  # a column with more values is no grouping but a name
 
 Answered = tuple[LabelledImage, dict[str, Face]]  # a image, and its face as each model sees it
@@ -70,7 +72,8 @@ def evaluate(
             answers and that is labelled.
         crops: Whether the images are cut to one face already. Otherwise they are photos, and the largest face found
             is taken, unless the csv says which.
-        groups: More columns of the csv to make tables by. Labelled attributes are always taken.
+        groups: More columns of the csv to make tables by; ``pose`` makes one by how many degrees heads are turned
+            sideways. Labelled attributes are always taken.
         detector: See `FaceAnalyzer`.
         min_score: Score threshold of the detector, 0..1.
         backend: ``litert`` or ``keras``.
@@ -91,8 +94,9 @@ def evaluate(
     """
     references = list(models) or list(dict.fromkeys(DEFAULT_MODELS.values()))
     specs = [store.resolve(reference) for reference in references]
-    images, unused = read_labels(source, groups)
-    for name in groups:
+    columns = [name for name in groups if name != POSE]
+    images, unused = read_labels(source, columns)
+    for name in columns:
         if len(values := {image.groups[name] for image in images}) > MAX_GROUPS:
             raise DataError(f"{source}:1: the column {name} has {len(values)} values; groups are at most {MAX_GROUPS}")
     labelled = [name for name in ATTRIBUTES if any(name in image.labels for image in images)]
@@ -110,6 +114,7 @@ def evaluate(
         of_all = dict.fromkeys(wanted, reference)
         analyzers[name] = FaceAnalyzer(wanted, models=of_all, detector=None, backend=backend, min_score=min_score)
     finder = None if crops else make_detector(detector)
+    poser = FaceAnalyzer([POSE], detector=None, backend=backend) if POSE in groups else None
 
     faces: list[Answered] = []
     without_face, unreadable = [], []
@@ -123,13 +128,16 @@ def evaluate(
         if unreadable and not skip_unreadable:
             continue  # only to name all of those that cannot be read
         face = None if finder is None else image.choose(finder.detect(pixels, min_score))
-        if finder is None:
-            faces.append((image, {name: one.analyze_crops([pixels])[0] for name, one in analyzers.items()}))
-        elif face is not None:
-            answers = {name: one.analyze(pixels, boxes=[face]).faces[0] for name, one in analyzers.items()}
-            faces.append((image, answers))
-        else:
+        if finder is not None and face is None:
             without_face.append(str(image.path))
+            continue
+
+        def answer(one: FaceAnalyzer, pixels: np.ndarray = pixels, face: Face | None = face) -> Face:
+            return one.analyze_crops([pixels])[0] if face is None else one.analyze(pixels, boxes=[face]).faces[0]
+
+        if poser is not None:
+            image = replace(image, groups={**image.groups, POSE: _turned(answer(poser))})
+        faces.append((image, {name: answer(one) for name, one in analyzers.items()}))
     if unreadable and not skip_unreadable:
         raise DataError(
             f"{all_problems(unreadable)}. Repair or remove them, or count such images with --skip-unreadable"
@@ -294,6 +302,12 @@ def _groups(images: Sequence[LabelledImage], attribute: str) -> dict[str, list[s
     for name in images[0].groups:
         groups[name] = [image.groups[name] for image in images]
     return groups
+
+
+def _turned(face: Face) -> str:
+    """One of POSES."""
+    assert face.pose is not None
+    return POSES[min(int(abs(face.pose.yaw) // 15), len(POSES) - 1)]
 
 
 def _decade(age: str) -> str:
