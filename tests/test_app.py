@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import html
 import io
 import itertools
 import json
@@ -42,7 +43,6 @@ from facemodels import (
     FaceAnalyzer,
     FaceTracker,
     ModelSpec,
-    annotate,
     list_models,
     read_image,
 )
@@ -61,7 +61,9 @@ from gradio_client.exceptions import AppError, AuthenticationError
 from facemodels import cli
 from facemodels.app import Limits, analyzers, build_demo, endpoints, handlers, launch, main, requests, server
 from facemodels.app.analyzers import Analyzer, choose, offered_models
-from facemodels.app.html.image import analysis_html
+from facemodels.app.build import example_clips
+from facemodels.app.html.image import analysis_html, examples_html
+from facemodels.app.link_preview import FAVICON, tagged
 from facemodels.app.progress import Stop
 from facemodels.app.settings import EXAMPLES, Settings, read_examples, variables
 from facemodels.app.theme import THEMES, make_theme
@@ -378,6 +380,9 @@ def test_the_bundled_examples_are_small_say_their_licence_and_can_be_taken() -> 
     for number in (-1, 3, None, True, "1"):
         with pytest.raises(ArgumentError, match="no example"):
             handlers.image.take_example(examples, number)
+    assert [path.name for path in example_clips(examples)] == ["clip.mp4"]
+    strip = examples_html(example_clips(examples), True, words_in("en"))
+    assert 'class="fm-film"' in strip and "public domain" in strip and "data:image/jpeg" in strip
 
 
 def test_an_explanation_is_a_heat_map_and_says_how_it_was_made(photo: Path) -> None:
@@ -519,8 +524,9 @@ def test_several_photos_end_when_the_visitor_cancels_and_refuse_what_is_wrong(ph
 
 @pytest.mark.parametrize("name", [f"{300 * 'x'}.png", f"{100 * 'é'}.png", "\ud800.png", "a\0b.png", "../../b.png"])
 def test_a_download_has_a_name_that_files_can_have(name: str, photo: Path) -> None:
-    path = Path(handlers.image.annotate_upload({**upload(photo), "orig_name": name}, Analysis((), 4, 4)) or "")
-    assert path.is_file() and path.name.endswith("-faces.png") and path.parent.parent == Path(get_upload_folder())
+    image = {**upload(photo), "orig_name": name}
+    path = Path(handlers.image.anonymize_upload(FakeAnalyzer(), image, Analysis((), 4, 4)) or "")
+    assert path.is_file() and path.name.endswith("-anonymized.png") and path.parent.parent == Path(get_upload_folder())
 
 
 def test_the_anonymized_copy_hides_every_face_and_has_no_metadata(photo: Path, tmp_path: Path) -> None:
@@ -558,8 +564,6 @@ def test_a_large_upload_is_decoded_smaller_and_answered_in_its_own_pixels(
         assert face is not None
         widths.append(Image.open(io.BytesIO(base64.b64decode(face.group(1)))).width)
     assert 0.4 < widths[0] / widths[1] < 0.6  # the same part of the image
-    png = handlers.image.annotate_upload(upload(photo), analysis)
-    assert png is not None and Image.open(png).size == (256, 256)
     assert (
         "covering"
         in handlers.image.explain_face(FaceAnalyzer(["gender"]), upload(photo), analysis, 1, attribute="gender")["page"]
@@ -583,19 +587,20 @@ def test_what_cannot_be_explained_says_so(photo: Path) -> None:
     assert "holiday.jpg: This file is no longer here: uploads are deleted after 5 minutes" in answer["page"]
 
 
-def test_the_annotated_picture_for_download_is_whole(photo: Path) -> None:
-    analyzer = FakeAnalyzer()
-    path = handlers.image.annotate_upload(upload(photo), analyzer.analyze(photo))
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert np.array_equal(np.asarray(picture), annotate(read_image(photo), analyzer.analyze(photo)))
-    assert handlers.image.annotate_upload(upload(photo), None) is None
+def test_a_picture_that_no_browser_shows_comes_whole_for_its_drawing(photo: Path, tmp_path: Path) -> None:
+    with Image.open(photo) as picture:
+        picture.save(tmp_path / "scan.jpg", format="tiff")  # what counts is what the file holds
+    assert 'data-picture="data:image/jpeg' in show(upload(tmp_path / "scan.jpg"))[0]
+    assert "data-picture" not in show(upload(photo, "photo.tif"))[0]
+    with Image.open(handlers.image.decode_upload(upload(tmp_path / "scan.jpg"))) as whole:
+        assert whole.format == "PNG" and np.array_equal(np.asarray(whole), read_image(tmp_path / "scan.jpg"))
 
 
 def test_downloads_are_named_after_the_upload(photo: Path) -> None:
     image = upload(photo, "my holiday.jpg")
-    paths = [Path(handlers.image.annotate_upload(image, FakeAnalyzer().analyze(photo))) for _ in range(2)]
-    assert {path.name for path in paths} == {"my holiday-faces.png"} and len(set(paths)) == 2
+    analyzer = FakeAnalyzer()
+    paths = [Path(handlers.image.anonymize_upload(analyzer, image, analyzer.analyze(photo)) or "") for _ in range(2)]
+    assert {path.name for path in paths} == {"my holiday-anonymized.jpg"} and len(set(paths)) == 2
 
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".jpg", "a\0b.jpg"])
@@ -722,6 +727,27 @@ def test_the_api_page_describes_every_argument_and_its_examples_work(client: Cli
             assert argument["label"] == argument["parameter_name"]
             given[argument["parameter_name"]] = filled(argument["example_input"])
         assert client.predict(**given, api_name=name)
+
+
+@pytest.mark.parametrize(("accepted", "language"), [("de-AT,en;q=0.5", "de"), ("ko, ja;q=0.8", "ja"), ("", "en")])
+def test_a_link_to_the_page_has_a_preview_of_our_own(client: Client, accepted: str, language: str) -> None:
+    request = urllib.request.Request(client.src, headers={"Accept": "text/html", "Accept-Language": accepted})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        page = answer.read().decode()
+    tags = re.findall(r'<meta (?:property|name)="((?:og|twitter):[^"]+|description)" content="([^"]*)"', page)
+    names = [name for name, _ in tags]
+    assert len(set(names)) == len(names) and "radio" not in str(tags), "Gradio's own tags"
+    found = {name: html.unescape(text) for name, text in tags}
+    assert found["og:description"] == found["description"] == html.unescape(words_in(language)("lead"))
+    assert found["og:title"] == "facemodels" and found["og:url"] == client.src
+    with urllib.request.urlopen(found["og:image"], timeout=30) as answer, Image.open(answer) as picture:
+        assert picture.size == (1200, 630) == (int(found["og:image:width"]), int(found["og:image:height"]))
+    with urllib.request.urlopen(f"{client.src}favicon.ico", timeout=30) as answer:
+        assert answer.read() == FAVICON.read_bytes()
+
+
+def test_a_page_without_configuration_is_left_alone() -> None:
+    assert tagged('<head><meta property="og:title" content="Gradio" />', words_in("en")).endswith('"Gradio" />')
 
 
 def test_analyze_answers_exactly_the_analysis(client: Client, analyzer: FakeAnalyzer, photo: Path) -> None:

@@ -453,6 +453,19 @@ def test_a_visitor_searches_harder_corrects_and_saves(
         assert unused == [] and [round(image.box.x1) for image in images] == [171, 341, 0]
         page.get_by_role("button", name=say("correct_forget")).click()
         assert not page.locator(".fm-corrections").is_visible()
+
+        # So does the drawing of a file that no browser shows.
+        with Image.open(photo) as picture:
+            picture.save(tmp_path / "scan.tif")
+        page.locator("#fm-picture .icon-button-wrapper button").last.click()
+        page.get_by_text(say("empty"), exact=True).wait_for()
+        choose(page, tmp_path / "scan.tif")
+        cards.nth(2).wait_for()
+        page.get_by_label(say("labels")).check()
+        page.evaluate("window.written = []")
+        with Image.open(io.BytesIO(download(page, "PNG", tmp_path, "scan-faces.png"))) as picture:
+            assert picture.format == "PNG" and picture.size == (512, 512)
+        assert page.evaluate("window.written") == ["1 Fröhlich", "2 Fröhlich", "3 Fröhlich"]
         page.close()  # before the server goes
 
 
@@ -951,7 +964,7 @@ def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_address_names_the_tab_and_what_was_chosen(browser: Any, url: str) -> None:
+def test_the_address_names_the_tab_and_what_was_chosen(browser: Any, url: str, photo: Path) -> None:
     page = browser.new_context(viewport=LAPTOP).new_page()
     page.set_default_timeout(60_000)
     page.goto(f"{url}?tab=video&rate=10&video-attributes=age,nonsense&x=1")
@@ -968,6 +981,23 @@ def test_the_address_names_the_tab_and_what_was_chosen(browser: Any, url: str) -
     page.wait_for_url("**/?*tab=models*")
     page.get_by_role("tab", name="Image").click()
     page.wait_for_function("!location.search.includes('tab=') && location.search.includes('x=1')")
+
+    # The image tab's settings: they hold for the next image, and are named when they change.
+    page.goto(f"{url}?tab=image&attributes=age,gender&threshold=0.75&faces=7&detector=haar&second=nonsense")
+    choose(page, photo)
+    page.wait_for_selector("#fm-results .fm-card")
+    card = page.inner_text("#fm-results .fm-card")
+    assert "most likely 31" in card and "Female 75%" in card and "Happy" not in card
+    page.get_by_text("Options").first.click()
+    assert page.locator("#fm-min-score input").first.input_value() == "0.75"
+    assert page.get_by_label("Detector").input_value() == "haar"
+    assert page.get_by_label("Maximum faces").first.input_value() == "7"
+    page.locator("#fm-attributes").get_by_label("Gender").uncheck()
+    page.wait_for_function("location.search.includes('attributes=age&')")
+    page.locator("#fm-min-score input").first.fill("0.6")
+    page.locator("#fm-min-score input").first.press("Enter")
+    page.wait_for_function("!location.search.includes('threshold')")
+    assert "astronaut" not in page.url
     page.context.close()
 
 

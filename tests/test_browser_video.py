@@ -36,6 +36,7 @@ from test_browser import (  # noqa: F401
 )
 
 from facemodels.app import Limits
+from facemodels.app.settings import Settings
 
 
 class SlowAnalyzer(FakeAnalyzer):
@@ -147,6 +148,27 @@ def test_a_clip_is_analyzed(open_page: Callable[..., Any], url: str, clip: Path,
     page.locator("#fm-clip").get_by_label("Clear").click()
     page.get_by_text("No clip yet").wait_for()
     assert page.locator("#fm-clip-drawn video").count() == 0
+
+
+@pytest.mark.slow
+def test_an_example_is_analyzed_and_leaves_anonymized(open_page: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
+    with serving(FakeAnalyzer(), examples=Settings().examples) as url:
+        page = open_tab(open_page, url)
+        strip = page.locator("#fm-clip-examples")
+        assert "public domain" in strip.inner_text()
+        shoot(page, "video-examples")
+        strip.locator("button").click()
+        page.wait_for_selector("#fm-clip-results .fm-card")
+        assert "150 frames" in page.inner_text("#fm-clip-results") and not strip.is_visible()
+        copy = save(page, "Anonymized copy", tmp_path)
+        assert copy.name == "clip-anonymized.mp4"
+        with av.open(str(copy)) as container:
+            assert len(list(container.decode(video=0))) == 150
+        page.locator("#fm-clip-hiding", has_text="Watch the copy before you share it").wait_for()
+        page.locator("#fm-clip").get_by_label("Clear").click()
+        page.get_by_text("No clip yet").wait_for()
+        assert strip.is_visible() and not page.locator("#fm-clip-hiding").is_visible()
+        page.close()  # before the server goes
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,7 @@ def test_the_image_in_a_line() -> None:
 
 def test_an_image_that_no_browser_shows_comes_with_a_preview(astronaut: np.ndarray) -> None:
     analysis = Analysis((FACE,), 512, 512, MODELS)
-    assert 'data-picture="data:image/jpeg' in analysis_html(analysis, astronaut, "scan.tif", SAY)
+    assert 'data-picture="data:image/jpeg' in analysis_html(analysis, astronaut, "scan.tif", SAY, embedded=True)
     assert "data-picture" not in analysis_html(analysis, astronaut, "photo.JPG", SAY)
 
 
@@ -320,7 +320,7 @@ def test_every_text_is_used_and_every_label_of_the_models_known() -> None:
 def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> None:
     say = languages()[name]
     analysis = Analysis((FACE, FACE.replace(age=Estimate(31.4, 5.2))), 512, 512, MODELS)
-    for html in (
+    for page in (
         header_html(say),
         empty_html(say),
         analysis_html(analysis, astronaut, "photo.jpg", say),
@@ -328,7 +328,7 @@ def test_the_page_speaks_another_language(name: str, astronaut: np.ndarray) -> N
         heat_html(astronaut, np.ones((512, 512)), "happy", say),
         models_html(list_models(), {spec.id: measured(spec) for spec in list_models()}, (), say),
     ):
-        spoken = re.sub(r"base64,[^\"]*", "", html)
+        spoken = re.sub(r"base64,[^\"]*", "", page)
         for english in ("picture", "Face 1", "faces", "years", "Happy", "Found", "Download", "likely"):
             assert english not in spoken
     assert json.loads(downloads(analysis_html(analysis, astronaut, "p.jpg", say))["p.json"]) == analysis.to_dict()

@@ -23,11 +23,13 @@ class Choice:
         component: Has its value.
         values: What it may be.
         several: Whether it is a list of them.
+        span: The least and the largest, of a number.
     """
 
     component: gr.components.Component
-    values: Sequence[str]
+    values: Sequence[str] = ()
     several: bool = False
+    span: tuple[float, float] | None = None
 
     @property
     def default(self) -> Any:
@@ -46,7 +48,7 @@ def keep_in_address(demo: gr.Blocks, tabs: gr.Tabs, names: Mapping[str, gr.Tab],
     """
     known: dict[str, Any] = {"tab": {"values": list(names), "key": "selected"}}
     known |= {
-        name: {"values": list(choice.values), "key": "value", "several": choice.several}
+        name: {"values": list(choice.values), "key": "value", "several": choice.several, "span": choice.span}
         for name, choice in choices.items()
     }
     shared: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

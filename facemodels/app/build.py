@@ -30,6 +30,12 @@ GRADIO = {
 }
 
 
+def example_clips(examples: Sequence[Path]) -> tuple[Path, ...]:
+    """The videos that lie beside the example images."""
+    folders = dict.fromkeys(path.parent for path in examples)
+    return tuple(path for folder in folders for path in sorted(folder.glob("*.mp4")))
+
+
 def build_demo(
     analyzer: Analyzer,
     limits: Limits | None = None,
@@ -42,7 +48,7 @@ def build_demo(
     Args:
         analyzer: A `FaceAnalyzer`, or another `Analyzer`; several threads call it at once.
         limits: How much work is taken on at once; None for the defaults.
-        examples: Images to choose from on the image tab.
+        examples: Images to choose from on the image tab; ``.mp4`` files beside them are offered on the video tab.
         stopping: Ends long work early once it is set; see `drain`.
 
     Returns:
@@ -58,17 +64,17 @@ def build_demo(
         in_every_language(header_html)
         with gr.Tabs() as tabs:
             with gr.Tab(t("tab_image"), id="image") as image:
-                picture = image_tab(analyzer, limits, memory, stopping, language, examples)
+                picture, of_image = image_tab(analyzer, limits, memory, stopping, language, examples)
             with gr.Tab(t("tab_webcam"), id="webcam") as live:
                 webcam, tools, of_webcam = webcam_tab(analyzer, limits, memory)
             with gr.Tab(t("tab_video"), id="video") as video:
-                of_video = video_tab(analyzer, limits, language, stopping)
+                of_video = video_tab(analyzer, limits, language, stopping, example_clips(examples))
             with gr.Tab(t("tab_models"), id="models") as models:
                 models_tab(analyzer)
         release_cameras(tabs, picture, webcam)
         connect_snapshots(tools, tabs, picture)
         names = {"image": image, "webcam": live, "video": video, "models": models}
-        keep_in_address(demo, tabs, names, {**of_webcam, **of_video})
+        keep_in_address(demo, tabs, names, {**of_image, **of_webcam, **of_video})
         add_endpoints(analyzer, limits, memory, stopping)
         describe_arguments(demo)
     return demo.queue(max_size=limits.queue)

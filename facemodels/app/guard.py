@@ -49,6 +49,7 @@ ROUTES = (
     Route("/theme.css", "colours and fonts", public=True),
     Route(f"{API}theme.css", "colours and fonts", public=True),
     Route("/favicon.ico", "the icon", public=True),
+    Route("/preview.jpg", "the picture that previews of links show, the same for everyone", public=True),
     Route("/robots.txt", "nothing", public=True),
     Route("/manifest.json", "the app's name and icon", public=True),
     Route("/pwa_icon", "the icon", public=True),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -25,6 +25,7 @@ from facemodels.app.build import build_demo
 from facemodels.app.components import static
 from facemodels.app.draining import RefusesWhenStopping, drain
 from facemodels.app.guard import LoginDelay, ServesOnlyRoutes
+from facemodels.app.link_preview import FAVICON, PICTURE, LinkPreview
 from facemodels.app.memory import keep_heaps_small
 from facemodels.app.sessions import Sessions
 from facemodels.app.settings import Settings
@@ -48,6 +49,7 @@ class CompressedPage(GZipMiddleware):
 
 LAUNCH: dict[str, Any] = {
     "css": static("app.css"),
+    "favicon_path": str(FAVICON),
     "run_history": False,
     "ssr_mode": False,
     "footer_links": ["api", "gradio", "settings"],
@@ -100,19 +102,24 @@ def launch(
     if uploads is not None:  # Gradio's own copies of the examples
         uploads.spare(path for block in demo.blocks.values() for path in getattr(block, "keep_in_cache", ()))
     hosts = [*allowed_hosts, *LOCAL] if allowed_hosts else ["*"]
+    routes = [
+        APIRoute("/health", health),
+        APIRoute(f"/{PICTURE.name}", lambda: FileResponse(PICTURE)),
+    ]
     address: str = demo.launch(
         **LAUNCH,
         theme=make_theme(theme),
         i18n=gr.I18n(**translations()),
         app_kwargs={
             "openapi_url": None,  # Gradio has one of its own
-            "routes": [APIRoute("/health", health)],
+            "routes": routes,
             "middleware": [
                 Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
                 Middleware(RefusesWhenStopping, stopping),
                 Middleware(ServesOnlyRoutes, login=options.get("auth") is not None),
                 Middleware(LoginDelay),
                 Middleware(CompressedPage, minimum_size=10_000),
+                Middleware(LinkPreview),
             ],
         },
         prevent_thread_lock=True,

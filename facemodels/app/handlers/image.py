@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import threading
 import time
@@ -174,10 +175,20 @@ def show_upload(
                 second=other,
                 harder=chosen.min_score > LOWEST_SCORE,
                 on_request=on_request,
+                embedded=not _is_shown_by_browsers(Path(image["path"])),
             )
     except FaceModelsError as error:
         return error_html(error, say), None
     return page, Shown(known, analysis)
+
+
+# What the files that every browser shows begin with: JPEG, PNG, GIF, WebP, BMP, AVIF.
+_SHOWN_BY_BROWSERS = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM|....ftypavi[fs]", re.DOTALL)
+
+
+def _is_shown_by_browsers(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _SHOWN_BY_BROWSERS.match(file.read(16)) is not None
 
 
 @dataclass(frozen=True)
@@ -250,14 +261,10 @@ def explain_face(
     return {"face": number, "attribute": attribute, "page": answer, "when": time.time()}
 
 
-def annotate_upload(image: Any, analysis: Analysis | None, memory: ImageMemory | None = None) -> str | None:
-    """The annotated image as a PNG, for download."""
-    if analysis is None:
-        return None
+def decode_upload(image: Any, memory: ImageMemory | None = None) -> str:
+    """An image that no browser shows, as a PNG of its full size: the page draws on it, in the visitor's language."""
     with reading_upload(image, memory) as read:
-        drawn = annotate(read.pixels, _fitted(analysis, read).faces)
-        del read  # one copy at a time
-        return save_image(drawn, Path(file_name(image)).stem, "-faces.png")
+        return save_image(read.pixels, Path(file_name(image)).stem)
 
 
 def anonymize_upload(

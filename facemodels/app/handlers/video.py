@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from facemodels import Timeline, analyze_video, annotate
+from facemodels import Timeline, analyze_video, annotate, anonymize_video
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.html.clip import clip_html, preview_html, progress_html
-from facemodels.app.html.parts import error_html, no_attribute_html, picture_url
+from facemodels.app.html.parts import error_html, message_html, no_attribute_html, picture_url
 from facemodels.app.limits import Limits
 from facemodels.app.progress import REPORT_SECONDS
 from facemodels.app.requests import (
@@ -30,8 +30,9 @@ from facemodels.app.requests import (
     too_long,
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch, upload_folder
-from facemodels.app.words import words_in
+from facemodels.app.words import Words, words_in
 from facemodels.errors import FaceModelsError
+from facemodels.files import fit_name
 from facemodels.video.frames import VideoFrame
 
 CLIP_SIDE = 1280  # longest side of the annotated video, in pixels
@@ -109,13 +110,13 @@ def analyze_clip(
                 analyzed += frame.analyzed
                 if frame.time > limits.clip_seconds:  # one that did not say how long it is
                     raise too_long(path, limits)
-                done, now = frame.index + 1, time.monotonic()
+                now = time.monotonic()
                 if now - told >= REPORT_SECONDS:
                     told = now
                     touch(path)  # nobody deletes the clip while it is being analyzed, nor what comes of it
                     touch(folder)
-                    left = (now - start) / done * (frame.total - done) if frame.total and now - start > 2 else None
-                    yield None, progress_html(done, frame.total, left, say), None, preview_html(preview.draw(), say)
+                    told_so = _progress(frame, now - start, say)
+                    yield None, told_so, None, preview_html(preview.draw(), say)
         count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
         name, minutes = file_name(clip), KEEP_SECONDS // 60
         if problem is not None:
@@ -128,3 +129,44 @@ def analyze_clip(
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def anonymize_clip(
+    analyzer: Analyzer, limits: Limits, clip: Any, language: Any = "en"
+) -> Generator[tuple[str | None, str], None, None]:
+    """A copy of a video with every face hidden: at last its file, and always a text, such as how far the work is.
+
+    A refusal becomes a message. Closed before the end, it leaves no file behind.
+    """
+    say = words_in(language)
+    yield None, progress_html(0, None, None, say)
+    folder: Path | None = None
+    try:
+        path = check_clip(clip, limits)
+        folder = upload_folder("clip-")
+        target = folder / fit_name(path.stem, "-anonymized.mp4")
+        start = told = time.monotonic()
+        with closing(anonymize_video(path, target, analyzer, max_side=CLIP_SIDE)) as frames:
+            for frame in frames:
+                if frame.time > limits.clip_seconds:
+                    raise too_long(path, limits)
+                now = time.monotonic()
+                if now - told >= REPORT_SECONDS:
+                    told = now
+                    touch(path)
+                    touch(folder)
+                    yield None, _progress(frame, now - start, say)
+        folder = None  # from here on it is deleted by its age
+        yield str(target), message_html(say("anonymized"), say("clip_hidden"))
+    except FaceModelsError as error:
+        yield None, error_html(type(error)(hide_path(str(error), clip)), say)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _progress(frame: VideoFrame, seconds: float, say: Words) -> str:
+    """How far the work is after so many seconds."""
+    done = frame.index + 1
+    left = seconds / done * (frame.total - done) if frame.total and seconds > 2 else None
+    return progress_html(done, frame.total, left, say)

@@ -95,6 +95,7 @@ def clip_html(
     links += download_html("JSON", f"{html.escape(stem)}.json", "application/json", data, say)
     if people:
         links += download_html("SVG", f"{html.escape(stem)}.svg", "image/svg+xml", timeline.to_svg(name), say)
+    links += f'<button class="fm-download" data-action="anonymize">{say("anonymized")}</button>'
     parts = [
         f'<div class="fm-summary" role="status" data-poster="{poster or ""}">'
         f"<b>{say.count('clip_people', count) if count else say('clip_people_none')}</b>"
@@ -102,7 +103,11 @@ def clip_html(
         f'<span class="fm-downloads">{say("download")} {links}</span></div>'
     ]
     if problem is not None:
-        parts.append(message_html(say("clip_broken"), html.escape(problem), "warning"))
+        parts.append(
+            message_html(
+                say("clip_broken"), f"{say('clip_broken_text')}<br><small>{html.escape(problem)}</small>", "warning"
+            )
+        )
     if people:
         cards = "".join(person_html(person, timeline.seconds, say) for person in people)
         parts.append(f'<div class="fm-cards fm-people">{cards}</div>')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,10 +31,10 @@ from facemodels.hub.registry import get_spec
 from facemodels.results import CsvSink
 from facemodels.types import Analysis, Face
 from facemodels.values import POSE_LABELS, Classification, Value, percent
+from facemodels.video.reading import Reader
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
 TOP_LABELS = 3  # bars shown at once; the others unfold
-BROWSER_FORMATS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")  # what every browser shows by itself
 
 
 def empty_html(say: Words) -> str:
@@ -42,7 +43,7 @@ def empty_html(say: Words) -> str:
 
 
 def examples_html(examples: Sequence[Path], public_domain: bool, say: Words) -> str:
-    """Images to try; ``examples.js`` reports which one was chosen.
+    """Images or videos to try; ``examples.js`` reports which one was chosen.
 
     Args:
         examples: Their files.
@@ -50,9 +51,10 @@ def examples_html(examples: Sequence[Path], public_domain: bool, say: Words) -> 
         say: The words.
     """
     buttons = "".join(
-        f'<button data-example="{number}"><img src="{_small_picture(path)}" '
+        f'<button data-example="{number}"{film}><img src="{_small_picture(path)}" '
         f'alt="{say("example", place=number + 1)}" width="64" height="64"></button>'
         for number, path in enumerate(examples)
+        for film in (' class="fm-film"' if path.suffix == ".mp4" else "",)
     )
     note = f"<small>{say('examples_free')}</small>" if public_domain else ""
     return f'<div class="fm-examples"><span>{say("examples")}</span>{buttons}{note}</div>'
@@ -60,6 +62,10 @@ def examples_html(examples: Sequence[Path], public_domain: bool, say: Words) -> 
 
 @functools.cache
 def _small_picture(path: Path) -> str:
+    if path.suffix == ".mp4":
+        with Reader(path) as reader:
+            (_, frame), *_ = itertools.islice(reader.frames(), 1)
+            return picture_url(np.asarray(ImageOps.fit(Image.fromarray(reader.pixels(frame)), (128, 128))))
     with Image.open(path) as picture:
         return picture_url(np.asarray(ImageOps.fit(picture.convert("RGB"), (128, 128))))
 
@@ -111,6 +117,7 @@ def analysis_html(
     second: Second | None = None,
     harder: bool = False,
     on_request: Sequence[str] = (),
+    embedded: bool = False,
 ) -> str:
     """What was found in an image: a summary, a card per face, a table, and the downloads.
 
@@ -122,10 +129,11 @@ def analysis_html(
         second: What another model answers, to stand beside.
         harder: Whether a lower score threshold may find more.
         on_request: Attributes that are answered once their layer is switched on.
+        embedded: Whether to hold a small copy of the image, since no browser shows its file.
     """
     count = len(analysis)
     heading = " · ".join(summarize(analysis, say)) if count else say("faces_none")
-    shown = "" if Path(name).suffix.lower() in BROWSER_FORMATS else f' data-picture="{preview(pixels)}"'
+    shown = f' data-picture="{preview(pixels)}"' if embedded else ""
     parts = [
         f'<div class="fm-summary" role="status" data-box="0 0 {analysis.width} {analysis.height}" '
         f'data-name="{html.escape(name)}"{shown}><b>{heading}</b>{layers_html(say, on_request) if count else ""}</div>'

@@ -1,6 +1,6 @@
 // The video tab: a poster and a play sign on the annotated clip, a mark in every plot where it stands, and a click there,
 // or on a time, moves it.
-// Gradio runs this when the part of the page is there, with `element`, `props` and `watch`.
+// Gradio runs this when the part of the page is there, with `element`, `props`, `trigger` and `watch`.
 
 const clip = () => document.querySelector('#fm-clip-drawn video');
 const move = (seconds) => {
@@ -41,6 +41,7 @@ element.addEventListener('click', (event) => {
   const {action, time, name} = event.target.dataset;
   if (action === 'jump') move(Number(time));
   if (action === 'csv') document.querySelector('#fm-clip-table').click();
+  if (action === 'anonymize') trigger('anonymize');
   if (action === 'mp4' && clip()) save(name);
   const plot = event.target.closest('.fm-axes svg');
   if (!plot) return;

@@ -144,9 +144,15 @@ const save = (file, blob) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 };
+// Of a file that no browser shows the page has a small copy only: the server makes one that is whole.
+let whenDecoded;
+window.addEventListener('fm-decoded', ({detail}) => whenDecoded?.(Object.assign(new Image(), {src: detail})));
+const decoded = () => new Promise((done) => {
+  whenDecoded = done;
+  trigger('decode');
+});
 const saveDrawn = async (suffix, kind) => {
-  if (summary().picture) return trigger('draw');  // the browser has a small copy only
-  const image = panel().querySelector('.image-frame img');
+  const image = summary().picture ? await decoded() : panel().querySelector('.image-frame img');
   await image.decode();
   // Half the size, and half of that, where it is more than the browser can draw.
   for (let scale = image.naturalWidth / overlay.viewBox.baseVal.width; scale > 0.01; scale /= 2) {

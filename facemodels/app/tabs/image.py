@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,24 +9,27 @@ from typing import Any
 
 import gradio as gr
 
+from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
 from facemodels.app.components import in_every_language, script, static, t
 from facemodels.app.endpoints import answers_errors
 from facemodels.app.handlers.image import (
     LOWEST_SCORE,
     Shown,
-    annotate_upload,
     anonymize_upload,
+    decode_upload,
     explain_face,
     show_upload,
-    take_example,
 )
-from facemodels.app.html.image import empty_html, examples_html, model_title
+from facemodels.app.html.image import empty_html, model_title
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
-from facemodels.app.settings import EXAMPLES
+from facemodels.app.tabs.examples import example_strip, taker
 from facemodels.app.tabs.photos import photos_part
 from facemodels.app.words import texts_of
+
+HIGHEST_SCORE = 0.95  # score threshold that the page offers
+MOST_FACES = 100  # that the page offers
 
 
 def image_tab(
@@ -37,15 +39,12 @@ def image_tab(
     stopping: threading.Event,
     language: gr.HTML,
     examples: Sequence[Path],
-) -> gr.Image:
+) -> tuple[gr.Image, dict[str, Choice]]:
     """Lay out the tab, inside a `gr.Tab`.
 
     Returns:
-        The component that takes the image.
+        The component that takes the image, and what the page's address can name.
     """
-
-    def pick(event: gr.EventData) -> str:
-        return take_example(examples, getattr(event, "example", None))
 
     choices = offered_models(analyzer)
     offered = list(choices)
@@ -62,13 +61,9 @@ def image_tab(
                 buttons=["fullscreen"],
             )
             if examples:
-                strip = in_every_language(
-                    functools.partial(examples_html, examples, examples[0].parent == EXAMPLES),
-                    js_on_load=static("examples.js"),
-                    elem_id="fm-examples",
-                )
+                strip = example_strip(examples, elem_id="fm-examples")
                 strip.pick(
-                    answers_errors(pick),
+                    taker(examples),
                     None,
                     picture,
                     queue=False,
@@ -84,7 +79,7 @@ def image_tab(
                 )
                 min_score = gr.Slider(
                     LOWEST_SCORE,
-                    0.95,
+                    HIGHEST_SCORE,
                     value=analyzer.min_score,
                     step=0.05,
                     label=t("min_score"),
@@ -107,7 +102,7 @@ def image_tab(
                         min_width=240,
                     )
                 with gr.Row():
-                    max_faces = gr.Slider(1, 100, value=50, step=1, label=t("max_faces"), min_width=200)
+                    max_faces = gr.Slider(1, MOST_FACES, value=50, step=1, label=t("max_faces"), min_width=200)
                     detector = gr.Dropdown(list(offered_detectors(analyzer)), label=t("detector"), min_width=200)
         with gr.Column(scale=2, min_width=320):
             results = in_every_language(
@@ -187,17 +182,29 @@ def image_tab(
         **shared,
     )
 
-    def draw(image: Any, shown: Shown | None) -> str | None:
-        return annotate_upload(image, None if shown is None else shown.analysis, memory)
+    def decode(image: Any) -> str:
+        return decode_upload(image, memory)
 
     def anonymize(image: Any, shown: Shown | None) -> str | None:
         return anonymize_upload(analyzer, image, None if shown is None else shown.analysis, memory)
 
-    for event, make in ((results.draw, draw), (results.anonymize, anonymize)):
-        event(answers_errors(make), [picture, shown], file, **shared).success(
-            None, js="() => document.querySelector('#fm-file').click()", api_visibility="private"
-        )
-    return picture
+    results.decode(answers_errors(decode), picture, file, **shared).success(
+        None,
+        file,
+        js="(file) => { window.dispatchEvent(new CustomEvent('fm-decoded', {detail: file.url})); }",
+        api_visibility="private",
+    )
+    results.anonymize(answers_errors(anonymize), [picture, shown], file, **shared).success(
+        None, js="() => document.querySelector('#fm-file').click()", api_visibility="private"
+    )
+    return picture, {
+        "attributes": Choice(attributes, offered, several=True),
+        "threshold": Choice(min_score, span=(LOWEST_SCORE, HIGHEST_SCORE)),
+        "faces": Choice(max_faces, span=(1, MOST_FACES)),
+        "detector": Choice(detector, offered_detectors(analyzer)),
+        "second": Choice(second, [value for _, value in _seconds(choices)]),
+        **{f"{name}-model": Choice(model, choices[name]) for name, model in zip(choices, models, strict=True)},
+    }
 
 
 def _seconds(choices: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
