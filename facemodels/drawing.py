@@ -45,10 +45,10 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     """Draw faces on a copy of their image.
 
     Each face gets a box in the colour of its emotion and a caption: emotion and score, gender, age with its error,
-    ethnicity, and the id a tracker gave. Where they were asked for, its 68 points stand in place of the detector's
-    landmarks, and its pose is an arrow from the nose to where the face is turned. What a face does not have is left
-    out. Captions stay inside the image, shrink with the faces, and say less where the full text would cover another
-    face.
+    ethnicity, why that may be wrong (`Face.doubts`), and the id a tracker gave. Where they were asked for, its 68
+    points stand in place of the detector's landmarks, and its pose is an arrow from the nose to where the face is
+    turned. What a face does not have is left out. Captions stay inside the image, shrink with the faces, and say less
+    where the full text would cover another face.
 
     Args:
         image: ``(H, W, 3)`` uint8, RGB; not modified. `read_image` makes one from anything else.
@@ -185,8 +185,10 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
             if line == 1:
                 short.append(kind.short_text(value))
     head = "  ".join(filter(None, full))
+    doubts = f"({', '.join(face.doubts)})" if face.doubts else ""
     ladder = [
-        (head, ", ".join(lines[0]), ", ".join(lines[1])),
+        (head, ", ".join(lines[0]), ", ".join(lines[1]), doubts),
+        (head, ", ".join(short), doubts),
         (head, ", ".join(short)),
         (head,),
         (label,),

@@ -102,6 +102,7 @@ class FakeAnalyzer:
         detector: str | None = None,
         min_score: float | None = None,
         max_faces: int | None = None,
+        min_quality: float | None = None,
     ) -> FakeAnalyzer:
         other = copy.copy(self)
         other.models = {**self.models, **(models or {})}

@@ -11,7 +11,7 @@ from facemodels import drawing
 from facemodels.attributes import EMOTIONS
 from facemodels.drawing import COLOURS, OTHER_COLOUR, annotate
 from facemodels.errors import ArgumentError
-from facemodels.types import Analysis, Box, Classification, Estimate, Face
+from facemodels.types import Analysis, Box, Classification, Estimate, Face, Quality
 
 
 def full_face(x: float, y: float, side: float, emotion: str = "happy", track_id: int | None = 3) -> Face:
@@ -53,6 +53,14 @@ def shared(a: Any, b: Any) -> int:
 def frame(face: Face) -> Any:
     box = face.box
     return drawing.Frame(round(box.x1), round(box.y1), round(box.width), round(box.height))
+
+
+def test_a_caption_says_why_its_answers_may_be_wrong() -> None:
+    doubtful = Quality(0.5, 80, 0.01, 0.5, 0, 0, ("blurred", "turned"))
+    face = full_face(100, 100, 120).replace(quality=doubtful)
+    ((*told, doubts),) = (caption.lines for caption in captions(grey(480, 360), [face]))
+    assert doubts == "(blurred, turned)"
+    assert told == [*captions(grey(480, 360), [face.replace(quality=None)])[0].lines]
 
 
 def test_new_array_same_size_input_untouched() -> None:

@@ -117,8 +117,12 @@ def test_doubts_are_told(astronaut: np.ndarray, language: str) -> None:
     face = Face(Box(10, 10, 90, 90), 0.9)
     for doubt in DOUBTS:
         doubtful = face.replace(quality=Quality(0.5, 80, 0.01, 0.5, 0, 0, (doubt,)))
-        assert say(f"doubt_{doubt}") not in face_html(face, 1, astronaut, say)
-        assert say(f"doubt_{doubt}") in face_html(doubtful, 1, astronaut, say)
+        told = [
+            re.findall('data-doubts="(.*?)"|fm-doubts">(.*?)</p>', face_html(f, 1, astronaut, say))
+            for f in (face, doubtful)
+        ]
+        assert all(say(f"doubt_{doubt}") not in "".join(found) for found in told[0])
+        assert len(told[1]) == 2 and all(say(f"doubt_{doubt}") in "".join(found) for found in told[1])
 
 
 def test_the_image_in_a_line() -> None:

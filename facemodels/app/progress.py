@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STOPPING = "the app is being stopped; try again in a moment"
+from facemodels.errors import SourceError
+
 REPORT_SECONDS = 0.4  # between two reports of progress
+
+
+def stopping_error() -> SourceError:
+    """The error for work that ends because the app does."""
+    return SourceError("the app is being stopped; try again in a moment", code="stopping")
 
 
 @dataclass

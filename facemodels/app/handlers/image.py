@@ -21,7 +21,7 @@ from facemodels.app.answers import Known, analyze, learn
 from facemodels.app.html.image import Second, analysis_html, heat_html
 from facemodels.app.html.parts import error_html, no_attribute_html
 from facemodels.app.memory import ImageMemory
-from facemodels.app.progress import STOPPING
+from facemodels.app.progress import stopping_error
 from facemodels.app.requests import (
     MAX_IMAGES,
     check_attributes,
@@ -111,7 +111,7 @@ def analyze_uploads(
     for image in images:
         try:
             if stopping is not None and stopping.is_set():
-                raise FaceModelsError(STOPPING)
+                raise stopping_error()
             analyses.append(analyze_upload(analyzer, image, max_faces, attributes, memory)[1])
         except FaceModelsError as error:
             analyses.append(Analysis((), 0, 0, models, str(error)))

@@ -159,7 +159,7 @@ def anonymize_clip(
         folder = None  # from here on it is deleted by its age
         yield str(target), message_html(say("anonymized"), say("clip_hidden"))
     except FaceModelsError as error:
-        yield None, error_html(type(error)(hide_path(str(error), clip)), say)
+        yield None, error_html(named_as_uploaded(error, clip), say)
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

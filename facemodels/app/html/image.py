@@ -287,6 +287,7 @@ def face_html(
     box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (face.points.points if face.points else face.landmarks or ()))
     pose = "" if face.pose is None else " ".join(f"{getattr(face.pose, name):.1f}" for name in POSE_LABELS)
+    doubts = ", ".join(say(f"doubt_{doubt}") for doubt in face.doubts)
     perceived = {name: value for name, value in face.values.items() if name in ATTRIBUTES}
     emotion = "" if face.emotion is None else html.escape(face.emotion.label)
     cut_out = thumbnail(face.scaled(scale), pixels)
@@ -295,7 +296,7 @@ def face_html(
         f'<article class="fm-card" aria-label="{name}" tabindex="0" data-face="{number}" data-box="{box}" '
         f'data-points="{points}" data-pose="{pose}" data-score="{face.score:.4f}" '
         f'data-attributes="{" ".join(perceived)}" '
-        f'data-emotion="{emotion}" data-text="{label}">'
+        f'data-emotion="{emotion}" data-text="{label}" data-doubts="{doubts}">'
         f'<header><img src="{cut_out}" alt="{say("face_cut", place=number)}" width="72" height="72">'
         f"<div><small>{name}</small>{headline}</div></header>"
         f"<dl>{rows}</dl>{doubts_html(face, say)}{bars}{second_html(second, say)}{more}</article>"
@@ -332,8 +333,12 @@ def correct_html(values: Mapping[str, Value], say: Words) -> str:
 
 def doubts_html(face: Face, say: Words) -> str:
     """The detector's score, and what makes the answers less sure."""
-    doubts = [say("face_found", score=percent(face.score)), *(say(f"doubt_{doubt}") for doubt in face.doubts)]
-    return f'<p class="fm-doubts">{" · ".join(doubts)}</p>'
+    told = [say("face_found", score=percent(face.score))]
+    if doubts := [html.unescape(say(f"doubt_{doubt}")) for doubt in face.doubts if doubt != "weak"]:
+        told.append(say("doubtful", doubts=", ".join(doubts)))
+    if "weak" in face.doubts:
+        told.append(say("doubt_weak"))
+    return f'<p class="fm-doubts">{" · ".join(told)}</p>'
 
 
 def bars_html(value: Classification, say: Words) -> str:

@@ -19,7 +19,7 @@ from facemodels.values import Classification, Points, Pose, Value, percent
 REFUSALS = frozenset(
     (
         *("empty", "damaged", "pixels", "bytes", "heic", "raw", "video", "svg", "html", "pdf", "jxl", "psd"),
-        *("postscript", "archive", "zeros", "text", "unknown", "gone"),
+        *("postscript", "archive", "zeros", "text", "unknown", "gone", "stopping"),
         *("no_video", "sound", "broken_video", "frame_pixels", "no_frames", "too_long"),
     )
 )

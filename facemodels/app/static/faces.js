@@ -30,11 +30,14 @@ const layers = {boxes: true, labels: true};  // those that are on; an answer bri
 const layer = (name) => layers[name] ?? false;
 const summary = () => element.querySelector('.fm-summary')?.dataset ?? {};
 
-// The number of a face, and its emotion where there is room for letters of this size.
+// The number of a face, and its emotion and doubts where there is room for letters of this size.
 const labelOf = (group, size) => {
-  const wide = overlay.children.length < 4 || Number(group.children[0].getAttribute('width')) > 4.5 * size;
-  const said = wide && layer('labels') && group.dataset.text ? ' ' + group.dataset.text : '';
-  return layer('boxes') || said ? group.dataset.face + said : '';
+  const [left, width] = ['x', 'width'].map((name) => Number(group.children[0].getAttribute(name)));
+  const {face, text, doubts} = group.dataset, few = overlay.children.length < 4;
+  if (!layer('labels')) return layer('boxes') ? face : '';
+  const said = (few || width > 4.5 * size) && text ? `${face} ${text}` : face;
+  const whole = doubts ? `${said} (${doubts})` : said, room = few ? overlay.viewBox.baseVal.width - left : width;
+  return 0.6 * size * whole.length <= room ? whole : layer('boxes') || said !== face ? said : '';
 };
 // Points are smaller the closer they lie; widths are in pixels of the screen, or of a picture `scale` times as large.
 const dotWidth = (group, scale) => {
@@ -60,12 +63,12 @@ const draw = () => {
   overlay.replaceChildren();
   overlay.setAttribute('viewBox', summary().box ?? '0 0 1 1');
   for (const one of cards()) {
-    const {face, box, points, pose, emotion, text} = one.dataset, [x, y, width, height] = box.split(' ').map(Number);
+    const {face, box, points, pose, emotion, text, doubts} = one.dataset, [x, y, width, height] = box.split(' ').map(Number);
     const name = one.getAttribute('aria-label') + (text ? ': ' + one.querySelector('header p').textContent : '');
     const dots = points.split(' ').filter(Boolean).map((point) => point.split(',').map(Number));
     const [yaw, pitch, roll] = pose.split(' ').map(Number), nose = noseOf(dots, {x1: x, y1: y, x2: x + width, y2: y + height});
     const group = attributes(svg('g'), {
-      'data-face': face, 'data-text': text, class: emotion ? 'fm-emotion-' + emotion : '',
+      'data-face': face, 'data-text': text, 'data-doubts': doubts, class: emotion ? 'fm-emotion-' + emotion : '',
       role: 'button', tabindex: 0, 'aria-label': name,
     });
     group.append(

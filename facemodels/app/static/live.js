@@ -24,10 +24,11 @@ const overlay = node('svg', null, {class: 'fm-overlay', 'aria-hidden': 'true'});
 const curves = new Curves(), mostCards = 6;
 let frames = [], idle, moving;
 
+const doubtsOf = ({quality}) => (quality?.doubts ?? []).map((doubt) => say('doubt_' + doubt)).join(', ');
 const facts = (face) => [
   face.age && say('live_years', {age: Math.round(face.age.value), error: Math.round(face.age.error)}),
   face.gender && title(face.gender.label), face.ethnicity && title(face.ethnicity.label),
-  face.points && opennessText(face.points, say), face.pose && poseText(face.pose, say),
+  face.points && opennessText(face.points, say), face.pose && poseText(face.pose, say), doubtsOf(face),
 ].filter(Boolean).join(' · ');
 
 // ---- boxes
@@ -41,7 +42,8 @@ const drawBoxes = (value, video, now) => {
   const sent = value.sent ?? now - value.ms, before = drawn, size = 14 * pixel;
   drawn = new Map();
   overlay.replaceChildren();
-  for (const {box, emotion, age, points, pose, landmarks, track_id: id} of value.faces) {
+  for (const face of value.faces) {
+    const {box, emotion, age, points, pose, landmarks, track_id: id} = face;
     const motion = before.get(id)?.motion ?? new Motion(box, sent);
     if (before.has(id)) motion.see(box, sent, now);
     const group = node('g', overlay, {'data-id': id, class: emotion ? 'fm-emotion-' + emotion.label : ''});
@@ -49,7 +51,8 @@ const drawBoxes = (value, video, now) => {
     const text = node('text', group, {'font-size': size, 'stroke-width': size / 4});
     const wide = box.x2 - box.x1 > 7 * size;
     const words = [emotion && title(emotion.label), wide && age && Math.round(age.value)].filter(Boolean).join(', ');
-    text.textContent = '#' + id + ' ' + words;
+    const said = '#' + id + ' ' + words, doubts = doubtsOf(face), whole = doubts ? `${said} (${doubts})` : said;
+    text.textContent = 0.6 * size * whole.length <= value.width - box.x1 ? whole : said;
     // What lies on the face moves as its box does.
     const marks = [], nose = noseOf(points?.points ?? landmarks ?? [], box);
     if (points) {

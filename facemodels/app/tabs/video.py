@@ -17,11 +17,10 @@ from facemodels.app.handlers.video import analyze_clip, anonymize_clip
 from facemodels.app.html.clip import clip_cancelled_html, clip_empty_html, clip_waiting_html
 from facemodels.app.html.parts import error_html
 from facemodels.app.limits import Limits
-from facemodels.app.progress import STOPPING, Stop
+from facemodels.app.progress import Stop, stopping_error
 from facemodels.app.requests import SAMPLING_RATES, standard
 from facemodels.app.tabs.examples import example_strip, taker
 from facemodels.app.words import texts_of, words_in
-from facemodels.errors import FaceModelsError
 
 
 def video_tab(
@@ -87,7 +86,7 @@ def video_tab(
                     break
                 yield step
         if stopping.is_set():
-            yield None, error_html(FaceModelsError(STOPPING), words_in(language)), None, None
+            yield None, error_html(stopping_error(), words_in(language)), None, None
         elif stop.wanted:  # the last word, whatever progress was still on its way to the page
             yield None, stop.answer, None, None
 

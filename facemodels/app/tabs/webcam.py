@@ -72,7 +72,7 @@ def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> tuple
             live = gr.HTML(
                 html_template=LIVE_HTML,
                 label=t("language"),
-                texts=texts_of("live_", "label_", "axis_", "eyes_", "mouth_", "pose_"),
+                texts=texts_of("live_", "label_", "axis_", "eyes_", "mouth_", "pose_", "doubt_"),
                 webcams=limits.webcams,
                 seconds=limits.webcam_seconds,
                 js_on_load="".join(map(static, ("facts.js", "motion.js", "curves.js", "live.js"))),
