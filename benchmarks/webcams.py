@@ -14,6 +14,7 @@ import os
 import statistics
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -126,24 +127,39 @@ def longest_pause(visitor: Visitor) -> float:
 
 def webcams_table(visitors: list[Visitor]) -> str:
     """Markdown: a row per visitor."""
-    lines = ["| visitor | answers a second | longest pause |", "|---|---|---|"]
-    lines += [f"| {v.name} | {rate(v):.1f} | {longest_pause(v) * 1e3:.0f} ms |" for v in visitors]
+    lines = ["| visitor | answers a second | longest pause | told its place in the queue |", "|---|---|---|---|"]
+    lines += [
+        f"| {v.name} | {rate(v):.1f} | {longest_pause(v) * 1e3:.0f} ms | {len(v.ranks)} times |" for v in visitors
+    ]
     rates = [rate(visitor) for visitor in visitors]
     errors = sum(len(visitor.errors) for visitor in visitors)
     return "\n".join([*lines, "", f"Median {statistics.median(rates):.1f}, least {min(rates):.1f}; errors: {errors}."])
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.webcams", description=__doc__.splitlines()[0])
     parser.add_argument("--webcams", type=int, default=WEBCAMS, help="who stream at once (%(default)s)")
+    parser.add_argument("--places", type=int, help="webcams that the app serves at once (as many as stream)")
+    parser.add_argument("--turn", type=int, help="seconds of a webcam while others wait (the app's default)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of streaming (%(default)s)")
     parser.add_argument("--write", action="store_true", help=f"also write into {RESULTS}")
     options = parser.parse_args()
-    with mock.patch.dict(os.environ, {"FACEMODELS_WEBCAMS": str(options.webcams)}), running() as (url, _, _):
+    settings = {"FACEMODELS_WEBCAMS": str(options.places or options.webcams)}
+    if options.turn:
+        settings["FACEMODELS_WEBCAM_SECONDS"] = str(options.turn)
+    with mock.patch.dict(os.environ, settings), running() as (url, _, pid):
         measure(url, 1, 2)  # until everything is loaded
+        before = processor_seconds(pid)
         visitors = measure(url, options.webcams, options.seconds)
-    text = f"{machine()}\n\n{webcams_table(visitors)}\n"
+        taken = (processor_seconds(pid) - before) / max(1, sum(len(visitor.answers) for visitor in visitors))
+    text = f"{machine()}\n\n{webcams_table(visitors)} An answer took {taken * 1e3:.0f} ms of processor time.\n"
     print(text)
     if options.write:
         write_result("Webcams", text)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 import gradio as gr
+from test_app import free_port, wait_for
 
+from benchmarks.memory import encode, send
+from benchmarks.webcam import resident
 from facemodels.app.sessions import Sessions
+
+ROOT = Path(__file__).parent.parent
+SERVE = """
+import sys
+from facemodels.app import main, server
+from test_app import FakeAnalyzer
+class Analyzer(FakeAnalyzer):
+    def __init__(self, **options): super().__init__()
+    def warmup(self): pass
+server.FaceAnalyzer = Analyzer
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +70,22 @@ def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks) -> Non
         sessions[f"visitor {number}"][state_of(demo)] = number
     assert list(sessions.session_data) == [f"visitor {number}" for number in range(15, 20)]
     assert set(sessions.time_last_used) == set(sessions.session_data)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_calls_leave_little_memory_behind(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "GRADIO_TEMP_DIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", SERVE, "--port", str(port)], cwd=ROOT, env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health", process)
+        image = encode(np.full((40, 40, 3), 90, np.uint8), "png")
+        assert send(url, [image] * 50, 4) == {"faces: 0": 50}
+        before = resident(process.pid)
+        assert send(url, [image] * 250, 4) == {"faces: 0": 250}
+        assert resident(process.pid) - before < 15  # megabytes; a copy of the page for each would take 37
+    finally:
+        process.kill()
+        process.wait()

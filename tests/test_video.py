@@ -680,6 +680,7 @@ def test_the_tab_tells_how_far_it_is_and_then_the_answer(
         ({"attributes": ["mood"]}, "attributes must be"),
         ({"attributes": []}, "Choose at least one attribute"),
         ({"clip_seconds": 1}, "party.mp4: Videos of more than 1 seconds are not accepted"),
+        ({"clip_pixels": 76_000}, "have 320 × 240 pixels; at most 0 megapixels are read"),
     ],
 )
 def test_the_tab_refuses_kindly(

@@ -16,6 +16,7 @@ class Limits:
         webcam_seconds: How long a webcam keeps its place while others wait. The browser queues again by itself.
         clips: Videos analyzed at the same time; further ones wait for their turn.
         clip_seconds: The longest video that is accepted.
+        clip_pixels: Of the largest frames of a video that are accepted: a decoder holds many at once.
         pixels: Of the largest image that is accepted; a format that can be decoded smaller may have more.
     """
 
@@ -25,4 +26,5 @@ class Limits:
     webcam_seconds: int = 60
     clips: int = 1
     clip_seconds: int = 600
+    clip_pixels: int = 9_000_000  # 4K
     pixels: int = 40_000_000

@@ -110,12 +110,12 @@ def check_clip(value: Any, limits: Limits) -> Path:
     """The uploaded video behind an argument.
 
     Raises:
-        FaceModelsError: If it is no upload, no video, or too long.
+        FaceModelsError: If it is no upload, no video, too long, or its frames are too large.
     """
     path = check_image(value)
     if not path.exists():
         raise VideoError(**gone(value))
-    seconds = video_info(path).seconds
+    seconds = video_info(path, limits.clip_pixels).seconds
     if seconds is not None and seconds > limits.clip_seconds:
         raise too_long(path, limits)
     return path

@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     )
     clips: Count = _named("FACEMODELS_CLIPS", Limits.clips, "clips analyzed at the same time")
     clip_seconds: Count = _named("FACEMODELS_CLIP_SECONDS", Limits.clip_seconds, "longest clip, in seconds")
+    max_clip_megapixels: Count = _named(
+        "FACEMODELS_MAX_CLIP_MEGAPIXELS", Limits.clip_pixels // 10**6, "largest frames of a clip, in megapixels"
+    )
     max_megapixels: Count = _named(
         "FACEMODELS_MAX_MEGAPIXELS",
         Limits.pixels // 10**6,
@@ -160,6 +163,7 @@ class Settings(BaseSettings):
             self.webcam_seconds,
             self.clips,
             self.clip_seconds,
+            self.max_clip_megapixels * 10**6,
             self.max_megapixels * 10**6,
         )
 

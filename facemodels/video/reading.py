@@ -56,11 +56,12 @@ class VideoInfo:
     audio: bool
 
 
-def video_info(source: str | os.PathLike[str]) -> VideoInfo:
+def video_info(source: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """Read what is known of a video before it is analyzed.
 
     Args:
         source: Path of the video.
+        max_pixels: The most pixels of a frame; a video with larger ones is refused.
 
     Raises:
         VideoError: If it is no video that can be read.
@@ -69,7 +70,7 @@ def video_info(source: str | os.PathLike[str]) -> VideoInfo:
         >>> video_info("party.mp4").seconds      # doctest: +SKIP
         12.4
     """
-    with Reader(check_source(source)) as reader:
+    with Reader(check_source(source), max_pixels) as reader:
         for _, frame in reader.frames():
             height, width = reader.pixels(frame).shape[:2]
             return VideoInfo(width, height, reader.seconds, reader.total, reader.rate, reader.audio is not None)
@@ -110,6 +111,10 @@ def load_av() -> ModuleType:
 class Reader:
     """One reading of a video.
 
+    Args:
+        path: Of the file.
+        max_pixels: See `video_info`.
+
     Attributes:
         seconds, total, rate: As in `VideoInfo`.
         audio: Its sound, or None.
@@ -121,8 +126,9 @@ class Reader:
         VideoError: If PyAV is missing, or the file is no video that can be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
         self.path = path
+        self._max_pixels = max_pixels
         self._av: Any = load_av()
         self.problem: str | None = None
         self._damaged = 0
@@ -173,8 +179,8 @@ class Reader:
         Raises:
             VideoError: If they are.
         """
-        if width * height > MAX_PIXELS:
-            limit = MAX_PIXELS // 10**6
+        if width * height > self._max_pixels:
+            limit = self._max_pixels // 10**6
             reason = f"frames of {width} x {height} pixels are more than {limit} megapixels"
             name = str(self.path)
             raise VideoError(reason, name=name, code="frame_pixels", width=width, height=height, limit=limit)
