@@ -1,4 +1,4 @@
-"""Images in work share the app's memory, and those for which there is no room wait."""
+"""Images in progress share the app's memory, and those for which there is no room wait."""
 
 from __future__ import annotations
 
