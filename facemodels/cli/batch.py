@@ -42,16 +42,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="of a photo, or a frame (default: %(default)g)",
+        help="time limit per photo or frame (default: %(default)g)",
     )
     parser.add_argument("--image-column", metavar="NAME", help="column of images in Parquet and Arrow files")
-    parser.add_argument("--crops", action="store_true", help="keep the faces, too: tar files in DIR/crops")
+    parser.add_argument("--crops", action="store_true", help="also write the face crops, as tar files in DIR/crops")
     parser.add_argument(
         "--anonymize",
         action="store_true",
-        help="keep copies with blurred faces and no metadata, too: tar files in DIR/anonymized",
+        help="also write copies with blurred faces and no metadata, as tar files in DIR/anonymized",
     )
-    parser.add_argument("--retry-errors", action="store_true", help="do inputs again that were errors in earlier runs")
+    parser.add_argument("--retry-errors", action="store_true", help="retry inputs that failed in earlier runs")
     parser.add_argument(
         "--progress",
         default="bar",
@@ -152,7 +152,7 @@ COMMAND = Command(
 Analyze any number of photos and videos into a folder of tables: faces/ (a row per face; of a video, per face and
 analyzed frame), errors/ (a row per input that could not be analyzed, and why) and summary.json.
 
-Each input is done once. The same command goes on where an interrupted or killed run ended. Exit codes: 0 all went well,
+Each input is done once. The same command resumes an interrupted or killed run. Exit codes: 0 all went well,
 1 an input could not be analyzed (the others are done), 2 the command was wrong.""",
     examples="""\
 examples:

@@ -26,8 +26,8 @@ COMMAND = Command(
     name="card",
     help="print the card of a model",
     description="""\
-Print the card of a model: what it is meant for, its licences, its data and its figures. Markdown, rendered where the
-output is a terminal.""",
+Print the card of a model: its intended use, licences, data and figures. Markdown, rendered if the output is a
+terminal.""",
     examples="""\
 examples:
   %(prog)s emotion-efficientnet

@@ -11,7 +11,12 @@ from facemodels.cli.console import OK
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME[@VERSION]", help="default: the default models")
-    parser.add_argument("--backend", default="litert", choices=("litert", "keras"), help="whose files")
+    parser.add_argument(
+        "--backend",
+        default="litert",
+        choices=("litert", "keras"),
+        help="download the files of this backend (default: %(default)s)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -26,8 +31,8 @@ COMMAND = Command(
     name="download",
     help="download and verify models, for use without a network",
     description="""\
-Download models, verify their hashes, and print where they are. What is here already is only verified; the default
-models come with the package.""",
+Download models, verify their hashes, and print where they are. Files that exist already are only verified; the
+default models are bundled with the package.""",
     examples="""\
 examples:
   %(prog)s

@@ -20,9 +20,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Category/*.jpg, Attribute/Category/*.jpg, or a csv with path and emotion, age, gender, ethnicity",
     )
     parser.add_argument(
-        "--model", action="append", default=[], help="measure this one (repeatable; default: the default models)"
+        "--model", action="append", default=[], help="model to evaluate (repeatable; default: the default models)"
     )
-    parser.add_argument("--crops", action="store_true", help="each image is one face already")
+    parser.add_argument("--crops", action="store_true", help="the images are already cropped to one face each")
     parser.add_argument(
         "--group",
         action="append",
@@ -34,7 +34,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="let --out replace an earlier report")
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of Markdown")
     add_model_options(parser)
-    parser.add_argument("--skip-unreadable", action="store_true", help="count images that cannot be read, and go on")
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="skip images that cannot be read, and count them"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -67,9 +69,9 @@ def _run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="evaluate",
-    help="measure models on your own labelled faces",
+    help="evaluate models on your own labelled faces",
     description="""\
-Measure models on your own labelled faces, side by side, and print the report as Markdown.
+Evaluate models on your own labelled faces, side by side, and print the report as Markdown.
 
 Labels come from folder names (Category/*.jpg, or Attribute/Category/*.jpg), or from a csv file with a column path and
 one or more of emotion, age, gender, ethnicity. Every model sees the same faces.""",

@@ -15,7 +15,9 @@ UNITS = {"mae": "years", "degrees": "degrees"}  # of the metrics that are no fra
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the specs as one JSON array")
-    parser.add_argument("--remote", metavar="OWNER", help="instead, the versions that somebody published on the hub")
+    parser.add_argument(
+        "--remote", metavar="OWNER", help="list the versions that an owner published on the hub instead"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -69,8 +71,7 @@ COMMAND = Command(
     name="models",
     help="list the models: licences, sizes and figures",
     description="""\
-List the models that are known here: what each answers, its licence, its size, where it would be loaded from, and its
-main figures.""",
+List the known models: their attributes, licence, size, where they are loaded from, and their main figures.""",
     examples="""\
 examples:
   %(prog)s

@@ -11,11 +11,13 @@ from facemodels.cli.console import OK
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="RELEASE_FOLDER", help="a release folder, as the training exports it")
+    parser.add_argument("folder", metavar="RELEASE_FOLDER", help="a release folder, as `training.release` writes it")
     parser.add_argument("--repo", metavar="OWNER/NAME", help="hub repository (default: the one in its spec)")
     parser.add_argument("--version", help="refuse if the folder holds another version than this")
     parser.add_argument("--to", metavar="DIR", help="write to a new local folder instead of the hub")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, then only say what would be done")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything and print the steps, without publishing"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -30,8 +30,8 @@ COMMAND = Command(
     name="report",
     help="draw what is in the tables of a batch",
     description="""\
-Write DIR/report: a page of the distributions of all attributes, and with --labels an audit: how right the answers are,
-by class and by group. The csv has a column source, as in the tables, and a column per attribute.""",
+Write DIR/report: a page with the distributions of all attributes, and with --labels an audit: accuracy by class and by
+group. The csv has a column source, as in the tables, and a column per attribute.""",
     examples="""\
 examples:
   %(prog)s faces/
