@@ -28,7 +28,7 @@ bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (D
 	$(IN)python -m benchmarks.speed --write
 	$(IN)python -m benchmarks.webcam --write
 	$(IN)python -m benchmarks.api --write
-	$(IN)python -m benchmarks.peers --write $(PICTURES)
+	$(IN)python -m benchmarks.peers --install --write $(PICTURES) $(if $(DATA),--data $(DATA))
 	$(if $(DATA),$(IN)python -m benchmarks.accuracy --write --data $(DATA))
 	$(if $(DATA),$(IN)python -m benchmarks.detection --write --data $(DATA) --photos $(PICTURES))
 	$(if $(DATA),$(IN)python -m benchmarks.quality --write --data $(DATA))

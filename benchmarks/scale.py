@@ -34,6 +34,7 @@ from facemodels.batch.run import BatchProgress
 from facemodels.evaluation.report import table
 
 DIFFERENT = 100  # photos; the others are links to them
+LARGE = 800  # photos at most of 640 x 480 pixels, so that a run takes minutes
 SECONDS_A_DAY = 86_400
 
 
@@ -162,7 +163,7 @@ def on_paper(rate: float) -> str:
 
 def measured(photos: int, folder: Path, machine_line: str) -> str:
     """Markdown: all of it."""
-    few = max(64, photos // 10)
+    few = max(64, min(photos // 10, LARGE))
     large = archive(folder / "large", few)
     small = archive(folder / "small", photos, (160, 120))
     tenth = list(islice(sorted(small.rglob("*.jpg")), photos // 10))

@@ -73,14 +73,14 @@ def film(path: Path, places: list[tuple[int, int]]) -> None:
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, float, int]]:
-    """`python app.py`: its address, the seconds until it said that it was ready, and its process."""
+def running(*options: str) -> Iterator[tuple[str, float, int]]:
+    """`python app.py` with these options: its address, the seconds until it said that it was ready, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     begun = time.perf_counter()
-    command = [sys.executable, "app.py", "--port", str(port)]
+    command = [sys.executable, "app.py", "--port", str(port), *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             while True:

@@ -9,10 +9,8 @@ import pytest
 
 pytest.importorskip("skimage", reason="scikit-image brings the picture: pip install -e '.[dev]'")
 
-from PIL import Image
-
 from benchmarks.accuracy import accuracy_table, serving_table
-from benchmarks.peers import FACEMODELS, Worker, compare, peers_table
+from benchmarks.peers import OURS, PROGRAM, Peer, Raw, hint, measure, peers, peers_table
 from benchmarks.speed import group, milliseconds, multiply_adds, row, write_video
 from benchmarks.tables import newest, with_tables
 from facemodels import get_spec, video_info
@@ -39,31 +37,38 @@ def test_multiply_adds_of_efficientnet_lite0() -> None:
     assert found == pytest.approx(2 * 407e6 * (96 / 224) ** 2, rel=0.1)
 
 
-def test_two_programs_take_turns_on_the_same_pictures(tmp_path: Path) -> None:
-    path = tmp_path / "six.png"
-    Image.fromarray(group(6)).save(path)
-    ours = Worker(Path(sys.executable), FACEMODELS.format(attributes=["emotion"]))
-    theirs = Worker(
-        Path(sys.executable), "print('hello')\nread, analyze = str, list"
-    )  # it talks, and finds a face a letter
-    ((name, mine, other, faces, letters),) = compare(ours, theirs, [path], runs=2)
-    assert (name, faces, letters) == ("six.png", 6, len(str(path)))
-    assert mine > 0 and other > 0
-    ours.close()
-    theirs.close()
+TALKING = """
+version = "1.0"
+def analyze(image):
+    print("hello")
+    return [image.shape[1]]
+def answer(face):
+    return {"box": [0, 0, face, face], "emotion": "surprised", "age": 30.0, "gender": "female"}
+"""
 
 
-def test_a_program_that_ends_is_noticed(tmp_path: Path) -> None:
-    broken = Worker(Path(sys.executable), "read = analyze = open")
-    with pytest.raises((RuntimeError, BrokenPipeError)):
-        broken.time(tmp_path / "nothing.png")
-    broken.close()
+def test_packages_take_turns_on_the_same_photos(tmp_path: Path) -> None:
+    ours, *_ = peers(tmp_path)
+    talking = Peer("talking", (sys.executable, "-c", TALKING + PROGRAM), ours.name)
+    missing = [peer for peer in peers(tmp_path) if peer.name not in OURS]
+    photos = [Raw.write(tmp_path, "six", group(6))]
+    faces = [
+        (Raw.write(tmp_path, "face", group(1)[:200, :200]), facts)
+        for facts in ({"emotion": "surprise"}, {"emotion": "sad"}, {"age": 34.0, "gender": "male"})
+    ]
+    measured, left_out = measure([ours, talking, *missing], photos, faces, runs=2)
+    assert set(measured) == {ours.name, "talking"} and set(left_out) == {peer.name for peer in missing}
+    assert measured[ours.name].faces == [6] and measured["talking"].faces == [1]
+    made = peers_table([ours, talking, *missing], measured)
+    row = next(line for line in made.splitlines() if "talking" in line)
+    assert row.startswith("| talking | 1.0 | ") and row.endswith(" | 1 | 50.0% | 4.00 years | - | 3 of 3 |")
+    assert "--install" in hint(tmp_path)
 
 
-def test_the_table_of_peers_is_of_ratios() -> None:
-    table = peers_table("other", [("a.jpg", 10.0, 20.0, 1, 1), ("b.jpg", 10.0, 60.0, 2, 1), ("c.jpg", 1.0, 3.0, 0, 0)])
-    assert "| b.jpg | 10.0 ms | 60.0 ms | 6.0 | 2, 1 |" in table
-    assert table.endswith("| median | | | 3.0 | |")
+def test_a_package_that_ends_is_left_out(tmp_path: Path) -> None:
+    ending = Peer("ending", (sys.executable, "-c", "version, analyze = '1', exit" + PROGRAM), "ours")
+    measured, left_out = measure([ending], [Raw.write(tmp_path, "one", group(1))], [])
+    assert not measured and "it ended with" in left_out["ending"]
 
 
 def test_the_table_of_accuracy_compares_with_the_release() -> None:
