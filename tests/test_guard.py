@@ -63,6 +63,13 @@ def test_without_a_login_only_what_is_public_is_told(served: tuple[gr.Blocks, st
         assert '"dependencies":[]' in page and "emotion-efficientnet" not in page
         assert client.post("/login", data=USER).json() == {"success": True}
         assert client.get("/config").status_code == client.get("/gradio_api/info").status_code == 200
+        for path, body in (
+            ("/gradio_api/call/v2/analyze", {"json": {"picture": 1}}),
+            ("/gradio_api/call/v2/analyze", {"json": {}}),
+            ("/gradio_api/call/v2/nothing", {"json": {}}),
+            ("/gradio_api/upload", {"files": {"files": (None, b"no file")}}),
+        ):
+            assert client.post(path, **body).status_code == 400, (path, body)
         for path in ("/monitoring", "/monitoring/summary", "/openapi.json", "/gradio_api/proxy=https://example.org"):
             assert client.get(path).status_code == 404, path
         client.cookies = httpx.Cookies(dict.fromkeys(client.cookies, "guess"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
@@ -118,6 +118,32 @@ def is_logged_in(scope: Scope) -> bool:
     app, cookies = scope["app"], HTTPConnection(scope).cookies
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     return any(cookies.get(name) in app.tokens for name in names)
+
+
+# What Gradio's readers of a request raise where it is malformed, by the route's path; it would be answered with 500.
+_MALFORMED: Mapping[str, tuple[type[Exception], ...]] = {
+    f"{API}upload": (AttributeError, TypeError),  # parts without a file
+    f"{API}call/": (KeyError, TypeError),  # no such endpoint or argument
+}
+
+
+class AnswersMalformed:
+    """ASGI middleware that answers 400 to malformed requests on which Gradio fails.
+
+    Args:
+        app: What is asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        route = route_of(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        try:
+            await self._app(scope, receive, send)
+        except _MALFORMED.get(route.path if route is not None else "", ()):
+            await JSONResponse({"detail": "The request is malformed."}, 400)(scope, receive, send)
 
 
 class LoginDelay:

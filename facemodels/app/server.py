@@ -24,7 +24,7 @@ from facemodels.app.analyzers import Analyzer
 from facemodels.app.build import build_demo
 from facemodels.app.components import static
 from facemodels.app.draining import RefusesWhenStopping, drain
-from facemodels.app.guard import LoginDelay, ServesOnlyRoutes
+from facemodels.app.guard import AnswersMalformed, LoginDelay, ServesOnlyRoutes
 from facemodels.app.link_preview import FAVICON, PICTURE, LinkPreview
 from facemodels.app.memory import keep_heaps_small
 from facemodels.app.sessions import Sessions
@@ -118,6 +118,7 @@ def launch(
                 Middleware(RefusesWhenStopping, stopping),
                 Middleware(ServesOnlyRoutes, login=options.get("auth") is not None),
                 Middleware(LoginDelay),
+                Middleware(AnswersMalformed),
                 Middleware(CompressedPage, minimum_size=10_000),
                 Middleware(LinkPreview),
             ],
