@@ -134,6 +134,13 @@ def names(folder: Path) -> list[str]:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_missing_pyarrow_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(FaceModelsError, match="need pyarrow, which is missing"):
+        analyze_many(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_tables_say_what_the_analyzer_says(here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = analyze_many(photos, out, analyzer, block_size=5)

@@ -92,6 +92,7 @@ class OutputTables:
 
     Raises:
         ArgumentError: If the folder is none of a batch, was made with other settings, or another run writes into it.
+        FaceModelsError: If pyarrow is not installed and the form is Parquet.
         FaceModelsError: If it cannot be written.
     """
 
@@ -105,6 +106,8 @@ class OutputTables:
         block_size: int,
         retry_errors: bool = False,
     ) -> None:
+        if form == "parquet":
+            load_arrow()  # if it is missing, no folder must be left behind
         self.path = path
         self._seen = Seen()
         self.done = Counts()
