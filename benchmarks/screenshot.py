@@ -48,10 +48,9 @@ def main() -> None:
     options = parser.parse_args()
     with running() as (url, _, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        width, height = PICTURE_SIZE
         shots = []
-        for size in ({"width": 1280, "height": 800}, {"width": width, "height": height}):
-            page = browser.new_context(viewport=size).new_page()
+        for width, height in ((1280, 800), PICTURE_SIZE):
+            page = browser.new_context(viewport={"width": width, "height": height}).new_page()
             page.goto(url)
             page.locator("input[type=file]").first.set_input_files(options.photo)
             page.wait_for_selector("#fm-results .fm-card")

@@ -33,6 +33,7 @@ CHROMIUM = os.environ.get("FACEMODELS_CHROMIUM") or shutil.which("chromium") or 
 FLAGS = ("--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 SECONDS = 15  # of each measurement
 FRAMES = 60  # of the film, which Chromium plays at 30 a second, over and over
+SLOW_FRAMES = 160  # of a film whose face moves up to about its own width a second
 SWING = 80  # pixels each way
 MOST_LAG = 600  # milliseconds; well below half of a swing
 
@@ -50,8 +51,11 @@ WATCH = """(seconds) => new Promise((done) => {
     paint.drawImage(video, 0, 8, 640, 1, 0, 0, 640, 1);
     const pixels = paint.getImageData(0, 0, 640, 1).data, red = [];
     for (let x = 0; x < 640; x++) if (pixels[4 * x] > 150 && pixels[4 * x + 1] < 100) red.push(x);
-    const box = document.querySelector('.fm-overlay rect')?.x.baseVal.value;
-    if (red.length && box !== undefined) seen.push([now, red.reduce((a, b) => a + b) / red.length, box]);
+    const box = document.querySelector('.fm-overlay rect'), {x, width} = box ?? {};
+    if (red.length && box) {
+      const middle = x.baseVal.value + width.baseVal.value / 2;
+      seen.push([now, red.reduce((a, b) => a + b) / red.length, middle, width.baseVal.value]);
+    }
     if (now < seconds * 1000) requestAnimationFrame(look);
     else done({seen, answers, times: times.filter((ms) => ms), seconds: now / 1000});
   };
@@ -59,12 +63,12 @@ WATCH = """(seconds) => new Promise((done) => {
 })"""
 
 
-def film(path: Path, places: list[tuple[int, int]]) -> None:
+def film(path: Path, places: list[tuple[int, int]], frames: int = FRAMES) -> None:
     """A film, 640x480, of faces that swing to and fro, with the red mark above the first."""
     tile = Image.fromarray(face()).crop((150, 20, 310, 220))
     with path.open("wb") as file:
-        for moment in range(FRAMES):
-            swing = round(SWING * np.sin(2 * np.pi * moment / FRAMES))
+        for moment in range(frames):
+            swing = round(SWING * np.sin(2 * np.pi * moment / frames))
             frame = Image.new("RGB", (640, 480), (90, 120, 90))
             for left, top in places:
                 frame.paste(tile, (left + swing, top))
@@ -107,9 +111,9 @@ def lag(seen: np.ndarray) -> float:
     """Milliseconds by which the box is behind the mark: the delay at which the two move most alike.
 
     Args:
-        seen: ``(N, 3)``: milliseconds, the mark's place, the box's place.
+        seen: ``(N, 4)``: milliseconds, the mark's place, the middle of the box, its width.
     """
-    moments, _, box = seen[seen[:, 0] > seen[0, 0] + MOST_LAG].T
+    moments, _, box, _ = seen[seen[:, 0] > seen[0, 0] + MOST_LAG].T
 
     def alike(delay: float) -> float:
         # The page may show the picture mirrored; then the two move against each other.
@@ -118,11 +122,24 @@ def lag(seen: np.ndarray) -> float:
     return max(np.arange(0, MOST_LAG, 5.0), key=alike)
 
 
-def watch(playwright: Any, url: str, places: list[tuple[int, int]]) -> dict[str, Any]:
+def trailing(seen: np.ndarray) -> list[float]:
+    """How far the box is from where the face under it is, in widths of the box, at each drawing of the screen.
+
+    Args:
+        seen: As of `lag`.
+    """
+    _, mark, box, width = seen.T
+    slope = np.sign(np.corrcoef(mark, box)[0, 1])  # the page may show the picture mirrored
+    apart = box - slope * mark
+    found: list[float] = (np.abs(apart - np.median(apart)) / width).tolist()
+    return found
+
+
+def watch(playwright: Any, url: str, places: list[tuple[int, int]], frames: int = FRAMES) -> dict[str, Any]:
     """One visitor before the camera: what `WATCH` finds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mjpeg"
-        film(path, places)
+        film(path, places, frames)
         flag = f"--use-file-for-fake-video-capture={path}"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, flag])
         page = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"]).new_page()
@@ -155,7 +172,13 @@ def main() -> None:
                 row(f"{who}: handler, 95th percentile", [float(np.percentile(found["times"], 95))], "ms"),
                 row(f"{who}: box behind the picture under it", [lag(np.array(found["seen"]))], "ms"),
             ]
-        rows.append(memory("after two visitors", process))
+        found = watch(playwright, url, [(230, 120)], SLOW_FRAMES)
+        who = "webcam 640x480, a face that moves up to its own width a second"
+        rows += [
+            row(f"{who}: analyzed frames a second", [found["answers"] / found["seconds"]], "fps"),
+            row(f"{who}: box beside the face under it", trailing(np.array(found["seen"])), "widths"),
+            memory("after three visitors", process),
+        ]
     text = "\n".join([*lines, *map(str, rows)]) + "\n"
     print(text)
     if options.write:

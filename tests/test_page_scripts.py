@@ -20,7 +20,7 @@ from facemodels.app.components import static
 from facemodels.app.html.parts import fact_text
 from facemodels.app.words import languages
 from facemodels.drawing import direction
-from facemodels.values import EYE_CLOSED_OPEN, MOUTH_CLOSED_OPEN, Points, Pose
+from facemodels.values import EYE_CLOSED_OPEN, MOUTH_CLOSED_OPEN, Points, Pose, percent
 
 NODE = shutil.which("node")
 
@@ -131,6 +131,11 @@ def test_the_webcam_says_of_eyes_mouth_and_head_what_the_cards_say() -> None:
         assert poses == [fact_text("pose", pose, say) for pose in POSES]
         assert openness == [fact_text("points", face, say) for face in faces]
         assert len(set(openness)) >= 12, "not every state has its words"
+
+
+def test_the_webcam_is_never_certain() -> None:
+    scores = [0.0, 0.004, 0.006, 0.42, 0.934, 0.994, 0.9999, 1.0]
+    assert run(static("facts.js"), f"{scores}.map(percent)") == [percent(score) for score in scores]
 
 
 def test_the_arrow_of_the_page_points_where_that_of_a_drawing_does() -> None:

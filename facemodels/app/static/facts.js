@@ -1,5 +1,8 @@
-// What eyes, mouth and head do, in words, and where a head's nose points: as `html/parts.py` and `drawing.py` say it.
+// Scores; what eyes, mouth and head do, in words; and where a head's nose points: as `html/parts.py` and `drawing.py` say it.
 // Nothing of the page is used here, so that the tests can run it in Node.
+
+// A probability for people: never certain, never impossible.
+const percent = (score) => score > 0.995 ? '>99%' : score < 0.005 ? '<1%' : Math.round(score * 100) + '%';
 
 const LEAST_ANGLE = 5;  // degrees that are worth a word
 const stateOf = (open, half, whole) => open < half ? 'closed' : open < whole ? 'half' : 'open';

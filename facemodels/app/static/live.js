@@ -10,7 +10,6 @@ const say = (key, values = {}) =>
 const count = (key, number) => say(key + (['_none', '_one'][number] ?? '_many'), {count: number});
 const capitals = (label) => label.split('_').map((word) => word[0].toUpperCase() + word.slice(1)).join(' ');
 const title = (label) => say('label_' + label) || capitals(label);
-const percent = (score) => Math.round(score * 100) + '%';
 const spell = (seconds) => seconds < 60 ? say('live_seconds', {time: seconds})
   : say('live_time', {time: Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0')});
 const node = (tag, parent, attributes = {}) => {
