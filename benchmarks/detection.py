@@ -245,7 +245,12 @@ def speed_table(detectors: Mapping[str, FaceDetector], photos: Sequence[np.ndarr
             ratios.append(with_ / without)
             times.append(with_)
         rows.append([name, f"{np.median(times) * 1e3:.1f} ms", f"{np.median(ratios):.2f}", f"{max(ratios):.2f}"])
-    head = [f"{len(photos)} upright photos", "processor time, median", "of that without a second opinion, median", "most"]
+    head = [
+        f"{len(photos)} upright photos",
+        "processor time, median",
+        "of that without a second opinion, median",
+        "most",
+    ]
     return table(head, rows)
 
 

@@ -337,6 +337,8 @@ class ParquetSink(Sink):
                 fields.append(arrow.field(column, whole, metadata=metadata))
             fields.append(arrow.field(f"{name}_model", arrow.dictionary(arrow.int32(), arrow.string())))
         fields.append(arrow.field("landmarks", arrow.list_(types["float"])))
+        fields.append(arrow.field("quality", types["float"]))
+        fields.append(arrow.field("doubts", arrow.list_(types["string"])))
         return arrow.schema(fields)
 
     def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
@@ -356,6 +358,8 @@ class ParquetSink(Sink):
             row = {**of_all, "face": number, "track_id": face.track_id, "score": face.score, **face.box.to_dict()}
             for name, value in face.values.items():
                 row |= ALL_ATTRIBUTES[name].kind.typed_cells(name, value, self._labels[name])
+            if face.quality is not None:
+                row |= {"quality": face.quality.value, "doubts": face.doubts}
             if face.landmarks is not None:
                 row["landmarks"] = [number for point in face.landmarks for number in point]
             self._rows.append(row)

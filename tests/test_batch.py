@@ -152,6 +152,8 @@ def test_tables_say_what_the_analyzer_says(here: None, analyzer: FaceAnalyzer, p
     assert row["emotion"] == expected.emotion.label and row["age"] == pytest.approx(expected.age.value)
     assert row["emotion_scores"] == pytest.approx(list(expected.emotion.scores.values()))
     assert row["emotion_model"] == analyzer.models["emotion"] and row["width"] == PLAIN and row["x2"] == 60
+    assert expected.quality is not None and row["quality"] == pytest.approx(expected.quality.value)
+    assert tuple(row["doubts"]) == expected.doubts
     assert "text that begins" in errors(out)[str(photos / "broken.jpg")] and len(errors(out)) == 1
     assert summary == json.loads((out / "summary.json").read_text())
     assert summary["counts"] == {"inputs": 13, "videos": 0, "faces": 11, "errors": 1}
