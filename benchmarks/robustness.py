@@ -13,22 +13,27 @@ import io
 import itertools
 import json
 import math
+import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.speed import RESULTS, machine, write_result
+from benchmarks.webcam import running
 from facemodels import (
     Face,
     FaceAnalyzer,
@@ -278,6 +283,74 @@ def try_keras(count: int) -> Trial:
     return trial
 
 
+NAMES = (
+    *("photo.jpg", "../../photo.jpg", "/etc/passwd", "a" * 5_000 + ".jpg", "=HYPERLINK(1).jpg", "<script>.jpg"),
+    *("a\nb.jpg", "CON", ""),
+)
+
+
+class Refused(Exception):
+    """The app said why it does not take an upload."""
+
+
+def try_uploads(count: int, folder: Path) -> Trial:
+    """Damaged images with hostile names, sent to the app: faces, or a refusal that shows no path of the server."""
+    import httpx
+
+    chance, trial = random.Random(0), Trial("upload to the app")
+    original = io.BytesIO()
+    Image.fromarray(golden_crops(96, [0])[0]).save(original, "JPEG")
+    with _serving(folder) as (url, _), httpx.Client(base_url=f"{url}/gradio_api", timeout=60) as client:
+
+        def send(name: str, content: bytes) -> str:
+            answer = client.post("/upload", files={"files": (name, content)})
+            if 400 <= answer.status_code < 500:
+                raise Refused(answer.text)
+            image = {"path": answer.json()[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+            event = client.post("/call/analyze", json={"data": [image, None, None]}).json()["event_id"]
+            text = client.get(f"/call/analyze/{event}").text
+            assert str(folder) not in text, text
+            if "event: error" in text and '"error": null' not in text:
+                raise Refused(text)
+            assert "event: complete" in text, text
+            return "used"
+
+        for number in range(count):
+            name, content = NAMES[number % len(NAMES)], damaged(original.getvalue(), chance)
+            trial.record(number, lambda name=name, content=content: send(name, content), Refused)
+        trial.record(count, lambda: send("photo.jpg", original.getvalue()), Refused)
+    return trial
+
+
+def try_kills(count: int, folder: Path) -> Trial:
+    """The app, killed with uploads on its disk and started again: nothing of before is left once it is ready."""
+    import httpx
+
+    trial = Trial("kill -9 and restart")
+    for number in range(count):
+        with _serving(folder) as (url, pid):
+
+            def look() -> str:
+                left = [path for path in folder.glob("facemodels-*/*/**/*") if f"{pid}-" not in str(path)]
+                assert not left, left
+                return "nothing left"
+
+            if number:
+                trial.record(number, look, Refused)
+            for _ in range(5):
+                httpx.post(f"{url}/gradio_api/upload", files={"files": ("photo.jpg", b"a photo")}, timeout=60)
+            assert any(path.name == "photo.jpg" for path in folder.glob(f"facemodels-*/{pid}-*/**/*"))
+            os.kill(pid, signal.SIGKILL)
+    return trial
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[tuple[str, int]]:
+    """The app with its uploads in a folder: its address and its process."""
+    with mock.patch.dict(os.environ, {"GRADIO_TEMP_DIR": str(folder)}), running() as (url, _, pid):
+        yield url, pid
+
+
 def _released(folder: Path, name: str, content: bytes) -> ModelSpec:
     """The spec of a model folder with this file, and golden outputs."""
     folder.mkdir()
@@ -309,6 +382,8 @@ TRIALS: dict[str, tuple[int, Callable[[int, Path], Trial]]] = {
     "specs": (5_000, try_specs),
     "weights": (300, try_weights),
     "keras": (100, lambda count, folder: try_keras(count)),
+    "uploads": (500, try_uploads),
+    "kills": (20, try_kills),
 }
 
 
