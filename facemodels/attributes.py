@@ -89,6 +89,7 @@ def face_texts(values: Mapping[str, Value | None], label: Callable[[str], str] =
         label: Translates labels.
 
     Example:
+        >>> from facemodels import Classification, Estimate
         >>> face_texts({"emotion": Classification.of({"happy": 0.9, "sad": 0.1}), "age": Estimate(31.2, 5.0)})
         ['happy 90%', 'age 31 ± 5']
     """

@@ -13,7 +13,7 @@ import pytest
 from test_video_player import Recorder
 
 from facemodels import Analysis, VideoError, analyze_video
-from facemodels.video import writing
+from facemodels.video import analyze, writing
 from facemodels.video.threads import Ahead, Behind, Closed
 
 
@@ -141,7 +141,7 @@ def test_an_error_while_drawing_is_raised_and_leaves_no_file(
     def fail(*_: Any) -> None:
         raise MemoryError("no room to draw")
 
-    monkeypatch.setattr(writing, "annotate", fail)
+    monkeypatch.setattr(analyze, "annotate", fail)
     with pytest.raises(MemoryError, match="no room to draw"):
         list(analyze_video(clip, Recorder(), annotated=tmp_path / "drawn.mp4", csv=tmp_path / "faces.csv"))
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemodels.drawing import annotate
 from facemodels.errors import ArgumentError
 from facemodels.types import Face
 from facemodels.video.frames import ImageAnalyzer, VideoFrame
@@ -119,7 +120,8 @@ def _frames(
         if "csv" in targets:
             writers.append(stack.enter_context(write_table(targets["csv"], overwrite=overwrite)))
         if "annotated" in targets:
-            copy = write_copy(reader.path, targets["annotated"], max_side=max_side, overwrite=overwrite)
+            target = targets["annotated"]
+            copy = write_copy(reader.path, target, max_side=max_side, overwrite=overwrite, draw=annotate)
             writers.append(stack.enter_context(copy))
         samples = stack.enter_context(Ahead(read_samples(reader, fps), SAMPLES_AHEAD))
         for frame in run.frames(samples):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facemodels.drawing import annotate
 from facemodels.errors import ArgumentError, VideoError
 from facemodels.files import write_errors, written_whole
 from facemodels.results import CsvTable
@@ -100,7 +99,7 @@ def write_copy(
     *,
     max_side: int | None,
     overwrite: bool,
-    draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray] = annotate,
+    draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray],
     sound: bool = True,
 ) -> Iterator[Callable[[VideoFrame], None]]:
     """The video read again, drawn on and encoded in threads of their own: the context's value takes every frame.
