@@ -52,7 +52,6 @@ ROUTES = (
     Route("/preview.jpg", "the picture that previews of links show, the same for everyone", public=True),
     Route("/robots.txt", "nothing", public=True),
     Route("/manifest.json", "the app's name and icon", public=True),
-    Route("/preview.jpg", "the picture of link previews", public=True),
     Route("/pwa_icon", "the icon", public=True),
     Route("/pwa_icon/", "the icon", public=True),
     Route(f"{API}login_check", "whether the caller is logged in", public=True),
