@@ -580,7 +580,7 @@ def test_a_correction_is_folded_into_the_logits() -> None:
 def test_every_stage_comes_after_those_it_needs() -> None:
     for name in ("emotion-efficientnet", "emotion4-vgg16", "gender-efficientnet"):
         order = [stage.model for stage in stages(load_config(name))]
-        assert order[-1] == name and len(order) == len(set(order)) > 3
+        assert order[-1] == name and len(order) == len(set(order)) >= 3
         for position, stage in enumerate(stages(load_config(name))):
             needed = {Path(run).name for run in (stage.start, *stage.average, *stage.teachers) if run}
             assert needed <= set(order[:position])
@@ -603,7 +603,7 @@ def test_stages_are_trained_once_and_in_order(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(train, "train", fake)
     needed = stages(load_config("gender-efficientnet"))[:-1]
-    train.train_stages(needed[:2], "data")
+    train.train_stages(needed[:1], "data")
     train.train_stages(needed, "data")
     assert trained == [stage.model for stage in needed]
 

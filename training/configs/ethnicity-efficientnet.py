@@ -1,9 +1,21 @@
-"""Ethnicity alone, specialised from demographics-first: seven groups from FairFace, five from UTKFace."""
+"""Ethnicity alone, specialised from demographics-efficientnet: seven groups from FairFace, five from UTKFace.
+
+Train demographics-efficientnet and all it needs before.
+"""
 
 from dataclasses import replace
 
 from training.config import load_config
 
-first = load_config("ethnicity-first")
-# Its loss was still falling.
-config = replace(first, model="ethnicity-efficientnet", start="runs/ethnicity-first", distil=0.6, learning_rate=5e-4)
+shared = load_config("demographics-efficientnet")
+config = replace(
+    shared,
+    model="ethnicity-efficientnet",
+    heads=("ethnicity",),
+    start="runs/demographics-efficientnet",
+    # What all three attributes taught stays; the last block and the head are left to this one.
+    freeze_blocks=12,
+    loss_weights={},
+    emphasis={},
+    epochs=1,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -10,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from facemodels import quality
 from facemodels.attributes import is_numeric
 from facemodels.evaluation.report import taken_for_neutral
 from facemodels.hub.registry import Head, ModelSpec
@@ -151,6 +153,7 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
         serving_kind=SERVING[measured["serving"]["file"]],
         mean_difference=f"{measured['keras_litert_mean_difference']:.4f}",
         limits="\n".join(f"- {LIMITS[attribute]}" for attribute in spec.attributes),
+        doubts=_doubts(),
         training=_training(config, measured),
         licences="\n".join(f"- {line}" for line in _licences(config)),
     )
@@ -383,6 +386,23 @@ def _serving(measured: Mapping[str, Any]) -> str:
     return "The served file against `model.keras` in full precision:\n\n" + table(
         ("test set", "label", "metric", "model.keras", "model.tflite"), rows
     )
+
+
+def _doubts() -> str:
+    """Markdown: the doubts that a result may carry, and from where on."""
+    yaw = math.degrees(math.atan(quality.TURNED / quality.NOSE))
+    rows = (
+        ("small", f"the box is less than {quality.SMALL:g} pixels long"),
+        ("blurred", f"fine detail is less than {quality.BLURRED:.2%} of all detail in the face"),
+        (
+            "turned",
+            f"the nose lies over {quality.TURNED:g} eye distances beside the middle: about {yaw:.0f}° of yaw",
+        ),
+        ("cut", f"more than {quality.CUT:.0%} of the face lies outside of the image"),
+        ("dark", f"the mean grey level is below {quality.DARK:.0%}"),
+        ("weak", f"the detector's score is below {quality.WEAK:g}"),
+    )
+    return table(("doubt", "where"), rows)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
