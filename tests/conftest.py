@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,12 @@ from facemodels import Box, Face
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their markers
+def pytest_configure() -> None:
+    """Let child processes be interrupted where the tests run in a shell's background, which ignores SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "release" in getattr(item, "fixturenames", ()):  # it trains
