@@ -684,7 +684,7 @@ def test_eyes_are_covered_where_they_are() -> None:
     photo = read_image(Path(__file__).parents[1] / "facemodels" / "app" / "examples" / "astronaut.jpg")
     (box,) = (face.box for face in FaceAnalyzer(["gender"]).analyze(photo))
     face = photo[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)]
-    answers = landmarks([face])
+    answers = landmarks(FaceData("a face", [face], {}, {}))
     (points,) = answers["points"]
     covered = with_sunglasses(face, points)
     xy = (np.array(points.points) * face.shape[1::-1]).round().astype(int)

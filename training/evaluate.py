@@ -206,15 +206,14 @@ def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cut(image, replace(whole_window(image), angle=float(rng.choice((-20, 20)))), image.shape[0])
 
 
-def landmarks(images: Sequence[np.ndarray]) -> dict[str, list[Any]]:
+def landmarks(data: FaceData) -> dict[str, list[Any]]:
     """What the bundled model of landmarks says of face crops.
 
     Returns:
         ``points`` to a `Points` a crop, in fractions of the crop's sides, and ``pose`` to a `Pose` a crop.
     """
     model = AttributeModel(store.resolve(ON_REQUEST["points"].default_model))
-    crops = cut_all(images, [whole_window(image) for image in images], model.spec.input_size)
-    answers = model.probabilities(crops)
+    answers = predict(model, data)
     return {
         head.attribute: ON_REQUEST[head.attribute].kind.decode(head.labels, answers[head.output])
         for head in model.spec.heads
@@ -361,7 +360,7 @@ def evaluate(
     for dataset, split, title in sets:
         data = load(dataset, split, data_folder, limit)
         if disturb:
-            seen = landmarks(data.images)
+            seen = landmarks(data)
             data = replace(data, groups={**data.groups, YAW: yaw_groups(seen["pose"])})
         heads = {head.output: head for head in spec.heads}
         predictions = predict(model, data)

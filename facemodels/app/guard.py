@@ -112,6 +112,12 @@ def route_of(scope: Scope) -> Route | None:
     return next((route for route in ROUTES if route.serves(path) or route.serves(whole)), None)
 
 
+def _posted_to(scope: Scope) -> str:
+    """The path of the route that a POST request is for; empty for other requests, and where nothing serves it."""
+    route = route_of(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+    return "" if route is None else route.path
+
+
 def is_logged_in(scope: Scope) -> bool:
     """Whether a request carries what Gradio gave at a login."""
     app, cookies = scope["app"], HTTPConnection(scope).cookies
@@ -138,10 +144,10 @@ class AnswersMalformed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
-        route = route_of(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        path = _posted_to(scope)  # before the app changes the scope
         try:
             await self._app(scope, receive, send)
-        except _MALFORMED.get(route.path if route is not None else "", ()):
+        except _MALFORMED.get(path, ()):
             await JSONResponse({"detail": "The request is malformed."}, 400)(scope, receive, send)
 
 
@@ -164,8 +170,7 @@ class LoginDelay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
-        route = route_of(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if route is None or route.path != "/login":
+        if _posted_to(scope) != "/login":
             await self._app(scope, receive, send)
             return
         address = (scope.get("client") or ("",))[0]
