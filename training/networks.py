@@ -194,7 +194,7 @@ def efficientnet_lite0(
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
 
-def mobilenet(x: keras.KerasTensor, *, upsample: int = 1, width: float = 1.0) -> keras.KerasTensor:
+def mobilenet(x: keras.KerasTensor, *, upsample: int = 1, width: float = 1.0, blocks: int = 13) -> keras.KerasTensor:
     """MobileNet (Howard et al. 2017), its batch normalization folded into the convolutions.
 
     Meant to be started from `training.face_weights`: from random weights it would need the normalization.
@@ -203,13 +203,14 @@ def mobilenet(x: keras.KerasTensor, *, upsample: int = 1, width: float = 1.0) ->
         x: Input tensor, RGB 0..255.
         upsample: Whole factor by which the picture is enlarged first.
         width: Factor on every block's channels. The weights to start from fit 1.0 only.
+        blocks: Only this many of the thirteen; the last two hold half of the parameters.
     """
     x = layers.Rescaling(1.0, offset=[-value for value in VGG_MEAN], name="rescale")(x)
     if upsample > 1:
         x = layers.UpSampling2D(upsample, interpolation="bilinear", name="upsample")(x)
     x = layers.Conv2D(int(32 * width), 3, 2, "same", name="stem_conv")(x)
     x = layers.ReLU(6.0, name="stem_relu")(x)
-    for index, (count, stride) in enumerate(MOBILENET_BLOCKS):
+    for index, (count, stride) in enumerate(MOBILENET_BLOCKS[:blocks]):
         x = layers.DepthwiseConv2D(3, stride, "same", name=f"block{index}_depthwise_conv")(x)
         x = layers.ReLU(6.0, name=f"block{index}_depthwise_relu")(x)
         x = layers.Conv2D(int(count * width), 1, name=f"block{index}_pointwise_conv")(x)
