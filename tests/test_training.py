@@ -24,7 +24,7 @@ from training import imagenet, metrics, networks  # noqa: E402
 from training.augment import Augment  # noqa: E402
 from training.config import Config, ancestors, load_config, stages  # noqa: E402
 from training.data import DATASETS, load, packed  # noqa: E402
-from training.data.face_data import AGE_SIGMA, HEADS, SPLITS, YEARS, FaceData, age_distribution  # noqa: E402
+from training.data.face_data import AGE_SIGMA, HEADS, SPLITS, YEARS, FaceData, age_distribution, smooth_bins  # noqa: E402
 from training.data.packed import ferplus_majority  # noqa: E402
 from training.losses import adjusted_crossentropy, partial_label_crossentropy  # noqa: E402
 
@@ -90,6 +90,20 @@ def test_age_targets_and_estimates_fit_together() -> None:
     assert value[0] < 2.5 and value[3] > 97.5  # cut at both ends
     assert error[1] == pytest.approx(AGE_SIGMA * np.sqrt(2 / np.pi), abs=0.05)
     assert metrics.age_bins(rows).argmax(1).tolist() == [0, 3, 6, 8]
+
+
+def test_age_bins_become_distributions_that_a_smooth_curve_shares_out() -> None:
+    years = np.arange(YEARS)
+    young, middle, old = (((years >= a) & (years <= b)).astype(np.float32) for a, b in ((20, 29), (30, 39), (70, 100)))
+    unknown, known = np.ones(YEARS, np.float32), age_distribution(np.array([31.0]))[0]
+    target = np.stack([young] * 8 + [middle] * 4 + [old] + [unknown, known])
+    smooth = smooth_bins(target)
+    np.testing.assert_array_equal(smooth[-2:], target[-2:])
+    np.testing.assert_allclose(smooth[:-2].sum(1), 1, rtol=1e-5)
+    assert not smooth[:-2][target[:-2] == 0].any()
+    # The thirties get rarer towards the forties, as the twenties are more common; of the old most are just that.
+    assert smooth[8, 30] > 1.5 * smooth[8, 39] and smooth[12, 70] > 10 * smooth[12, 95]
+    np.testing.assert_array_equal(target[0], young)
 
 
 def test_class_table_confusion_and_calibration() -> None:
@@ -838,3 +852,14 @@ def test_two_devices_share_each_batch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert "each batch is shared by cpu:0, cpu:1" in done.stderr
     assert (tmp_path / "model.keras").is_file()
+
+
+def test_only_what_descends_from_free_data_alone_is_free() -> None:
+    from training.release.card import FREE, RESEARCH, licence_of
+
+    fairface = load_config("demographics-fairface")
+    assert licence_of(fairface) == FREE
+    assert licence_of(replace(fairface, unlabelled={"utkface": 10})) == RESEARCH
+    assert licence_of(replace(fairface, teachers=("runs/demographics-efficientnet",))) == RESEARCH
+    assert licence_of(replace(fairface, start="faceres")) == RESEARCH
+    assert licence_of(load_config("gender-efficientnet")) == RESEARCH

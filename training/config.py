@@ -48,6 +48,8 @@ class Config:
             training, as far as validation says.
         logit_adjustment: How far the prior of the labels, as they are drawn from each data set, is taken out of what
             the network learns (Menon et al. 2021): 0 not at all, 1 wholly. Of heads of emotions only.
+        smooth_bins: Whether an age bin is learned as a distribution over its years instead of as a set; see
+            `training.data.face_data.smooth_bins`.
         loss_weights: Head to weight of its loss; 1 where not named.
         teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
             answers is mixed into the targets (distillation).
@@ -96,6 +98,7 @@ class Config:
     logit_adjustment: float = 0.0
     validation: tuple[str, ...] = ()
     prior_correction: bool = False
+    smooth_bins: bool = False
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     distil: float = 0.5

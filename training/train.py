@@ -26,7 +26,7 @@ from facemodels.errors import FaceModelsError
 from training import imagenet, networks
 from training.config import Config, load_config, stages
 from training.data import load
-from training.data.face_data import HEADS, FaceData, target_for
+from training.data.face_data import HEADS, FaceData, smooth_bins, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
 from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
@@ -62,6 +62,8 @@ class Batches(keras.utils.PyDataset):
         parts = [*parts, *unlabelled]
         self.images = [image for part in parts for image in part.images]
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
+        if config.smooth_bins and "age" in self.targets:
+            self.targets["age"] = smooth_bins(self.targets["age"])
         answers = taught(config, self.images, answers_folder) if config.teachers else {}
         for head, rows in answers.items():
             self.targets[head][labelled:] = rows[labelled:]

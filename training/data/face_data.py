@@ -88,3 +88,32 @@ def age_distribution(age: np.ndarray) -> np.ndarray:
     centre = np.minimum(age, YEARS - 1)[:, None]
     density = np.exp(-(((years - centre) / AGE_SIGMA) ** 2) / 2)
     return (density / density.sum(1, keepdims=True)).astype(np.float32)
+
+
+def smooth_bins(target: np.ndarray) -> np.ndarray:
+    """Age bins as distributions over their years, each as common as a smooth curve through all bins' counts has it.
+
+    A set only says how likely the whole bin is. Where no data set knows ages in years, nothing else says how they lie
+    within it, and a network puts them anywhere.
+
+    Args:
+        target: ``(N, 101)``; rows that are no bins stay as they are.
+
+    Returns:
+        A new array of the same shape.
+    """
+    binned = (target.sum(1) > 1.5) & (target.sum(1) < YEARS - 0.5)
+    if not binned.any():
+        return target
+    bins, counts = np.unique(target[binned], axis=0, return_counts=True)
+    members = bins.astype(bool)
+    density = (bins * (counts / bins.sum(1))[:, None]).sum(0)
+    for _ in range(200):
+        # Nobody is older than the last year, but as many are younger than one as are one.
+        density = np.convolve(np.concatenate([density[:1], density, [0.0]]), (0.25, 0.5, 0.25), "valid")
+        for member, count in zip(members, counts, strict=True):
+            density[member] *= count / density[member].sum()
+    smooth = target.copy()
+    smooth[binned] *= density
+    smooth[binned] /= smooth[binned].sum(1, keepdims=True)
+    return smooth

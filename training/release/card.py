@@ -24,8 +24,8 @@ from training.release.figures import GROUPS
 TEMPLATE = Path(__file__).parents[2] / "model_cards" / "_template.md"
 DOCUMENTATION = "https://huggingface.co/facemodels"
 
-# What a card says of a data set.
-DATASET_CARDS = {
+# What a card says of a data set; `free` where its terms allow commercial use of what was learned from it.
+DATASET_CARDS: dict[str, dict[str, Any]] = {
     "fer2013": {
         "title": "FER2013",
         "licence": "FER2013 (Goodfellow et al. 2013) was published for a research challenge; the FER+ votes (Barsoum "
@@ -38,6 +38,7 @@ DATASET_CARDS = {
     "fairface": {
         "title": "FairFace",
         "licence": "FairFace (Kärkkäinen and Joo 2021) is CC BY 4.0.",
+        "free": True,
     },
     "lfw_expressions": {
         "title": "LFW expressions",
@@ -46,6 +47,16 @@ DATASET_CARDS = {
     },
     "manifest": {"title": "prepared data sets", "licence": "The data sets named by its manifests: see training/data."},
     "synthetic": {"title": "synthetic faces", "licence": "Synthetic faces: none."},
+}
+RESEARCH = ("other", "non-commercial-research")  # licence and its name, as the hub writes them
+FREE = ("cc-by-4.0", None)
+# What a card says of them: under "Not meant for", and before the terms of the data.
+USES = {RESEARCH: "Any commercial purpose: see the licence below.", FREE: "Uses that the licence below rules out."}
+TERMS = {
+    RESEARCH: "The weights are for non-commercial research, as their data demands:",
+    FREE: "The weights are [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/): credit facemodels and FairFace. "
+    "The licences of code (Apache-2.0), weights and data allow commercial use. They cannot give away the rights of those "
+    "who took the photos in FairFace and ImageNet, or are shown in them.",
 }
 IMAGENET_LICENCE = (
     "The network started from EfficientNet-Lite0's ImageNet weights (Apache-2.0, package "
@@ -67,12 +78,20 @@ LIMITS = {
     "rare in it (see the supports above), so little was learned of them. What it fails at most: faint and mixed "
     "expressions, and posed anger, contempt and fear on pictures of another kind, are answered `neutral` (see that "
     "column of the tables). A face's expression is not its owner's feeling.",
-    "age": "The ages of UTKFace are estimates themselves, and few of its people are above 80; the tables above "
-    "show how the error grows.",
+    "age": "Ages are what annotators took people for, and few of these are above 70; the tables above show how the "
+    "error grows.",
     "gender": "Two labels as annotators perceived them. They say nothing of gender identity and leave out people "
     "who are neither. The tables by age above show how much less they mean for children.",
-    "ethnicity": "Seven labels as annotators perceived them: coarse, social and disputed. UTKFace knows five groups "
-    "only, and folds Latino and Middle Eastern people into `other`; FairFace alone tells all seven apart.",
+    "ethnicity": "Seven labels as annotators perceived them: coarse, social and disputed.",
+}
+# The same of an attribute as a data set has it.
+DATASET_LIMITS = {
+    (
+        "utkface",
+        "ethnicity",
+    ): "UTKFace knows five groups only, and folds Latino and Middle Eastern people into `other`; "
+    "FairFace alone tells all seven apart.",
+    ("fairface", "age"): "FairFace's ages are ranges of ten years. Years within a range come from how common they are.",
 }
 SERVING = {
     "int8": "weights and activations in int8, the heads in float32",
@@ -152,12 +171,32 @@ def write_card(spec: ModelSpec, config: Config, measured: dict[str, Any], pictur
         serving=_serving(measured),
         serving_kind=SERVING[measured["serving"]["file"]],
         mean_difference=f"{measured['keras_litert_mean_difference']:.4f}",
-        limits="\n".join(f"- {LIMITS[attribute]}" for attribute in spec.attributes),
+        limits="\n".join(f"- {limit}" for limit in _limits(spec, config)),
         doubts=_doubts(),
         training=_training(config, measured),
+        uses=USES[licence_of(config)],
+        terms=TERMS[licence_of(config)],
         licences="\n".join(f"- {line}" for line in _licences(config)),
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
+
+
+def licence_of(config: Config) -> tuple[str, str | None]:
+    """The licence of what a config makes, and its name where it has no SPDX id: free where all that it learned is."""
+    behind = ancestors(config)
+    seen = {name for one in (config, *behind.values()) if one for name in one.seen}
+    free = None not in behind.values() and all(DATASET_CARDS[name].get("free") for name in seen)
+    return FREE if free else RESEARCH
+
+
+def _limits(spec: ModelSpec, config: Config) -> list[str]:
+    limits = []
+    for attribute in spec.attributes:
+        beside = (DATASET_LIMITS.get((name, attribute)) for name in config.datasets)
+        # Where another data set has ages in years, ranges are no limit.
+        known = () if attribute == "age" and len(config.datasets) > 1 else filter(None, beside)
+        limits.append(" ".join((LIMITS[attribute], *known)))
+    return limits
 
 
 def _eval_result(spec: ModelSpec, row: Mapping[str, Any]) -> EvalResult:

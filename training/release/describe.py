@@ -23,7 +23,7 @@ from training.config import Config, config_from
 from training.data import load
 from training.data.face_data import HEADS
 from training.evaluate import evaluate, headline
-from training.release.card import DATASET_CARDS, write_card
+from training.release.card import DATASET_CARDS, licence_of, write_card
 from training.release.figures import write_figures
 
 OWNER = "facemodels"
@@ -58,6 +58,7 @@ def spec_of(config: Config, folder: Path, priors: Mapping[str, Mapping[str, Any]
         name: WeightsFile(hashlib.sha256((folder / name).read_bytes()).hexdigest(), (folder / name).stat().st_size)
         for name in ("model.keras", "model.tflite")
     }
+    licence, licence_name = licence_of(config)
     return ModelSpec(
         name=config.model,
         version=config.version,
@@ -70,8 +71,8 @@ def spec_of(config: Config, folder: Path, priors: Mapping[str, Mapping[str, Any]
         repo_id=f"{OWNER}/{config.model}",
         revision=None,
         files=files,
-        license="other",
-        license_name="non-commercial-research",
+        license=licence,
+        license_name=licence_name,
         datasets=tuple(DATASET_CARDS[name]["title"] for name in config.datasets),
         folder=folder,
     )
