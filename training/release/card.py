@@ -55,8 +55,8 @@ USES = {RESEARCH: "Any commercial purpose: see the licence below.", FREE: "Uses 
 TERMS = {
     RESEARCH: "The weights are for non-commercial research, as their data demands:",
     FREE: "The weights are [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/): credit facemodels and FairFace. "
-    "The licences of code (Apache-2.0), weights and data allow commercial use. They cannot give away the rights of those "
-    "who took the photos in FairFace and ImageNet, or are shown in them.",
+    "The licences of code (Apache-2.0), weights and data allow commercial use; they cannot give away the rights of "
+    "those who took the photos in FairFace and ImageNet, or are shown in them.",
 }
 IMAGENET_LICENCE = (
     "The network started from EfficientNet-Lite0's ImageNet weights (Apache-2.0, package "
