@@ -265,6 +265,9 @@ class Analysis:
     def __iter__(self) -> Iterator[Face]:
         return iter(self.faces)
 
+    def __getitem__(self, index: int) -> Face:
+        return self.faces[index]
+
     def __bool__(self) -> bool:
         """Always true: an image without faces is an answer too (ask `len`)."""
         return True

@@ -160,6 +160,9 @@ def test_to_dict_shares_nothing_with_the_result() -> None:
 def test_analysis_counts_and_iterates() -> None:
     assert len(ANALYSIS) == 2
     assert [face.track_id for face in ANALYSIS] == [7, None]
+    assert ANALYSIS[0].track_id == 7 and ANALYSIS[-1].track_id is None
+    with pytest.raises(IndexError):
+        ANALYSIS[2]
 
 
 def test_no_face_is_an_answer_not_a_falsehood() -> None:
