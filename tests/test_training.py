@@ -417,7 +417,7 @@ def test_unlabelled_faces_have_the_teachers_answers_alone(monkeypatch: pytest.Mo
 
 
 def test_the_networks_behind_a_network_are_told() -> None:
-    found = ancestors(load_config("emotion-fourth"))
+    found = ancestors(load_config("emotion-efficientnet"))
     assert set(found) >= {"runs/emotion-student", "runs/emotion-first", "runs/emotion-imagenet", "runs/emotion4-second"}
     assert "runs/demographics-first" in found  # three generations back
     stranger = ancestors(replace(load_config("emotion-imagenet"), start="somebody/else@1.0.0"))

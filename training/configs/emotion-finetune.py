@@ -9,14 +9,12 @@ config = Config(
     heads=("emotion",),
     datasets=("manifest",),
     # The network of the release that it starts from.
-    network="mobilenet",
-    network_options={"blocks": 11},
-    imagenet=False,
-    input_size=112,
+    network_options={"upsample": 2},
+    input_size=48,
     grey=True,
     start="emotion-efficientnet",
     # A few hundred faces change the last blocks and what follows them; the others know faces from many more.
-    freeze_blocks=8,
+    freeze_blocks=11,
     epochs=15,
     batch_size=16,
     learning_rate=3e-4,

@@ -1,5 +1,4 @@
-"""Emotion-third taught further by three networks, for pictures of 48 px; was published as emotion-efficientnet 1.2.0, and
-corrected for the prior as 1.3.0. The teacher of today's.
+"""Eight emotions from the FER+ vote distributions, and the seven original labels, on 48 px grey pictures (FER2013).
 
 Train emotion-third and all it needs, and emotion4-fourth, before.
 """
@@ -11,7 +10,7 @@ from training.config import load_config
 third = load_config("emotion-third")
 config = replace(
     third,
-    model="emotion-fourth",
+    model="emotion-efficientnet",
     version="1.3.0",
     start="runs/emotion-third",
     teachers=("runs/emotion-third", "runs/emotion-imagenet", "runs/emotion4-fourth"),
