@@ -28,8 +28,8 @@ Everything in this folder is in the public domain and was made by `python -m ben
 - Eileen Collins, NASA, about 1993: `astronaut.jpg`
 - Grace Hopper, US Navy (James S. Davis), 1984: `admiral.jpg`
 
-`group.jpg` and `clip.mp4` are composed of both. As works of the United States government they are not subject to
-copyright in the United States. The persons endorse nothing here.
+`group.jpg`, `clip.mp4` and its first frame, `clip.jpg`, are composed of both. As works of the United States government
+they are not subject to copyright in the United States. The persons endorse nothing here.
 """
 
 
@@ -83,7 +83,9 @@ def write(folder: Path) -> None:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "28", "preset": "veryslow"})
         stream.width, stream.height = VIDEO
         stream.pix_fmt = "yuv420p"
-        for picture in frames(one, two):
+        for number, picture in enumerate(frames(one, two)):
+            if number == 0:
+                picture.resize((240, 180)).save(folder / "clip.jpg", quality=80, optimize=True)
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode(None))
     (folder / "README.md").write_text(NOTICE, encoding="utf-8")

@@ -36,6 +36,9 @@ FRAMES = 60  # of the film, which Chromium plays at 30 a second, over and over
 SLOW_FRAMES = 160  # of a film whose face moves up to about its own width a second
 SWING = 80  # pixels each way
 MOST_LAG = 600  # milliseconds; well below half of a swing
+# Gradio and pandas import these wherever they are; `requirements.txt` brings neither, so no visitor's server has them.
+ABSENT = ("IPython", "pyarrow")
+START = f"import runpy, sys; sys.modules.update(dict.fromkeys({ABSENT})); runpy.run_path('app.py', run_name='__main__')"
 
 # In the page: where the mark is in the picture shown, and where the first box, whenever the screen is drawn anew.
 WATCH = """(seconds) => new Promise((done) => {
@@ -78,13 +81,15 @@ def film(path: Path, places: list[tuple[int, int]], frames: int = FRAMES) -> Non
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[str, float, int]]:
-    """`python app.py` with these options: its address, the seconds until it said that it was ready, and its process."""
+    """`python app.py` with these options, as `requirements.txt` installs it: its address, the seconds until it said
+    that it was ready, and its process.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     begun = time.perf_counter()
-    command = [sys.executable, "app.py", "--port", str(port), *options]
+    command = [sys.executable, "-c", START, "--port", str(port), *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             while True:

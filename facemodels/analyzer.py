@@ -170,11 +170,15 @@ class FaceAnalyzer:
         """Name of the detector in use."""
         return None if self._detector is None else getattr(self._detector, "name", type(self._detector).__name__)
 
-    def warmup(self) -> None:
-        """Run everything once on an empty image, so that the first real call is as fast as the next."""
+    def warmup(self, attributes: Iterable[str] | None = None) -> None:
+        """Run everything once on an empty image, so that the first real call is as fast as the next.
+
+        Args:
+            attributes: As for `analyze`; models that answer no other stay cold, which saves their memory.
+        """
         if self._detector is not None:
             self._detector.detect(np.zeros((480, 640, 3), np.uint8), self.min_score)
-        for model in self.loaded:
+        for model in self._plan(attributes).heads:
             model.warmup()
 
     def detect(self, image: Any) -> list[Face]:

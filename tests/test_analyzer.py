@@ -280,6 +280,11 @@ def test_only_the_models_asked_for_run(astronaut: np.ndarray, monkeypatch: pytes
     assert ran == ["demographics-efficientnet"] and set(face.values) == {"age", "gender"}
     (batch,) = analyzer.analyze_batch([astronaut], attributes=["gender"])
     assert set(batch.models) == {"gender"}
+    ran.clear()
+    analyzer.warmup(["gender"])
+    assert ran == ["demographics-efficientnet"]
+    analyzer.warmup()
+    assert ran[1:] == ["emotion-efficientnet", "demographics-efficientnet"]
     with pytest.raises(ArgumentError, match="'mood'"):
         analyzer.analyze(astronaut, attributes=["mood"])
     with pytest.raises(ArgumentError, match="out of emotion; got 'age'"):

@@ -29,7 +29,7 @@ from facemodels.app import main, server
 from test_app import FakeAnalyzer
 class Analyzer(FakeAnalyzer):
     def __init__(self, **options): super().__init__()
-    def warmup(self): pass
+    def warmup(self, attributes): pass
     def analyze(self, image, **options):
         time.sleep(0.1)
         return super().analyze(image, **options)

@@ -25,7 +25,9 @@ from facemodels.app import main, server
 from test_app import FakeAnalyzer
 class Analyzer(FakeAnalyzer):
     def __init__(self, **options): super().__init__()
-    def warmup(self): pass
+    def warmup(self, attributes):  # all that the start loads is loaded
+        needless = {"av", "keras", "matplotlib", "onnx", "scipy", "tensorflow"} & set(sys.modules)
+        assert not needless, needless
 server.FaceAnalyzer = Analyzer
 main(sys.argv[1:])
 """

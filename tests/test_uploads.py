@@ -196,7 +196,7 @@ from facemodels.app import main, server
 from test_app import FakeAnalyzer
 class Analyzer(FakeAnalyzer):
     def __init__(self, **options): super().__init__()
-    def warmup(self): pass
+    def warmup(self, attributes): pass
 class Short(server.UploadFolder):
     def __init__(self, **options): super().__init__(keep=6, **options)
 server.FaceAnalyzer, server.UploadFolder = Analyzer, Short

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from facemodels.app.draining import RefusesWhenStopping, drain
 from facemodels.app.guard import AnswersMalformed, LoginDelay, ServesOnlyRoutes
 from facemodels.app.link_preview import FAVICON, PICTURE, LinkPreview
 from facemodels.app.memory import keep_heaps_small
+from facemodels.app.requests import standard
 from facemodels.app.sessions import Sessions
 from facemodels.app.settings import Settings
 from facemodels.app.theme import make_theme
@@ -160,7 +162,7 @@ def serve(settings: Settings) -> None:
             build_demo(analyzer, settings.limits, examples=settings.examples, stopping=stopping),
             analyzer,
             stopping=stopping,
-            warmup=analyzer.warmup,
+            warmup=functools.partial(analyzer.warmup, standard(analyzer.models)),
             theme=settings.theme,
             uploads=uploads,
             allowed_hosts=settings.allowed_hosts,

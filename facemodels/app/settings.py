@@ -81,12 +81,13 @@ def read_theme(text: str) -> str:
 
 
 def read_examples(text: str) -> tuple[Path, ...]:
-    """The pictures of a folder, by name."""
+    """The pictures of a folder, by name; one that has the name of a video beside it stands for that video."""
     folder = Path(text)
     kinds = Image.registered_extensions()
     if not folder.is_dir():
         raise ValueError(f"must be a folder of pictures; there is no folder {text!r}")
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file())
+    pictures = [path for path in pictures if not path.with_suffix(".mp4").is_file()]
     if not pictures:
         raise ValueError(f"must be a folder of pictures; there is none in {text!r}")
     return tuple(pictures)
@@ -130,7 +131,8 @@ class Settings(BaseSettings):
     examples: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(read_examples)] = Field(
         default_factory=lambda: read_examples(str(EXAMPLES)),
         validation_alias="FACEMODELS_EXAMPLES",
-        description="folder of pictures to choose from on the image tab, instead of two portraits in the public domain",
+        description="folder of pictures, and of videos (.mp4), to choose from on the image tab and on the video tab, "
+        "instead of two portraits in the public domain and a video of them",
     )
     theme: Annotated[str, BeforeValidator(read_theme)] = _named(
         "FACEMODELS_THEME", "facemodels", f"look: facemodels, {', '.join(THEMES)}"

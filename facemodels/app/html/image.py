@@ -62,11 +62,13 @@ def examples_html(examples: Sequence[Path], public_domain: bool, say: Words) -> 
 
 @functools.cache
 def _small_picture(path: Path) -> str:
-    if path.suffix == ".mp4":
+    still = path.with_suffix(".jpg")
+    if path.suffix == ".mp4" and not still.is_file():
         with Reader(path) as reader:
             (_, frame), *_ = itertools.islice(reader.frames(), 1)
             return picture_url(np.asarray(ImageOps.fit(Image.fromarray(reader.pixels(frame)), (128, 128))))
-    with Image.open(path) as picture:
+    # Where there is a still of the video, nothing need be loaded that decodes videos.
+    with Image.open(still if path.suffix == ".mp4" else path) as picture:
         return picture_url(np.asarray(ImageOps.fit(picture.convert("RGB"), (128, 128))))
 
 
