@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from hub_server import TOKEN, HubServer, point_at, private_cache
 from huggingface_hub import EvalResult, ModelCardData
 
 from facemodels import FaceAnalyzer, download
+from facemodels.cli import main
 from facemodels.errors import ArgumentError, HubError, WeightsError
 from facemodels.hub import store
 from facemodels.hub.publish import RemoteVersion, card, check_run_folder, publish, remote_versions
@@ -493,3 +496,151 @@ def test_the_hub_of_these_tests_is_strict(server: HubServer) -> None:
     api.create_tag(REPO, tag="v1.0.0")
     with pytest.raises(HfHubHTTPError, match="409"):
         api.create_tag(REPO, tag="v1.0.0")
+
+
+def key_pair(
+    folder: Path, name: str = "key", password: bytes | None = None, curve: str = "SECP256R1"
+) -> tuple[Path, Path]:
+    """A private and a public key, as `openssl` writes them."""
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    key = ec.generate_private_key(getattr(ec, curve)())
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    private, public = folder / f"{name}-private.pem", folder / f"{name}-public.pem"
+    pem = serialization.Encoding.PEM
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+class TestSignatures:
+    @pytest.fixture
+    def keys(self, tmp_path: Path) -> tuple[Path, Path]:
+        pytest.importorskip("model_signing.signing")
+        return key_pair(tmp_path)
+
+    @pytest.fixture
+    def signed(self, keys: tuple[Path, Path], tmp_path: Path) -> Path:
+        """A signed release in a folder, a picture beside it."""
+        folder = make_release(tmp_path / "release")
+        (folder / "confusion.png").write_bytes(b"picture")
+        publish(folder, to=tmp_path / "signed", private_key=keys[0])
+        return tmp_path / "signed"
+
+    def test_on_the_hub(self, server: HubServer, keys: tuple[Path, Path], tmp_path: Path) -> None:
+        private, public = keys
+        result = publish(make_release(tmp_path / "release"), repo_id="me/mine", private_key=private)
+        reference = "me/mine@1.1.0"
+        assert any("sign" in step for step in result.steps)
+        assert list(download(reference, public_key=public)) == [reference]
+        server.stop()  # all that is signed is here now
+        (folder,) = download(reference, public_key=public).values()
+        assert (folder / "model.sig").is_file()
+        _, other = key_pair(tmp_path, "other")
+        with pytest.raises(WeightsError, match=r"emotion-tiny@1\.1\.0 is not used.*other-public"):
+            download(reference, public_key=other)
+
+    def test_unsigned(self, server: HubServer, keys: tuple[Path, Path], tmp_path: Path) -> None:
+        publish(make_release(tmp_path / "release"))
+        server.requests.clear()
+        with pytest.raises(WeightsError, match=r"emotion-tiny@1\.1\.0 is not signed: it has no model\.sig"):
+            download(f"{REPO}@1.1.0", public_key=keys[1])
+        assert not server.asked("GET", "model.tflite")
+        with pytest.raises(WeightsError, match="is not signed"):
+            download(public_key=keys[1])
+
+    @pytest.mark.parametrize("name", ["README.md", "config.json", "golden.json", "model.keras", "model.tflite"])
+    def test_a_changed_file(self, signed: Path, keys: tuple[Path, Path], name: str) -> None:
+        assert download(signed, public_key=keys[1])
+        content = (signed / name).read_bytes()
+        if name.endswith((".keras", ".tflite")):  # and the spec with it, so that the hash agrees
+            old, content = content, content[:-1] + bytes([content[-1] ^ 1])
+            digests = [hashlib.sha256(data).hexdigest() for data in (old, content)]
+            edit(signed / "config.json", *digests)
+        else:
+            content += b" "
+        (signed / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=r"not used.*Hash mismatch"):
+            download(signed, public_key=keys[1])
+
+    def test_a_missing_file(self, signed: Path, keys: tuple[Path, Path]) -> None:
+        (signed / "golden.json").unlink()
+        with pytest.raises(WeightsError, match=r"Missing files.*golden\.json"):
+            download(signed, public_key=keys[1])
+
+    def test_any_other_bytes_for_the_signature(self, signed: Path, keys: tuple[Path, Path]) -> None:
+        good = (signed / "model.sig").read_bytes()
+        rng = np.random.default_rng(0)
+        for bad in (
+            b"",
+            b"{}",
+            b"null",
+            b"[" * 100_000,
+            b"\xff",
+            *(good[:end] for end in rng.integers(0, len(good), 20)),
+        ):
+            (signed / "model.sig").write_bytes(bad)
+            with pytest.raises(WeightsError):
+                download(signed, public_key=keys[1])
+
+    def test_the_command_of_the_package_verifies_it_too(self, signed: Path, keys: tuple[Path, Path]) -> None:
+        command = [sys.executable, "-m", "model_signing", "verify", "key", str(signed)]
+        command += ["--signature", str(signed / "model.sig"), "--public_key", str(keys[1])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (signed / "model.tflite").write_bytes(b"other")
+        assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+    def test_an_encrypted_key(
+        self, keys: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        private, public = key_pair(tmp_path, "secret", b"word", "SECP384R1")
+        release = make_release(tmp_path / "release")
+        with pytest.raises(ArgumentError, match="no private key"):
+            publish(release, to=tmp_path / "out", private_key=private)
+        with pytest.raises(ArgumentError, match="no private key"):
+            publish(release, to=tmp_path / "out", private_key=private, password="other")
+        publish(release, to=tmp_path / "out", private_key=private, password="word")
+        assert download(tmp_path / "out", public_key=public)
+
+    @pytest.mark.parametrize(
+        "content", [None, b"", b"text", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+    )
+    def test_what_is_no_key(self, keys: tuple[Path, Path], tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "no-key.pem"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ArgumentError, match="no private key to sign with"):
+            publish(make_release(tmp_path / "release"), to=tmp_path / "out", private_key=path)
+        with pytest.raises(ArgumentError, match="no public key to verify with"):
+            download(public_key=path)
+        with pytest.raises(ArgumentError, match="no public key to verify with"):
+            download(public_key=keys[0])  # the private one
+        with pytest.raises(ArgumentError, match="no public key to verify with"):
+            download(public_key=key_pair(tmp_path, "odd", curve="SECP256K1")[1])
+        assert not (tmp_path / "out").exists()
+
+    def test_on_the_command_line(
+        self,
+        keys: tuple[Path, Path],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        release, out = make_release(tmp_path / "release"), tmp_path / "out"
+        private, public = key_pair(tmp_path, "secret", b"word")
+        monkeypatch.setenv("FACEMODELS_SIGN_PASSWORD", "word")
+        assert main(["publish", str(release), "--to", str(out), "--sign", str(private)]) == 0
+        assert main(["download", str(out), "--verify", str(public)]) == 0
+        capsys.readouterr()
+        assert main(["download", str(out), "--verify", str(keys[1])]) == 1
+        assert "is not used: model.sig" in capsys.readouterr().err
+
+    def test_without_the_package(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "model_signing", None)
+        release = make_release(tmp_path / "release")
+        assert main(["publish", str(release), "--to", str(tmp_path / "out"), "--sign", "key.pem"]) == 1
+        assert main(["download", "--verify", "key.pem"]) == 1
+        assert capsys.readouterr().err.count('pip install ".[sign]"') == 2 and not (tmp_path / "out").exists()

@@ -17,12 +17,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("litert", "keras"),
         help="download the files of this backend (default: %(default)s)",
     )
+    parser.add_argument(
+        "--verify", metavar="PUBLIC_KEY", help="refuse models that were not signed with this key (elliptic curve, PEM)"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     from facemodels.hub.store import download
 
-    for name, folder in download(options.names or None, backend=options.backend).items():
+    for name, folder in download(options.names or None, backend=options.backend, public_key=options.verify).items():
         sys.stdout.write(f"{name}: {folder}\n")
     return OK
 
@@ -37,7 +40,8 @@ default models are bundled with the package.""",
 examples:
   %(prog)s
   %(prog)s yunet
-  %(prog)s OWNER/emotion-finetune@1.0.0 --backend keras""",
+  %(prog)s OWNER/emotion-finetune@1.0.0 --backend keras
+  %(prog)s OWNER/emotion-finetune@1.0.0 --verify public.pem""",
     add_arguments=_add_arguments,
     run=_run,
 )

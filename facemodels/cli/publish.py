@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 from facemodels.cli.command import Command
@@ -16,6 +17,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", help="refuse if the folder holds another version than this")
     parser.add_argument("--to", metavar="DIR", help="write to a new local folder instead of the hub")
     parser.add_argument(
+        "--sign",
+        metavar="PRIVATE_KEY",
+        help="sign it with this key (elliptic curve, PEM; its password, if any, in FACEMODELS_SIGN_PASSWORD)",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="check everything and print the steps, without publishing"
     )
 
@@ -24,7 +30,13 @@ def _run(options: argparse.Namespace) -> int:
     from facemodels.hub.publish import publish
 
     result = publish(
-        options.folder, repo_id=options.repo, version=options.version, to=options.to, dry_run=options.dry_run
+        options.folder,
+        repo_id=options.repo,
+        version=options.version,
+        to=options.to,
+        dry_run=options.dry_run,
+        private_key=options.sign,
+        password=os.environ.get("FACEMODELS_SIGN_PASSWORD"),
     )
     for step in result.steps:
         sys.stderr.write(f"{'would ' if not result.done else ''}{step}\n")
@@ -42,7 +54,8 @@ the hub, or write it to a folder of the same layout. Prints the spec with its co
     examples="""\
 examples:
   %(prog)s release/emotion-finetune --repo OWNER/emotion-finetune --dry-run
-  %(prog)s release/emotion-finetune --to shared/emotion-finetune""",
+  %(prog)s release/emotion-finetune --to shared/emotion-finetune
+  %(prog)s release/emotion-finetune --repo OWNER/emotion-finetune --sign private.pem""",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,16 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from facemodels.attributes import ALL_ATTRIBUTES
 from facemodels.errors import ArgumentError, HubError, WeightsError
-from facemodels.hub import registry, store
+from facemodels.hub import registry, signatures, store
 from facemodels.hub.golden import golden_difference
 from facemodels.hub.keras_file import keras_problems
-from facemodels.hub.registry import GOLDEN_FILE, SPEC_FILE, ModelSpec
+from facemodels.hub.registry import CARD_FILE, GOLDEN_FILE, SPEC_FILE, ModelSpec
+from facemodels.hub.signatures import SIGNATURE_FILE
 from facemodels.models import AttributeModel
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-CARD_FILE = "README.md"
 
 _VERSION_TAG = re.compile(f"v({registry.VERSION.pattern})")
 
@@ -72,6 +71,8 @@ def publish(
     version: str | None = None,
     to: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
+    private_key: str | os.PathLike[str] | None = None,
+    password: str | None = None,
 ) -> PublishResult:
     """Check a release folder and publish it: one commit and a tag on the hub, or a plain local folder.
 
@@ -81,17 +82,21 @@ def publish(
         version: If given, it must be the spec's, as a safeguard: a version is chosen when it is exported.
         to: A new local folder to write instead of the hub.
         dry_run: Check everything that can be checked here, and only say what would be done.
+        private_key: The file of a key to sign the release with, see `facemodels.hub.signatures`.
+        password: Of that key, if it is encrypted.
 
     Raises:
         WeightsError: If the folder is not fit to be published; the message lists every reason.
         ArgumentError: If the arguments contradict each other or the folder.
         HubError: If the hub cannot be used, refuses, or has this version already.
+        FaceModelsError: If there is a key, and the extra ``sign`` is not installed.
 
     Example:
         >>> publish("runs/mine/release", repo_id="me/age-mine", dry_run=True).steps[0]      # doctest: +SKIP
         'create the repository me/age-mine on https://huggingface.co, if it is not there'
     """
     folder = Path(run_folder)
+    key = None if private_key is None else signatures.load_private_key(private_key, password)
     spec = check_run_folder(folder)
     if version is not None and version.removeprefix("v") != spec.version:
         raise ArgumentError(
@@ -100,11 +105,11 @@ def publish(
     if to is not None:
         if repo_id is not None:
             raise ArgumentError("give either a repository or a local folder to publish to, not both")
-        return _publish_folder(spec, folder, Path(to), dry_run)
+        return _publish_folder(spec, folder, Path(to), dry_run, key)
     repo_id = repo_id or spec.repo_id
     if not registry.REPO_ID.fullmatch(repo_id):
         raise ArgumentError(f"the repository must look like owner/name, not {repo_id!r}")
-    return _publish_hub(replace(spec, repo_id=repo_id, revision=None, folder=None), folder, dry_run)
+    return _publish_hub(replace(spec, repo_id=repo_id, revision=None, folder=None), folder, dry_run, key)
 
 
 def check_run_folder(folder: str | os.PathLike[str]) -> ModelSpec:
@@ -174,10 +179,10 @@ def card(spec: ModelSpec) -> str:
     return store.fetch_text(spec.repo_id, spec.revision, CARD_FILE, f"{spec.repo_id}@{spec.version}").read_text("utf-8")
 
 
-def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> PublishResult:
+def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool, key: Any) -> PublishResult:
     """Write the release to a new folder: all of it, or nothing."""
     names = _release_names(spec, folder)
-    steps = (f"write {', '.join(names)} to {to}",)
+    steps = (*_signing_step(key), f"write {', '.join(names)} to {to}")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ArgumentError(f"{to} exists and is not an empty folder; nothing was written")
     if dry_run:
@@ -189,13 +194,16 @@ def _publish_folder(spec: ModelSpec, folder: Path, to: Path, dry_run: bool) -> P
         for name in names:
             shutil.copyfile(folder / name, complete / name)
         check_run_folder(complete)  # the copies, so that what is put in place is what was checked
+        if key is not None:
+            contents = {name: (complete / name).read_bytes() for name in names}
+            (complete / SIGNATURE_FILE).write_bytes(_signature(spec, contents, key))
         if to.exists():
             to.rmdir()
         complete.replace(to)
     return PublishResult(replace(spec, folder=to), steps, done=True)
 
 
-def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
+def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool, key: Any) -> PublishResult:
     """Upload the release in one commit and tag it."""
     from huggingface_hub import CommitOperationAdd, constants
     from huggingface_hub.utils import disable_progress_bars
@@ -205,6 +213,7 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     steps = (
         f"create the repository {repo_id} on {constants.ENDPOINT}, if it is not there",
         f"refuse if it has the tag {tag}",
+        *_signing_step(key),
         f"upload {', '.join(names)} ({size / 1e6:.1f} MB) in one commit",
         f"tag that commit {tag}",
     )
@@ -215,9 +224,11 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
     store.ask(f"creating {repo_id}", partial(api.create_repo, repo_id, exist_ok=True), patience)
     if tag in store.ask(f"the versions of {repo_id}", partial(_tags, api, repo_id), patience):
         raise HubError(f"{repo_id} has {tag} already, and a published version never changes: export it as a newer one")
-    contents: dict[str, Path | bytes] = {name: folder / name for name in names}
+    contents = {name: (folder / name).read_bytes() for name in names}
     # The spec says where it was published; it cannot say in which commit, being part of it.
     contents[SPEC_FILE] = (json.dumps(spec.to_dict(), indent=2) + "\n").encode()
+    if key is not None:
+        contents[SIGNATURE_FILE] = _signature(spec, contents, key)
     # Unlike those of downloads, the bars of uploads do not see by themselves that nobody watches.
     with nullcontext() if sys.stderr.isatty() else disable_progress_bars():
         commit = store.ask(
@@ -235,6 +246,16 @@ def _publish_hub(spec: ModelSpec, folder: Path, dry_run: bool) -> PublishResult:
         patience,
     )
     return PublishResult(replace(spec, revision=commit.oid), steps, done=True)
+
+
+def _signing_step(key: Any) -> tuple[str, ...]:
+    return () if key is None else (f"sign it: {SIGNATURE_FILE}",)
+
+
+def _signature(spec: ModelSpec, contents: Mapping[str, bytes], key: Any) -> bytes:
+    """The signature of a release: of all that a model needs, and its card."""
+    signed = (CARD_FILE, SPEC_FILE, *spec.files, GOLDEN_FILE)
+    return signatures.sign(key, {name: contents[name] for name in signed}, set(contents) - set(signed))
 
 
 def _release_names(spec: ModelSpec, folder: Path) -> list[str]:

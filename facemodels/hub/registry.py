@@ -25,6 +25,7 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({name: row.default_model fo
 SPEC_SCHEMA = 1
 SPEC_FILE = "config.json"
 GOLDEN_FILE = "golden.json"
+CARD_FILE = "README.md"
 MAX_SPEC_BYTES = 2**20
 MAX_FILE_BYTES = 256 * 2**20
 WEIGHTS = Path(__file__).parent.parent / "weights"

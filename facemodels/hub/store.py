@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, TypeVar
 from facemodels.errors import ArgumentError, FaceModelsError, HubError, UnknownModelError, WeightsError
 from facemodels.hub import registry
 from facemodels.hub.fields import parse_json
-from facemodels.hub.registry import DEFAULT_MODELS, GOLDEN_FILE, SPEC_FILE, ModelSpec, WeightsFile, get_spec
+from facemodels.hub.registry import CARD_FILE, DEFAULT_MODELS, GOLDEN_FILE, SPEC_FILE, ModelSpec, WeightsFile, get_spec
+from facemodels.hub.signatures import SIGNATURE_FILE, check_public_key
+from facemodels.hub.signatures import verify as verify_signature
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -251,20 +253,29 @@ def serving_file(spec: ModelSpec, backend: str = "litert") -> str:
     raise WeightsError(f"{spec.id} has no {' or '.join(suffixes)} file; it has: {', '.join(spec.files) or 'none'}")
 
 
-def download(names: str | Sequence[str] | None = None, *, backend: str = "litert") -> dict[str, Path]:
+def download(
+    names: str | Sequence[str] | None = None,
+    *,
+    backend: str = "litert",
+    public_key: str | os.PathLike[str] | None = None,
+) -> dict[str, Path]:
     """Have the weights of models here and verified, so that using them needs no network.
 
     Args:
         names: References as for `resolve`, one or several; None for the default models.
         backend: Whose files: ``litert``, or ``keras`` for the `.keras` weights.
+        public_key: The file of a key. The models must have been signed with its private key: card, spec, golden outputs
+            and the weights of all backends are downloaded and verified.
 
     Returns:
         Each reference, and the folder that holds its verified file.
 
     Raises:
         UnknownModelError: As `resolve` does, before anything is downloaded.
-        WeightsError: As `fetch` does.
+        WeightsError: As `fetch` does; or if a model is not signed, or not with this key.
         HubError: As `resolve` and `fetch` do.
+        ArgumentError: If the key cannot be used.
+        FaceModelsError: If there is a key, and the extra ``sign`` is not installed.
 
     Example:
         >>> sorted(download())      # doctest: +SKIP
@@ -274,7 +285,12 @@ def download(names: str | Sequence[str] | None = None, *, backend: str = "litert
         names = list(dict.fromkeys(DEFAULT_MODELS.values()))
     elif isinstance(names, str | os.PathLike):
         names = [os.fspath(names)]
+    if public_key is not None:
+        check_public_key(public_key)
     specs = {name: resolve(name) for name in names}
+    if public_key is not None:
+        for spec in specs.values():
+            _verify_signature(spec, public_key)
     return {name: fetch(spec, serving_file(spec, backend)).parent for name, spec in specs.items()}
 
 
@@ -426,6 +442,40 @@ def _bytes(path: Path, size: int | None = None) -> bytes:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise ValueError("not there" if missing else f"cannot be read: {error.strerror}") from error
+
+
+def _verify_signature(spec: ModelSpec, public_key: str | os.PathLike[str]) -> None:
+    """Raise a WeightsError unless a model is signed with this key, whole."""
+    signature = _release_text(spec, SIGNATURE_FILE)
+    if signature is None:
+        raise WeightsError(f"{spec.id} is not signed: it has no {SIGNATURE_FILE}")
+    contents = {name: _release_text(spec, name) for name in (CARD_FILE, SPEC_FILE, GOLDEN_FILE)}
+    contents |= {name: read(spec, name) for name in spec.files}
+    verify_signature(
+        public_key, spec.id, {name: data for name, data in contents.items() if data is not None}, signature
+    )
+
+
+def _release_text(spec: ModelSpec, name: str) -> bytes | None:
+    """A small text file of a release, from where the model itself is, or from the hub; None if it has no such file."""
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    if spec.folder is not None or spec.revision is None:
+        path = (spec.folder or registry.WEIGHTS / spec.name) / name
+        if not path.is_file():
+            return None
+    else:
+        path = _snapshots(spec.repo_id) / spec.revision / name
+    with suppress(ValueError):
+        return _text(path)
+    if spec.folder is not None or spec.revision is None:
+        raise WeightsError(f"{name} of {spec.id} cannot be read")
+    try:
+        return _download(spec.repo_id, name, spec.revision, _text)[1]
+    except HubError as error:
+        if isinstance(error.__cause__, RemoteEntryNotFoundError):
+            return None
+        raise
 
 
 def _reference(spec: ModelSpec) -> str:
