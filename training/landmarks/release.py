@@ -189,7 +189,7 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
             "generic_face": np.round(generic, 5).tolist(),
             "config": config.to_dict(),
         }
-        write_json(folder / "metrics.json", measured)
+        write_json(folder / "metrics.json", measured, indent=0)
         golden = {
             name: np.round(rows, 6).tolist()
             for name, rows in exact.probabilities(golden_crops(config.input_size)).items()

@@ -112,7 +112,7 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
         measured = evaluate(spec, data_folder, limit=limit, disturb=True)
         measured["float_tests"] = headline(evaluate(spec, data_folder, backend="keras", limit=limit))
     measured.update(keras_litert_difference=largest, keras_litert_mean_difference=mean, **made)
-    write_json(folder / "metrics.json", measured)
+    write_json(folder / "metrics.json", measured, indent=0)  # half the size
     answers = {name: np.round(rows, 6).tolist() for name, rows in outputs.items()}
     write_json(folder / "golden.json", {"seeds": SEEDS, "outputs": answers})
     write_figures(measured, folder)
@@ -134,6 +134,6 @@ def card_elsewhere(release: Path, folder: Path) -> str:
     return re.sub(r"\]\((?=[\w-]+\.png\))", f"]({Path(os.path.relpath(release, folder)).as_posix()}/", text)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON, indented, with a newline at the end."""
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+def write_json(path: Path, data: Any, indent: int = 2) -> None:
+    """Write JSON, a line for each value, with a newline at the end."""
+    path.write_text(json.dumps(data, indent=indent) + "\n", encoding="utf-8")
