@@ -20,6 +20,6 @@ config = Config(
     smooth_bins=True,
     balance=0.5,
     loss_weights={"age": 0.5, "gender": 1.5},
-    epochs=20,
+    epochs=14,
     augment=Augment(rotation=20, shift=0.08, zoom=(0.8, 1.25), grey=0.1, blur=0.2, jpeg=0.2, erase=0.4),
 )
