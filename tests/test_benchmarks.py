@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("skimage", reason="scikit-image brings the picture: pip install -e '.[dev]'")
 
 from benchmarks.accuracy import accuracy_table, serving_table
+from benchmarks.detection import Outcome, kinds_table
 from benchmarks.peers import OURS, PROGRAM, Peer, Raw, hint, measure, peers, peers_table
 from benchmarks.speed import group, milliseconds, multiply_adds, row, write_video
 from benchmarks.tables import newest, with_tables
@@ -101,6 +102,11 @@ def test_the_newest_result_goes_into_the_page(tmp_path: Path) -> None:
     page.write_text(page.read_text() + "<!-- /models -->\nafter\n")
     made = with_tables(page)
     assert "| model | answers |" in made and "old" not in made and made.endswith("<!-- /models -->\nafter\n")
+
+
+def test_few_scenes_may_lack_a_kind_of_face() -> None:
+    table = kinds_table({"a": Outcome([("clear", 0.9), ("clear", 0.2)], [0.7], [0.7])}, 0.6, empty=2)
+    assert table.endswith("| a | 50.0% | 50.0% | - | - | - | - | 50.0 |")
 
 
 def test_the_video_that_is_measured(tmp_path: Path) -> None:
