@@ -12,6 +12,7 @@ pytest.importorskip("skimage", reason="scikit-image brings the picture: pip inst
 from benchmarks.accuracy import accuracy_table, serving_table
 from benchmarks.detection import Outcome, kinds_table
 from benchmarks.peers import OURS, PROGRAM, Peer, Raw, hint, measure, peers, peers_table
+from benchmarks.quality import Step, threshold
 from benchmarks.speed import group, milliseconds, multiply_adds, row, write_video
 from benchmarks.tables import newest, with_tables
 from facemodels import get_spec, video_info
@@ -107,6 +108,16 @@ def test_the_newest_result_goes_into_the_page(tmp_path: Path) -> None:
 def test_few_scenes_may_lack_a_kind_of_face() -> None:
     table = kinds_table({"a": Outcome([("clear", 0.9), ("clear", 0.2)], [0.7], [0.7])}, 0.6, empty=2)
     assert table.endswith("| a | 50.0% | 50.0% | - | - | - | - | 50.0 |")
+
+
+def test_a_threshold_lies_where_answers_have_got_worse() -> None:
+    def step(degree: float, right: float, off: float) -> Step:
+        return Step("side", degree, 0.0, 0.0, right, off, 100)
+
+    steps = [step(64, 0.95, 4.0), step(32, 0.94, 4.5), step(16, 0.90, 4.75)]
+    assert threshold(steps, "degree") == pytest.approx(24)  # gender has lost 3 points of the 1 to 5
+    assert threshold([*steps[:2], step(16, 0.94, 5.5)], "degree") == pytest.approx(24)  # ages are a quarter further off
+    assert threshold(steps[:2], "degree") is None
 
 
 def test_the_video_that_is_measured(tmp_path: Path) -> None:
