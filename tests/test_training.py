@@ -324,6 +324,10 @@ def test_imagenet_weights_fit_one_to_one() -> None:
     values = np.asarray(features(crops))
     assert 0.05 < values.mean() < 3 and values.std(axis=0).mean() > 0.01
 
+    short = networks.build("efficientnet_lite0", {"a": 3}, input_size=96, blocks=10)
+    blocks = [layer for layer in short.layers if layer.weights and not layer.name.startswith(("head_", "a_logits"))]
+    assert imagenet.load_imagenet_lite0(short) == sum(len(layer.weights) for layer in blocks)
+
 
 def test_configs_name_what_exists() -> None:
     for path in (ROOT / "training" / "configs").rglob("*.py"):

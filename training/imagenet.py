@@ -22,7 +22,8 @@ def load_imagenet_lite0(model: keras.Model) -> int:
     """Copy the ImageNet weights of the registry package into an `efficientnet_lite0` of width 1.
 
     Args:
-        model: A model from `build("efficientnet_lite0", ...)`; its heads keep their values.
+        model: A model from `build("efficientnet_lite0", ...)`; its heads keep their values, and so does the last
+            convolution of one that has fewer blocks, whose input is another.
 
     Returns:
         The number of arrays copied.
@@ -41,9 +42,10 @@ def load_imagenet_lite0(model: keras.Model) -> int:
     path = next((Path(spec.origin).parent / "models").glob("*.pth"))
     source = read_torch_file(path)
     copied = 0
+    whole = model.get_layer("head_conv").kernel.shape[2] == source["_conv_head.weight"].shape[1]
     for layer in model.layers:
         key = _torch_name(layer.name)
-        if key is None:
+        if key is None or (layer.name.startswith("head_") and not whole):
             continue
         if isinstance(layer, layers.BatchNormalization):
             arrays = [source[f"{key}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
