@@ -24,7 +24,7 @@ from training.data.ckplus.prepare import prepare as ckplus
 from training.data.face_data import digest
 from training.data.fairface.prepare import prepare as fairface
 from training.data.fer2013.prepare import prepare as fer2013
-from training.data.manifest import Picture, read_manifest
+from training.data.manifest import Sample, read_manifest
 from training.data.own.prepare import main as own_command
 from training.data.own.prepare import prepare as own
 from training.data.rafdb.prepare import prepare as rafdb
@@ -35,7 +35,7 @@ VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,
 
 
 def face(seed: int, side: int = 24) -> np.ndarray:
-    """A picture unlike those of other seeds."""
+    """An image unlike those of other seeds."""
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
 
 
@@ -51,8 +51,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def splits(pictures: list[Picture]) -> Counter[str]:
-    return Counter(picture.split for picture in pictures)
+def splits(samples: list[Sample]) -> Counter[str]:
+    return Counter(sample.split for sample in samples)
 
 
 # --- small copies of the public layouts ------------------------------------------------------------------------------
@@ -174,19 +174,19 @@ def test_a_layout_becomes_a_manifest(tmp_path: Path, name: str) -> None:
     make, prepare = LAYOUTS[name]
     file = prepare(make(tmp_path / "source"), tmp_path / "target", unified=True)
     assert file == tmp_path / "target" / "manifest.csv"
-    pictures = read_manifest(file)
-    assert {"train", "validation", "test"} <= set(splits(pictures))
+    samples = read_manifest(file)
+    assert {"train", "validation", "test"} <= set(splits(samples))
     pixels: dict[str, set[bytes]] = {}
-    for picture in pictures:
-        side = "test" if picture.split == "public_test" else picture.split
-        pixels.setdefault(side, set()).add(manifest.read_picture(picture).tobytes())
+    for sample in samples:
+        side = "test" if sample.split == "public_test" else sample.split
+        pixels.setdefault(side, set()).add(manifest.read_sample(sample).tobytes())
     assert sum(map(len, pixels.values())) == len(set().union(*pixels.values()))
 
-    # The unified folders hold each picture once per attribute, those of test parts apart.
+    # The unified folders hold each image once per attribute, those of test parts apart.
     unified = tmp_path / "target" / "unified"
-    column, attribute = ("gender", "Gender") if "gender" in pictures[0].labels else ("emotion", "Emotion")
+    column, attribute = ("gender", "Gender") if "gender" in samples[0].labels else ("emotion", "Emotion")
     for split, members in (("train", ("train", "validation")), ("test", ("test",))):
-        expected = Counter(picture.labels[column] for picture in pictures if picture.split in members)
+        expected = Counter(sample.labels[column] for sample in samples if sample.split in members)
         found = Counter(path.parent.name for path in (unified / split / attribute).rglob("*.*"))
         assert found == expected
     assert sorted(path.name for path in (tmp_path / "target").iterdir() if path.name.startswith(".")) == []
@@ -203,7 +203,7 @@ def test_a_missing_source_or_an_empty_one(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="nowhere.*--help"):
         prepare(tmp_path / "nowhere", tmp_path / "target")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: (holds no|no usable picture)"):
+    with pytest.raises(DataError, match="empty: (holds no|no usable image)"):
         prepare(tmp_path / "empty", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
@@ -216,7 +216,7 @@ BROKEN = [
     ("fer2013", "fer2013.csv", ("PublicTest", "Publik"), r"fer2013\.csv:42: unknown Usage 'Publik'"),
     ("affectnet", "Manually_Annotated_file_lists/training.csv", (",4,6,", ",4,,"), r"training\.csv:2: the face box"),
     ("affectnet", "Manually_Annotated_file_lists/training.csv", (",10,0.1", ",11,0.1"), r"csv:12: expression '11'"),
-    ("affectnet", "Manually_Annotated_file_lists/training.csv", ("0/0.png", "../0.png"), r"csv:2: .* leads out"),
+    ("affectnet", "Manually_Annotated_file_lists/training.csv", ("0/0.png", "../0.png"), r"csv:2: .* lies outside"),
     (
         "affectnet",
         "Manually_Annotated_file_lists/validation.csv",
@@ -246,7 +246,7 @@ def test_a_malformed_file_is_named_with_its_line(
     assert not (tmp_path / "target").exists()
 
 
-PICTURES = {
+IMAGES = {
     "affectnet": "Manually_Annotated_Images/0/3.png",
     "affectnet annotations": "train_set/images/3.jpg",
     "rafdb": "basic/Image/aligned/train_00003_aligned.jpg",
@@ -254,37 +254,37 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_missing_pictures_are_counted_and_broken_ones_named(
+@pytest.mark.parametrize("name", IMAGES)
+def test_missing_images_are_counted_and_broken_ones_named(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     make, prepare = LAYOUTS[name]
-    picture = make(tmp_path / "source") / PICTURES[name]
+    sample = make(tmp_path / "source") / IMAGES[name]
     whole = len(read_manifest(prepare(tmp_path / "source", tmp_path / "target")))
-    picture.write_bytes(picture.read_bytes()[:20])
-    with pytest.raises(DataError, match=picture.name):
+    sample.write_bytes(sample.read_bytes()[:20])
+    with pytest.raises(DataError, match=sample.name):
         prepare(tmp_path / "source", tmp_path / "target")
     assert len(read_manifest(tmp_path / "target")) == whole  # the earlier result is as it was
-    picture.unlink()
+    sample.unlink()
     caplog.clear()
     assert len(read_manifest(prepare(tmp_path / "source", tmp_path / "target"))) == whole - 1
-    assert "left out 1 pictures that are listed but not there" in caplog.text and picture.name in caplog.text
+    assert "left out 1 images that are listed but do not exist" in caplog.text and sample.name in caplog.text
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
 
 
 def test_fer2013_follows_usage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pictures = read_manifest(fer2013(make_fer2013(tmp_path / "source"), tmp_path / "target"))
-    count = splits(pictures)
+    samples = read_manifest(fer2013(make_fer2013(tmp_path / "source"), tmp_path / "target"))
+    count = splits(samples)
     assert count["test"] == count["public_test"] == 5
     assert count["train"] + count["validation"] == 38 and count["validation"] > 0  # without rows 3 and 4
-    assert "1 training pictures that are also in a test part" in caplog.text
-    assert "1 training pictures of one colour" in caplog.text
-    by_name = {picture.path.stem: picture for picture in pictures}
+    assert "1 training images that are also in a test part" in caplog.text
+    assert "1 training images of one colour" in caplog.text
+    by_name = {sample.path.stem: sample for sample in samples}
     assert by_name["fer0000009"].labels == {"emotion": "fear"}  # 9 % 7 = 2
     pixels = np.random.default_rng(9).integers(0, 256, 48 * 48).astype(np.uint8).reshape(48, 48)
-    assert np.array_equal(manifest.read_picture(by_name["fer0000009"])[..., 0], pixels)
+    assert np.array_equal(manifest.read_sample(by_name["fer0000009"])[..., 0], pixels)
 
     other = fer2013(make_fer2013(tmp_path / "kaggle", name="icml_face_data.csv"), tmp_path / "target2")
     assert other.read_bytes() == (tmp_path / "target" / "manifest.csv").read_bytes()
@@ -292,7 +292,7 @@ def test_fer2013_follows_usage(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 def test_fer2013_with_votes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = make_fer2013(tmp_path / "source", votes=True)
-    rows = {picture.path.stem: picture.labels for picture in read_manifest(fer2013(source, tmp_path / "target"))}
+    rows = {sample.path.stem: sample.labels for sample in read_manifest(fer2013(source, tmp_path / "target"))}
     assert rows["fer0000000"] == {"emotion_fer2013": "angry", "emotion_votes": "0 0 0 5 0 0 5 0"}
     assert rows["fer0000001"] == {"emotion_fer2013": "disgust"}
     assert rows["fer0000002"] == {
@@ -300,7 +300,7 @@ def test_fer2013_with_votes(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     }
     fer2013(source, tmp_path / "target", unified=True)
     assert len(list((tmp_path / "target/unified/train/Emotion/happy").iterdir())) == 36
-    assert "left out 2 pictures without a category from unified/" in caplog.text
+    assert "left out 2 images without a category from unified/" in caplog.text
     votes = source / "fer2013new.csv"
     lines = votes.read_text().splitlines()
     for shortened in (lines[:-1], [*lines, lines[-1]]):
@@ -312,10 +312,10 @@ def test_fer2013_with_votes(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         fer2013(source, tmp_path / "target2")
 
 
-def test_votes_of_other_pictures_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_votes_of_other_images_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.data.fer2013.prepare.FERPLUS_UNTRUSTED", (2,))
-    pictures = read_manifest(fer2013(make_fer2013(tmp_path / "source", votes=True), tmp_path / "target"))
-    assert [p.labels for p in pictures if p.path.stem == "fer0000002"] == [{"emotion_fer2013": "fear"}]
+    samples = read_manifest(fer2013(make_fer2013(tmp_path / "source", votes=True), tmp_path / "target"))
+    assert [p.labels for p in samples if p.path.stem == "fer0000002"] == [{"emotion_fer2013": "fear"}]
 
 
 def test_fer2013_folders(tmp_path: Path) -> None:
@@ -336,12 +336,12 @@ def test_affectnet_cuts_faces_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     y, x = np.mgrid[:32, :32]
     smooth = np.stack([8 * x, 8 * y, 0 * x], axis=2).astype(np.uint8)
     Image.fromarray(smooth).save(source / "Manually_Annotated_Images/0/6.png")
-    pictures = read_manifest(affectnet(source, tmp_path / "target"))
-    assert splits(pictures)["test"] == 2 and len(pictures) == 24 - 6
+    samples = read_manifest(affectnet(source, tmp_path / "target"))
+    assert splits(samples)["test"] == 2 and len(samples) == 24 - 6
     assert "left out 6 rows without an emotion" in caplog.text
-    by_name = {picture.path.stem: picture for picture in pictures}
+    by_name = {sample.path.stem: sample for sample in samples}
     assert by_name["6"].labels == {"emotion": "angry"} and by_name["1"].labels == {"emotion": "happy"}
-    cut, expected = manifest.read_picture(by_name["6"]), smooth[6:28, 4:24]
+    cut, expected = manifest.read_sample(by_name["6"]), smooth[6:28, 4:24]
     assert cut.shape == expected.shape and np.abs(cut.astype(int) - expected).mean() < 6
 
 
@@ -349,7 +349,7 @@ def test_affectnet_annotations_that_do_not_fit(tmp_path: Path, caplog: pytest.Lo
     source = make_affectnet_annotations(tmp_path / "source")
     (source / "train_set/annotations/5_exp.npy").unlink()
     assert len(read_manifest(affectnet(source, tmp_path / "target"))) == 23
-    assert "left out 1 pictures without an annotation" in caplog.text
+    assert "left out 1 images without an annotation" in caplog.text
     (source / "val_set/annotations/5_exp.npy").write_bytes(b"")
     with pytest.raises(DataError, match=r"5_exp\.npy"):
         affectnet(source, tmp_path / "target")
@@ -359,38 +359,38 @@ def test_affectnet_annotations_that_do_not_fit(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_rafdb_counts_from_one(tmp_path: Path) -> None:
-    pictures = read_manifest(rafdb(make_rafdb(tmp_path / "source"), tmp_path / "target"))
-    labels = {picture.path.stem: picture.labels["emotion"] for picture in pictures}
+    samples = read_manifest(rafdb(make_rafdb(tmp_path / "source"), tmp_path / "target"))
+    labels = {sample.path.stem: sample.labels["emotion"] for sample in samples}
     assert [labels[f"train_0000{i}_aligned"] for i in range(1, 8)] == [
         *("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
     ]
-    assert splits(pictures)["test"] == 7
+    assert splits(samples)["test"] == 7
 
 
 def test_ckplus_keeps_people_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = make_ckplus(tmp_path / "source")
-    pictures = read_manifest(ckplus(source, tmp_path / "target"))
+    samples = read_manifest(ckplus(source, tmp_path / "target"))
     assert "left out 30 sequences without an emotion" in caplog.text
-    assert len(pictures) == 30 * 4
-    side = {picture.group: picture.split for picture in pictures}
-    assert len(side) == 30 and all(side[picture.group] == picture.split for picture in pictures)
-    emotions = {p.path.stem: p.labels["emotion"] for p in pictures if p.group == "S001"}
+    assert len(samples) == 30 * 4
+    side = {sample.group: sample.split for sample in samples}
+    assert len(side) == 30 and all(side[sample.group] == sample.split for sample in samples)
+    emotions = {p.path.stem: p.labels["emotion"] for p in samples if p.group == "S001"}
     assert emotions == {
         "S001_001_00000001": "neutral",
         **{f"S001_001_0000000{frame}": "contempt" for frame in (4, 5, 6)},
     }
     # The landmarks span 10..30; with 15 % on each side the square is 7..33.
-    first = next(picture for picture in pictures if picture.path.stem == "S001_001_00000001")
+    first = next(sample for sample in samples if sample.path.stem == "S001_001_00000001")
     frame = np.asarray(Image.open(source / "cohn-kanade-images/S001/001/S001_001_00000001.png"))
-    assert np.array_equal(manifest.read_picture(first), frame[7:33, 7:33])
+    assert np.array_equal(manifest.read_sample(first), frame[7:33, 7:33])
 
 
 def test_ckplus_that_is_not_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = make_ckplus(tmp_path / "source", landmarks=False)
     (source / "cohn-kanade-images/S004/001/S004_001_00000006.png").unlink()
     write(source / "Emotion/S099/001/S099_001_00000006_emotion.txt", "1.0")
-    pictures = read_manifest(ckplus(source, tmp_path / "target"))
-    assert len(pictures) == 29 * 4 and manifest.read_picture(pictures[0]).shape == (40, 40, 3)
+    samples = read_manifest(ckplus(source, tmp_path / "target"))
+    assert len(samples) == 29 * 4 and manifest.read_sample(samples[0]).shape == (40, 40, 3)
     for message in ("whole frames", "1 sequences that lack frames", "1 emotions whose sequence is missing"):
         assert message in caplog.text
 
@@ -399,21 +399,21 @@ def test_utkface_reads_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     source = make_utkface(tmp_path / "source")
     save(source / "UTKFace" / "61_1_20170109142408075.jpg.chip.jpg", 500)
     save(source / "UTKFace" / "20_3_0_20170109142408075.jpg.chip.jpg", 501)
-    pictures = read_manifest(utkface(source, tmp_path / "target"))
-    assert len(pictures) == 60 and "left out 2 pictures whose names" in caplog.text
-    by_age = {picture.labels["age"]: picture.labels for picture in pictures}
+    samples = read_manifest(utkface(source, tmp_path / "target"))
+    assert len(samples) == 60 and "left out 2 images whose names" in caplog.text
+    by_age = {sample.labels["age"]: sample.labels for sample in samples}
     assert by_age["7"] == {"age": "7", "gender": "female", "ethnicity_five": "asian"}
-    # A picture's split comes from its name alone, so that more pictures change nothing.
-    before = {picture.path.name: picture.split for picture in pictures}
+    # An image's split comes from its name alone, so that more images change nothing.
+    before = {sample.path.name: sample.split for sample in samples}
     save(source / "UTKFace" / "77_0_0_20170109142408075.jpg.chip.jpg", 502)
-    after = {picture.path.name: picture.split for picture in read_manifest(utkface(source, tmp_path / "target"))}
+    after = {sample.path.name: sample.split for sample in read_manifest(utkface(source, tmp_path / "target"))}
     assert before.items() <= after.items()
 
 
 def test_fairface_labels(tmp_path: Path) -> None:
-    pictures = read_manifest(fairface(make_fairface(tmp_path / "source"), tmp_path / "target"))
-    assert splits(pictures)["test"] == 10
-    labels = {picture.path.parts[-2:]: picture.labels for picture in pictures}
+    samples = read_manifest(fairface(make_fairface(tmp_path / "source"), tmp_path / "target"))
+    assert splits(samples)["test"] == 10
+    labels = {sample.path.parts[-2:]: sample.labels for sample in samples}
     assert labels["train", "8.jpg"] == {"age_bin": "70+", "gender": "male", "ethnicity": "black"}
     assert labels["val", "2.jpg"] == {"age_bin": "10-19", "gender": "male", "ethnicity": "latino"}
 
@@ -423,47 +423,43 @@ def test_fairface_labels(tmp_path: Path) -> None:
 
 def test_groups_and_copies_never_straddle() -> None:
     rng = np.random.default_rng(0)
-    pictures = [Picture(Path(f"{i}.png"), "", {}, f"person {rng.integers(200)}") for i in range(1000)]
-    digests = [f"pixels {rng.integers(5000)}" for _ in pictures]
-    settled = manifest.assign_splits(pictures, digests, lambda reason, what: pytest.fail(reason))
+    samples = [Sample(Path(f"{i}.png"), "", {}, f"person {rng.integers(200)}") for i in range(1000)]
+    digests = [f"pixels {rng.integers(5000)}" for _ in samples]
+    settled = manifest.assign_splits(samples, digests, lambda reason, what: pytest.fail(reason))
     assert len(settled) == 1000 and set(splits(settled)) == {"train", "validation", "test"}
-    for keys in ([picture.group for picture in pictures], digests, [picture.group for picture in settled]):
+    for keys in ([sample.group for sample in samples], digests, [sample.group for sample in settled]):
         sides: dict[str, set[str]] = {}
-        for key, picture in zip(keys, settled, strict=True):
-            sides.setdefault(key, set()).add(picture.split)
+        for key, sample in zip(keys, settled, strict=True):
+            sides.setdefault(key, set()).add(sample.split)
         assert all(len(side) == 1 for side in sides.values())
 
 
 def test_hashed_shares() -> None:
-    pictures = [Picture(Path(f"{i}.png"), "", {}, f"{i}.png") for i in range(3000)]
+    samples = [Sample(Path(f"{i}.png"), "", {}, f"{i}.png") for i in range(3000)]
     digests = [str(i) for i in range(3000)]
-    count = splits(manifest.assign_splits(pictures, digests, lambda reason, what: None))
+    count = splits(manifest.assign_splits(samples, digests, lambda reason, what: None))
     assert 240 < count["test"] < 360 and 240 < count["validation"] < 360
-    # A set with a test part of its own gives no training picture away to testing.
-    own = [Picture(picture.path, "train", {}, picture.group) for picture in pictures]
+    # A set with a test part of its own gives no training image away to testing.
+    own = [Sample(sample.path, "train", {}, sample.group) for sample in samples]
     again = splits(manifest.assign_splits(own, digests, lambda reason, what: None))
     assert again == {"train": count["train"] + count["test"], "validation": count["validation"]}
 
 
 def test_a_test_part_takes_its_copies_out_of_training() -> None:
     left: list[str] = []
-    pictures = [
-        *(Picture(Path(name), split, {}, name) for name, split in (("a", "train"), ("b", "train"), ("c", "train"))),
-        *(Picture(Path(name), split, {}, name) for name, split in (("d", "test"), ("e", "public_test"))),
+    samples = [
+        *(Sample(Path(name), split, {}, name) for name, split in (("a", "train"), ("b", "train"), ("c", "train"))),
+        *(Sample(Path(name), split, {}, name) for name, split in (("d", "test"), ("e", "public_test"))),
     ]
-    settled = manifest.assign_splits(
-        pictures, ["1", "2", "1", "1", "1"], lambda reason, what: left.append(what.strip())
-    )
-    assert left == ["a", "c"] and [picture.path.name for picture in settled] == ["b", "d", "e"]
+    settled = manifest.assign_splits(samples, ["1", "2", "1", "1", "1"], lambda reason, what: left.append(what.strip()))
+    assert left == ["a", "c"] and [sample.path.name for sample in settled] == ["b", "d", "e"]
 
 
 def test_copies_are_found_across_formats(tmp_path: Path) -> None:
     image = Image.fromarray(face(1)).convert("L")
     image.save(tmp_path / "grey.png")
     image.convert("RGB").save(tmp_path / "colour.bmp")
-    digests = {
-        digest(manifest.read_picture(Picture(tmp_path / name, "", {}, ""))) for name in ("grey.png", "colour.bmp")
-    }
+    digests = {digest(manifest.read_sample(Sample(tmp_path / name, "", {}, ""))) for name in ("grey.png", "colour.bmp")}
     assert len(digests) == 1
 
 
@@ -479,15 +475,15 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_a_manifest_is_read_and_written(small: Path) -> None:
-    pictures = read_manifest(small)
-    assert [picture.labels for picture in pictures] == [
+    samples = read_manifest(small)
+    assert [sample.labels for sample in samples] == [
         {"emotion": "happy", "age": "30"},
         {"emotion": "sad"},
         {"age": "7"},
     ]
-    assert pictures[2].where == f"{small}:4"
+    assert samples[2].where == f"{small}:4"
     before = small.read_text()
-    manifest.write_manifest(small, pictures)
+    manifest.write_manifest(small, samples)
     assert small.read_text() == before
     assert [path.name for path in small.parent.iterdir() if "partial" in path.name] == []
 
@@ -501,7 +497,7 @@ def test_a_manifest_is_read_and_written(small: Path) -> None:
         (",7,", ",131,", r":4: age '131' is out of range; known: 0\.\.130"),
         ("train,sad", "dev,sad", r":3: unknown split 'dev'; known: train, validation"),
         ("train,sad", "validation,sad", r":3: group 'a' is in validation here and in train in .*:2"),
-        ("1.png", "gone.png", r":3: no such picture: .*gone\.png"),
+        ("1.png", "gone.png", r":3: no such image: .*gone\.png"),
         ("1.png", "0.png", r":3: 0\.png is already listed in .*:2"),
         ("1.png,train,sad,,a", "1.png,train", r":3: 2 cells where the header has 5"),
         ("1.png,train", ",train", r":3: path and group must not be empty"),
@@ -518,7 +514,7 @@ def test_no_manifest_or_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"manifest\.csv: no such file"):
         read_manifest(tmp_path)
     write(tmp_path / "manifest.csv", "path,split,emotion,group\n")
-    with pytest.raises(DataError, match="lists no picture"):
+    with pytest.raises(DataError, match="lists no images"):
         read_manifest(tmp_path)
     write(tmp_path / "manifest.csv", "")
     with pytest.raises(DataError, match=":1: lacks the column path, split, group"):
@@ -595,7 +591,7 @@ def test_list_counts_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str
     utkface(make_utkface(tmp_path / "b"), tmp_path / "prepared/utkface")
     data_command(["list", str(tmp_path / "prepared"), "--sheet", str(tmp_path / "sheet.png")])
     text = capsys.readouterr().out
-    assert "fairface/manifest.csv: 40 pictures" in text and "utkface/manifest.csv: 60 pictures" in text
+    assert "fairface/manifest.csv: 40 images" in text and "utkface/manifest.csv: 60 images" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["gender", "train", "validation", "test", "all"] in rows
     female = next(row for row in rows if row[:1] == ["female"])
@@ -603,7 +599,7 @@ def test_list_counts_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert ["70+", "0", "0", "0", "0"] in rows  # UTKFace's ages stop at 59: an empty class shows
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape[1] == 150 + 10 * 72 and sheet.shape[0] > 20 * 72
-    assert (sheet[:, 150:] < 250).any(axis=2).mean() > 0.3  # pictures are on it
+    assert (sheet[:, 150:] < 250).any(axis=2).mean() > 0.3  # images are on it
 
 
 def test_list_names_what_is_wrong(tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -613,7 +609,7 @@ def test_list_names_what_is_wrong(tmp_path: Path, small: Path, capsys: pytest.Ca
     small.write_text(small.read_text().replace("happy", "glad"))
     with pytest.raises(SystemExit, match=r"manifest\.csv:2: emotion 'glad'"):
         data_command(["list", str(tmp_path)])
-    assert "good/manifest.csv: 60 pictures" in capsys.readouterr().out
+    assert "good/manifest.csv: 60 images" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         data_command(["list", str(tmp_path), "--sheet", "sheet.txt"])
     assert "sheet.txt" in capsys.readouterr().err
@@ -629,7 +625,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = run("-m", "training.data.rafdb.prepare", str(source), "--to", str(target), "--unified")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(target / "manifest.csv") and (target / "unified/test/Emotion").is_dir()
-    assert "28 pictures, 0 of them exact copies" in done.stderr
+    assert "28 images, 0 of them exact copies" in done.stderr
 
 
 def test_reading_data_needs_no_keras() -> None:
@@ -687,18 +683,18 @@ def test_unified_folders_are_what_evaluation_reads(tmp_path: Path) -> None:
     rafdb(make_rafdb(tmp_path / "source"), tmp_path / "target", unified=True)
     counts = {}
     for split in ("test", "train"):
-        pictures, _ = read_labels(tmp_path / "target/unified" / split)
-        counts[split] = len(pictures)
+        samples, _ = read_labels(tmp_path / "target/unified" / split)
+        counts[split] = len(samples)
     assert counts == {"test": 7, "train": 21}
 
 
-def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
+def test_large_images_are_shrunk(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(face(0), (400, 300)))
     write(tmp_path / "manifest.csv", "path,split,emotion,group\na.png,train,happy,a\n")
     assert manifest.face_data(tmp_path, "train").images[0].shape == (96, 128, 3)
 
 
-# --- your own pictures -----------------------------------------------------------------------------------------------
+# --- your own images -----------------------------------------------------------------------------------------------
 
 
 def test_own_photos_are_cut_as_the_model_sees_them(tmp_path: Path, photo: Path, astronaut: np.ndarray) -> None:
@@ -708,10 +704,10 @@ def test_own_photos_are_cut_as_the_model_sees_them(tmp_path: Path, photo: Path, 
         (tmp_path / "photos" / name).parent.mkdir(parents=True)
         (tmp_path / "photos" / name).write_bytes(photo.read_bytes())
     Image.fromarray(np.full((200, 300, 3), 90, np.uint8)).save(tmp_path / "photos/sad/empty.png")
-    pictures = read_manifest(own(tmp_path / "photos", tmp_path / "own"))
-    assert [picture.labels["emotion"] for picture in pictures] == ["happy", "sad"]
-    assert len(splits(pictures)) == 1  # copies stay together
-    cut_out = manifest.read_picture(pictures[0])
+    samples = read_manifest(own(tmp_path / "photos", tmp_path / "own"))
+    assert [sample.labels["emotion"] for sample in samples] == ["happy", "sad"]
+    assert len(splits(samples)) == 1  # copies stay together
+    cut_out = manifest.read_sample(samples[0])
     assert cut_out.shape == (160, 160, 3)
     # The crop says what the photo says: same framing, same turn.
     analyzer = FaceAnalyzer(["emotion"])
@@ -728,29 +724,29 @@ def test_own_photos_with_boxes_give_the_faces_that_are_meant(tmp_path: Path, ast
     both.save(tmp_path / "both.png")
     rows = ["both.png,384,90,451,175,sad", "both.png,50,60,140,175,happy"]
     table = write(tmp_path / "corrections.csv", "\n".join(["path,x1,y1,x2,y2,emotion", *rows]))
-    pictures = read_manifest(own(table, tmp_path / "own"))
-    assert [picture.labels["emotion"] for picture in pictures] == ["sad", "happy"]
-    assert len(splits(pictures)) == 1 and len({picture.group for picture in pictures}) == 1, "one photo, one side"
-    small, large = (manifest.read_picture(picture).astype(int) for picture in pictures)
+    samples = read_manifest(own(table, tmp_path / "own"))
+    assert [sample.labels["emotion"] for sample in samples] == ["sad", "happy"]
+    assert len(splits(samples)) == 1 and len({sample.group for sample in samples}) == 1, "one photo, one side"
+    small, large = (manifest.read_sample(sample).astype(int) for sample in samples)
     assert small.shape == large.shape == (160, 160, 3)
     assert np.abs(small - large).mean() < 40, "the same face, cut alike"
 
 
-def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
+def test_own_images_of_one_person_go_together(tmp_path: Path) -> None:
     lines = ["path,gender,age,ethnicity,person"]
     for i in range(60):
         save(tmp_path / f"{i}.png", i)
         lines.append(f"{i}.png,{('female', 'male')[i % 2]},{i}.5,{('asian', 'white', '')[i % 3]},p{i % 20}")
     table = write(tmp_path / "labels.csv", "\n".join(lines))
-    pictures = read_manifest(own(table, tmp_path / "own", unified=True, crops=True))
-    assert len(pictures) == 60 and set(splits(pictures)) == {"train", "validation", "test"}
+    samples = read_manifest(own(table, tmp_path / "own", unified=True, crops=True))
+    assert len(samples) == 60 and set(splits(samples)) == {"train", "validation", "test"}
     sides: dict[str, set[str]] = {}
-    for picture in pictures:
-        sides.setdefault(picture.group, set()).add(picture.split)
+    for sample in samples:
+        sides.setdefault(sample.group, set()).add(sample.split)
     assert len(sides) == 20 and all(len(found) == 1 for found in sides.values())
-    assert pictures[0].labels == {"gender": "female", "age": "0", "ethnicity_five": "asian"}
+    assert samples[0].labels == {"gender": "female", "age": "0", "ethnicity_five": "asian"}
     assert (tmp_path / "own/unified/test/Gender").is_dir()
-    assert len(manifest.face_data(tmp_path / "own", "train")) == splits(pictures)["train"]
+    assert len(manifest.face_data(tmp_path / "own", "train")) == splits(samples)["train"]
 
 
 @pytest.mark.parametrize(
@@ -761,7 +757,7 @@ def test_own_pictures_of_one_person_go_together(tmp_path: Path) -> None:
         ("broken.png,sad", r"labels\.csv:3: .*broken\.png.*; repair or remove it"),
     ],
 )
-def test_own_pictures_that_are_not_in_order(tmp_path: Path, line: str, message: str) -> None:
+def test_own_images_that_are_not_in_order(tmp_path: Path, line: str, message: str) -> None:
     save(tmp_path / "0.png", 0)
     save(tmp_path / "1.png", 1)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -771,7 +767,7 @@ def test_own_pictures_that_are_not_in_order(tmp_path: Path, line: str, message: 
     assert not (tmp_path / "own").exists()
 
 
-def test_the_command_for_own_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_for_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i in range(12):
         save(tmp_path / "faces" / ("happy", "sad")[i % 2] / f"{i}.png", i)
     own_command([str(tmp_path / "faces"), "--to", str(tmp_path / "own"), "--crops"])

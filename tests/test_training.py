@@ -18,6 +18,13 @@ keras = pytest.importorskip("keras", reason="training needs Keras: pip install -
 from facemodels import FaceAnalyzer, ModelSpec  # noqa: E402
 from facemodels.attributes import EMOTIONS, ETHNICITIES, FIVE_GROUPS  # noqa: E402
 from facemodels.errors import DataError, WeightsError  # noqa: E402
+from facemodels.evaluation.metrics import (  # noqa: E402
+    accuracy,
+    calibration_error,
+    class_table,
+    confusion,
+    wilson_interval,
+)
 from facemodels.hub.registry import Head  # noqa: E402
 from facemodels.kinds import expectation  # noqa: E402
 from training import imagenet, metrics, networks  # noqa: E402
@@ -109,13 +116,13 @@ def test_age_bins_become_distributions_that_a_smooth_curve_shares_out() -> None:
 def test_class_table_confusion_and_calibration() -> None:
     truth = np.array([0, 0, 1, 1])
     p = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.1, 0.9, 0], [0.4, 0.6, 0]])
-    table = metrics.class_table(truth, p, ("a", "b", "c"))
+    table = class_table(truth, p, ("a", "b", "c"))
     assert table["a"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3), "support": 2}
     assert table["b"]["precision"] == pytest.approx(2 / 3) and table["c"]["support"] == 0
-    assert metrics.confusion(truth, p) == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
-    assert metrics.calibration_error(np.array([0, 0]), np.array([[1.0, 0], [1.0, 0]])) == 0
-    assert metrics.calibration_error(np.array([1, 1]), np.array([[1.0, 0], [1.0, 0]])) == 1
-    low, high = metrics.wilson_interval(0.5, 100)
+    assert confusion(truth, p) == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
+    assert calibration_error(np.array([0, 0]), np.array([[1.0, 0], [1.0, 0]])) == 0
+    assert calibration_error(np.array([1, 1]), np.array([[1.0, 0], [1.0, 0]])) == 1
+    low, high = wilson_interval(0.5, 100)
     assert (low, high) == (pytest.approx(0.404, abs=1e-3), pytest.approx(0.596, abs=1e-3))
 
 
@@ -135,10 +142,7 @@ def test_a_correction_for_the_prior_is_chosen_by_accuracy_and_macro_recall() -> 
     strength = metrics.best_prior_strength(prior, [(truth, says)])
     corrected = metrics.without_prior(says, prior, strength)
     assert 0 < strength <= 1
-    gains = [
-        measure(truth, corrected) - measure(truth, says)
-        for measure in (metrics.macro_recall_of_common, metrics.accuracy)
-    ]
+    gains = [measure(truth, corrected) - measure(truth, says) for measure in (metrics.macro_recall_of_common, accuracy)]
     assert gains[0] > 0.05 and gains[1] < 0 < sum(gains)
     assert metrics.without_prior(corrected, prior, -strength) == pytest.approx(says)
     even = np.full(3, 1 / 3)
@@ -151,8 +155,8 @@ def test_a_correction_for_the_prior_is_chosen_by_accuracy_and_macro_recall() -> 
 def test_calibration_under_other_class_shares() -> None:
     truth = np.array([0] * 8 + [1] * 2)
     says = np.tile([0.5 + 1e-9, 0.5], (10, 1))
-    assert metrics.calibration_error(truth, says) == pytest.approx(0.3)
-    assert metrics.calibration_error(truth, says, weights=np.where(truth, 4.0, 1.0)) == pytest.approx(0, abs=1e-6)
+    assert calibration_error(truth, says) == pytest.approx(0.3)
+    assert calibration_error(truth, says, weights=np.where(truth, 4.0, 1.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_what_a_correction_changes_is_measured() -> None:
@@ -173,7 +177,7 @@ def test_what_a_correction_changes_is_measured() -> None:
     assert before["macro_recall"] == metrics.macro_recall_of_common(truth, uncorrected)
     # The single face of the last class stands for nothing: it weighs nothing.
     weights = np.array([*[0.6**0.5 / 60] * 60, *[0.3**0.5 / 30] * 30, *[0.05**0.5 / 20] * 20, 0])
-    expected = metrics.calibration_error(truth, says, weights=weights)
+    expected = calibration_error(truth, says, weights=weights)
     assert with_prior["served_prior_calibration_error"] == pytest.approx(expected)
 
 
@@ -613,18 +617,24 @@ def test_stages_are_trained_once_and_in_order(tmp_path: Path, monkeypatch: pytes
     from training import train
 
     monkeypatch.chdir(tmp_path)
-    trained: list[str] = []
+    trained: list[tuple[str, int]] = []
 
     def fake(config: Config, data: str, run: Path, *_: object) -> None:
-        trained.append(config.model)
+        trained.append((run.as_posix(), config.epochs))
         run.mkdir(parents=True)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
         (run / "model.keras").touch()
 
     monkeypatch.setattr(train, "train", fake)
-    needed = stages(load_config("gender-efficientnet"))[:-1]
-    train.train_stages(needed[:1], "data")
-    train.train_stages(needed, "data")
-    assert trained == [stage.model for stage in needed]
+    call = ["gender-efficientnet", "--data", "data", "--with-stages", "--epochs", "1", "--run", "last"]
+    with pytest.raises(KeyboardInterrupt):
+        train.main(call)
+    Path("runs/demographics-efficientnet").rmdir()
+    train.main(call)
+    train.main(call)  # nothing is left to do
+    runs = ["runs/demographics-faces", *["runs/demographics-efficientnet"] * 2, "last"]
+    assert trained == [(run, 1) for run in runs]
 
 
 def test_small_groups_are_drawn_more_often() -> None:
@@ -639,9 +649,7 @@ def test_small_groups_are_drawn_more_often() -> None:
     assert half is not None and 0.2 < half[:2].sum() < 0.5
     twice = balanced([part], 0, {"some female black": 2})
     assert twice is not None and twice[:2].sum() == pytest.approx(4 / 12)
-    with pytest.raises(
-        ValueError, match="no faces of some female white; what faces are called: black, female, male, some"
-    ):
+    with pytest.raises(ValueError, match="no faces of some female white; known groups: black, female, male, some"):
         balanced([part], 0, {"some female white": 2})
     aged = replace(part, groups={**groups, "age": np.array(["70-79"] + ["20-29"] * 9)})
     old = balanced([aged], 0, {"some 70-79": 3, "some female": 2})

@@ -1,4 +1,4 @@
-"""Augmentation: one random window and one random change of light per training crop.
+"""Augmentation: one random window and one random photometric change per training crop.
 
 The geometry goes through `facemodels.crops.cut`, the same code that serving uses. NumPy and OpenCV only, so it runs
 beside any Keras backend.
@@ -54,9 +54,9 @@ class Augment:
         """Make one training crop.
 
         Args:
-            image: A face that is cut already, ``(H, W, 3)`` or ``(H, W)`` uint8; not modified.
+            image: A cropped face, ``(H, W, 3)`` or ``(H, W)`` uint8; not modified.
             size: Side of the result in pixels.
-            rng: Source of chance.
+            rng: Random generator.
 
         Returns:
             A new ``(size, size, 3)`` uint8 array.
@@ -78,7 +78,7 @@ class Augment:
         )
 
     def light(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Change the light, and what the camera and the file leave, of a crop; where things are stays as it is."""
+        """Apply photometric changes (light, camera noise, compression) to a crop; its geometry stays as it is."""
         size = crop.shape[0]
         if rng.random() < self.blur:
             small = max(8, int(size * rng.uniform(1 / 3, 1)))
@@ -105,7 +105,7 @@ class Augment:
 
 
 def _compressed(crop: np.ndarray, quality: int) -> np.ndarray:
-    """A crop as a JPEG of this quality leaves it."""
+    """A crop after JPEG compression at this quality."""
     _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
     found = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert found is not None  # it was encoded above

@@ -1,4 +1,4 @@
-"""What a training run can be told. A file in `configs/` lists only what differs from these defaults."""
+"""Settings of a training run. A file in `configs/` lists only what differs from these defaults."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Config:
     Attributes:
         model: Name of the published model, for example ``emotion-efficientnet``.
         version: Version that an export of this run gets.
-        heads: Heads to learn and to publish; each is a key of `training.data.face_data.HEADS`.
-        auxiliary: Heads that are learned beside them, because what they teach helps, and dropped at export.
-        datasets: Data sets to learn from, keys of `training.data.DATASETS`.
+        heads: Heads to train and publish; each is a key of `training.data.face_data.HEADS`.
+        auxiliary: Heads that are trained beside them because they help the others, and dropped at export.
+        datasets: Data sets to train on, keys of `training.data.DATASETS`.
         network: Key of `networks.NETWORKS`.
-        network_options: Passed on to the network's function.
+        network_options: Passed to the network's function.
         input_size: Side of the network's input in pixels.
         grey: Whether the network turns its input to grey.
         margin: Room around a detected box that brings it to the framing of the training crops; see
@@ -30,47 +30,48 @@ class Config:
         offset: Downward move of the crop's centre, as a fraction of the box's longer side; measured with the margin.
         imagenet: Whether to start from the ImageNet weights of the registry package (EfficientNet-Lite0 only).
         start: Run folder or release whose weights to start from instead, layer by layer where name and shape fit.
-        probe: Whether the heads are fitted to what the starting trunk makes of the crops before all is trained, so that
-            random heads do not spoil it (linear probing, then fine-tuning; Kumar et al. 2022).
-        average: Run folders or releases of the same network, each to its share in the average of weights that is taken
-            at the end (a model soup, Wortsman et al. 2022); this run's best has the rest.
-        mirrored: Whether the published network looks at every crop and at its mirror image, and answers with the mean:
-            more accurate, at twice the time. Nothing changes in training.
+        probe: Whether the heads are first fitted to the features of the starting trunk, so that random heads do not
+            distort it (linear probing, then fine-tuning; Kumar et al. 2022).
+        average: Run folders or releases of the same network, each mapped to its fraction of the weight average taken at
+            the end (a model soup, Wortsman et al. 2022); this run's best weights have the rest.
+        mirrored: Whether the published network averages its predictions for every crop and its mirror image: more
+            accurate, at twice the time. Training is not affected.
         freeze_blocks: The stem and this many blocks keep their starting weights; -1 trains everything.
-        balance: How far faces of small groups (a gender of an ethnicity in a data set) are drawn more often: 0 as they
-            come, 1 until all groups are drawn equally often.
-        emphasis: Group, such as ``fairface female black`` or ``utkface 70-79``, to how many times as often its faces
-            are drawn besides.
-        class_balance: How far faces of rare labels of the first head are drawn more often within their data set: 0 as
-            they come, 1 until all labels are drawn equally often.
-        validation: Data sets whose validation part is measured, calibrates and corrects, besides those learned from.
-        prior_correction: Whether the published heads of emotions are corrected for the shares of their labels in
-            training, as far as validation says.
-        logit_adjustment: How far the prior of the labels, as they are drawn from each data set, is taken out of what
-            the network learns (Menon et al. 2021): 0 not at all, 1 wholly. Of heads of emotions only.
+        balance: How far faces of small groups (a gender of an ethnicity in a data set) are oversampled: 0 not at all, 1
+            until all groups are drawn equally often.
+        emphasis: Group, such as ``fairface female black`` or ``utkface 70-79``, mapped to the factor by which
+            its faces are drawn more often on top of that.
+        class_balance: How far faces with rare labels of the first head are oversampled within their data set: 0 not at
+            all, 1 until all labels are drawn equally often.
+        validation: Data sets, besides those trained on, whose validation part is used for measuring, calibration
+            and the prior correction.
+        prior_correction: Whether the published emotion heads are corrected for the label frequencies in training, as
+            far as that pays on validation.
+        logit_adjustment: How far the label prior of each data set, as sampled, is removed from what the network learns
+            (Menon et al. 2021): 0 not at all, 1 entirely. Emotion heads only.
         smooth_bins: Whether an age bin is learned as a distribution over its years instead of as a set; see
             `training.data.face_data.smooth_bins`.
         loss_weights: Head to weight of its loss; 1 where not named.
-        teachers: Run folders or releases that answer every training crop and its mirror image once; the mean of their
-            answers is mixed into the targets (distillation).
-        distil: Share of the teachers' answers in the targets.
-        unlabelled: Data set to how many of its training faces are learned from besides, with the teachers' answers for
-            all their labels (a noisy student, Xie et al. 2020).
+        teachers: Run folders or releases whose mean prediction for every training crop and its mirror image is mixed
+            into the targets (distillation).
+        distil: Weight of the teachers' predictions in the targets, 0..1.
+        unlabelled: Data set mapped to the number of its training faces that are added with the teachers' predictions
+            as their only targets (a noisy student, Xie et al. 2020).
         epochs: Passes over the training split.
-        epoch_size: Faces of a pass, drawn anew for each; 0 for all.
+        epoch_size: Faces per pass, drawn anew for each; 0 for all.
         batch_size: Images per step.
         learning_rate: Peak of the schedule.
-        schedule: ``cosine`` (to near zero at the last epoch), or ``plateau``: halved whenever `monitor` has not got
-            better for `plateau` epochs (ReduceLROnPlateau).
+        schedule: ``cosine`` (to near zero at the last epoch), or ``plateau``: halved whenever `monitor` has not
+            improved for `plateau` epochs (ReduceLROnPlateau).
         plateau: See `schedule`.
-        warmup: Share of all steps in which the rate of a cosine rises to its peak.
+        warmup: Fraction of all steps in which the rate of a cosine rises to its peak.
         weight_decay: Of AdamW.
         dropout: Before the heads.
         ema: Momentum of the moving average of the weights that is evaluated and exported.
-        clip_norm: Cap on the norm of the gradient.
-        augment: What a training crop goes through.
-        monitor: Validation metric that picks the checkpoint, and whether more is better.
-        patience: Epochs without a better `monitor` before the run ends.
+        clip_norm: Maximum norm of the gradient.
+        augment: Augmentation of the training crops.
+        monitor: Validation metric that selects the checkpoint, and ``min`` or ``max``.
+        patience: Epochs without improvement of `monitor` before the run stops.
         dtype: Keras dtype policy, for example ``mixed_bfloat16``.
         seed: Of everything random.
     """
@@ -132,7 +133,7 @@ class Config:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """All data sets whose pictures the run sees, with labels or without."""
+        """All data sets whose images are used in training, with labels or without."""
         return (*self.datasets, *self.unlabelled)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,8 +160,8 @@ def load_config(path: str | Path) -> Config:
         The config it sets.
 
     Raises:
-        FileNotFoundError: If there is no such file; the message lists those there are.
-        TypeError: If the file sets no `Config`.
+        FileNotFoundError: If there is no such file; the message lists the known ones.
+        TypeError: If the file does not set a `Config`.
     """
     folder = Path(__file__).parent / "configs"
     name = f"{Path(path).name}.py"
@@ -175,10 +176,10 @@ def load_config(path: str | Path) -> Config:
 
 
 def ancestors(config: Config) -> dict[str, Config | None]:
-    """The runs that a run descends from: whose weights it started from or was averaged with, and who taught it.
+    """The runs that a run descends from: those it started from, was averaged with, or was taught by.
 
     Returns:
-        Reference to its config, those of the runs behind them too; None where no file in `configs/` tells it.
+        Reference to its config, transitively; None where `configs/` has no file for it.
     """
     found: dict[str, Config | None] = {}
     waiting = [config]
@@ -198,13 +199,13 @@ def ancestors(config: Config) -> dict[str, Config | None]:
 
 
 def stages(config: Config) -> list[Config]:
-    """Every run that a config needs, each after those that it needs itself; the config's own run comes last.
+    """Every run that a config depends on, in topological order; the config's own run comes last.
 
-    A run is needed where `Config.start`, `Config.average` or `Config.teachers` names its folder, ``runs/NAME``.
+    A config depends on a run if `Config.start`, `Config.average` or `Config.teachers` names its folder, ``runs/NAME``.
 
     Raises:
-        FileNotFoundError: If there is no config of a run.
-        ValueError: If runs need each other.
+        FileNotFoundError: If a run has no config.
+        ValueError: If the dependencies are circular.
     """
     ordered: dict[str, Config] = {}
 
@@ -214,7 +215,7 @@ def stages(config: Config) -> list[Config]:
             if folder.parts[:1] != ("runs",) or folder.name in ordered:
                 continue
             if folder.name in behind:
-                raise ValueError(f"{' needs '.join((*behind, folder.name))}: no run can be the first")
+                raise ValueError(f"{' needs '.join((*behind, folder.name))}: a circular dependency")
             stage = load_config(folder.name)
             visit(stage, (*behind, folder.name))
             ordered[folder.name] = stage

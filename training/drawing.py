@@ -1,4 +1,4 @@
-"""Which faces are drawn how often, and the prior that the labels have then."""
+"""How often each face is sampled, and the label prior that follows from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from training.data.face_data import FaceData
 
 
 def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float]) -> np.ndarray | None:
-    """How likely each image is drawn, ``(N,)``, for `Config.balance` and `Config.emphasis`.
+    """The probability that each image is drawn, ``(N,)``, for `Config.balance` and `Config.emphasis`.
 
     Returns:
-        None where every image is drawn once.
+        None if every image is drawn once.
 
     Raises:
         ValueError: If a group of `emphasis` has no faces.
@@ -36,21 +36,21 @@ def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float
         emphasized = np.array([set(name.split()) <= row for row in traits])
         if not emphasized.any():
             known_traits = ", ".join(sorted(set().union(*traits)))
-            raise ValueError(f"emphasis: no faces of {name}; what faces are called: {known_traits}")
+            raise ValueError(f"emphasis: no faces of {name}; known groups: {known_traits}")
         often[emphasized] *= times
     return often / often.sum()
 
 
 def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> np.ndarray:
-    """How often each row is drawn beside the others of its data set, ``(N,)``, for `Config.class_balance`.
+    """How often each row is drawn relative to the others of its data set, ``(N,)``, for `Config.class_balance`.
 
     Args:
-        targets: ``(N, outputs)``; rows that are no distribution count as an average one.
+        targets: ``(N, outputs)``; rows that are not distributions count as average.
         sizes: Rows of each data set, in order.
         balance: 0 (all alike) to 1 (every label equally often).
 
     Returns:
-        Positive weights whose mean is one in each data set. A label is drawn ten times as often at most.
+        Positive weights whose mean is one in each data set. No label is drawn more than ten times as often.
     """
     weights = []
     for rows in np.split(targets, np.cumsum(sizes)[:-1]):
@@ -65,10 +65,10 @@ def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> 
 
 
 def log_priors(targets: np.ndarray, sizes: Sequence[int], weights: np.ndarray | None, strength: float) -> np.ndarray:
-    """The logarithm of the labels' prior for each row, ``(N, outputs)``, as they are drawn from its data set.
+    """The log prior of the labels for each row, ``(N, outputs)``, as sampled from its data set.
 
     Args:
-        targets: ``(N, outputs)``; rows that are no distribution say nothing of the prior.
+        targets: ``(N, outputs)``; rows that are not distributions are ignored.
         sizes: Rows of each data set, in order.
         weights: ``(N,)``, how often each row is drawn; all alike by default.
         strength: See `Config.logit_adjustment`.
@@ -84,5 +84,8 @@ def log_priors(targets: np.ndarray, sizes: Sequence[int], weights: np.ndarray | 
 
 
 def adjusted(head: str) -> bool:
-    """Whether `Config.logit_adjustment` is for this head: emotions are, whose shares say how a data set was made."""
+    """Whether `Config.logit_adjustment` applies to this head.
+
+    Emotion heads only: their label frequencies are artefacts of how a data set was collected.
+    """
     return head.startswith("emotion")

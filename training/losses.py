@@ -6,13 +6,13 @@ from keras import KerasTensor, ops
 
 
 def adjusted_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> KerasTensor:
-    """The same for targets that carry a prior: logit adjustment in the loss (Menon et al. 2021).
+    """`partial_label_crossentropy` for targets with a prior: logit adjustment in the loss (Menon et al. 2021).
 
-    The network's answer is multiplied by the prior of the labels that the row was drawn from, and only then compared
-    with its target. So it learns what the image says, and the prior stays out of it.
+    The prediction is multiplied by the label prior of the row's data set before it is compared with the target. So the
+    network learns what the image shows, without the prior.
 
     Args:
-        target: ``(N, 2 * outputs)``: weights as above, then the logarithm of the row's prior.
+        target: ``(N, 2 * outputs)``: weights as there, then the row's log prior.
         probabilities: ``(N, outputs)``, each row summing to one.
 
     Returns:
@@ -23,7 +23,7 @@ def adjusted_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> Ke
 
 
 def partial_label_crossentropy(target: KerasTensor, probabilities: KerasTensor) -> KerasTensor:
-    """Cross-entropy for targets as `datasets` makes them.
+    """Cross-entropy for full, soft and partial labels, see `training.data.face_data`.
 
     A row that sums to one is a distribution to match: ``-sum(t * log p)``. A row of several ones is a set that holds
     the truth: ``-log sum(t * p)``, the marginal likelihood. All ones ("not known") therefore costs nothing.

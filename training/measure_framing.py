@@ -1,8 +1,7 @@
 """Measure how a data set's crops sit around a detected face: `python -m training.measure_framing utkface --data DIR`.
 
-Serving must cut a photo as the training pictures were cut. This finds the faces in a sample of the training split with
-the default detector and prints the `margin` and `offset` (medians) that would have cut exactly the training crop, for
-the config.
+Serving must frame faces as the training crops do. This detects the faces in a sample of the training split with the
+default detector and prints the `margin` and `offset` (medians) that reproduce the training crop, for the config.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def framing(name: str, folder: str, detector: str, count: int) -> dict[str, floa
 
     Args:
         name: Data set.
-        folder: Where it is.
+        folder: Folder of the data sets.
         detector: A key of `facemodels.detection.DETECTORS`.
         count: Images to measure.
 

@@ -1,4 +1,4 @@
-"""What is measured, from probabilities and labels; ages by the very formula that serving uses."""
+"""Metrics from probabilities and labels; ages by the same formula as in serving."""
 
 from __future__ import annotations
 
@@ -7,41 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from facemodels.attributes import ETHNICITIES, ETHNICITY_FIVE, FIVE_GROUPS
-from facemodels.evaluation.metrics import (
-    accuracy,
-    calibration_error,
-    class_table,
-    confusion,
-    macro_recall,
-    mean_interval,
-    wilson_interval,
-)
+from facemodels.evaluation.metrics import accuracy, macro_recall
 from facemodels.kinds import expectation
 from facemodels.values import INTERVAL
 from training.data.face_data import AGE_BINS, YEARS, FaceData
-
-__all__ = [
-    "SMALLEST_CLASS",
-    "accuracy",
-    "age_bins",
-    "best_prior_strength",
-    "best_temperature",
-    "bins_off",
-    "calibration_error",
-    "class_table",
-    "classifications",
-    "confusion",
-    "covered",
-    "five_groups",
-    "head_metrics",
-    "interval_temperature",
-    "macro_recall_of_common",
-    "mean_interval",
-    "served_prior",
-    "wilson_interval",
-    "without_prior",
-    "years_off",
-]
 
 SMALLEST_CLASS = 10  # faces; the recall of a rarer class is mostly chance, and enters no macro recall
 
@@ -82,13 +51,13 @@ def classifications(data: FaceData, predictions: dict[str, np.ndarray]) -> dict[
 
 
 def years_off(data: FaceData, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many years each served age is off, and how many it says itself that it is off."""
+    """The absolute error of each served age in years, and the error that it predicts for itself."""
     value, error = expectation(probabilities, np.arange(YEARS))
     return np.abs(value - data.labels["age"]), error
 
 
 def bins_off(data: FaceData, probabilities: np.ndarray) -> np.ndarray:
-    """How many of FairFace's age bins each most probable bin is off."""
+    """The error of the most probable age bin, in bins of FairFace."""
     return np.abs(age_bins(probabilities).argmax(1) - data.labels["age_bin"])
 
 
@@ -112,9 +81,9 @@ def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.n
     """The temperature that makes the true labels most probable; ``p ** (1 / temperature)``, renormalized.
 
     Args:
-        truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that hold the truth.
+        truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that contain the truth.
         probabilities: ``(N, outputs)``.
-        weights: ``(N,)``, how much each row counts; the same by default.
+        weights: ``(N,)``, the weight of each row; equal by default.
     """
     sets = np.eye(probabilities.shape[1])[truth] if truth.ndim == 1 else truth
 
@@ -129,9 +98,9 @@ PRIOR_STRENGTHS = np.arange(21) / 20
 
 
 def best_prior_strength(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """How far to correct for a prior: where accuracy and macro recall, summed and averaged over data sets, are highest.
+    """The strength of a prior correction that maximizes accuracy plus macro recall, averaged over data sets.
 
-    Of equally good strengths the smallest is taken.
+    Ties go to the smallest strength.
 
     Args:
         prior: ``(labels,)``.
@@ -159,13 +128,13 @@ def without_prior(probabilities: np.ndarray, prior: np.ndarray, strength: float)
 
 
 def served_prior(prior: np.ndarray, strength: float) -> np.ndarray:
-    """The class shares under which scores corrected by `without_prior` are probabilities, ``(labels,)``."""
+    """The class frequencies under which scores corrected by `without_prior` are probabilities, ``(labels,)``."""
     left = np.asarray(prior, float) ** (1 - strength)
     return left / left.sum()
 
 
 def interval_temperature(ages: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature at which the 80 % interval of `Estimate` holds nearest to 80 % of the ages, ``(N,)`` years."""
+    """The temperature at which the 80 % interval of `Estimate` covers closest to 80 % of the ages, ``(N,)`` years."""
 
     def miss(temperature: float) -> float:
         return abs(float(covered(ages, tempered(probabilities, temperature)).mean()) - 0.8)
@@ -180,6 +149,6 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def covered(ages: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """``(N,)`` booleans: whether the 80 % interval of each served estimate holds the age."""
+    """``(N,)`` booleans: whether the 80 % interval of each served estimate covers the age."""
     value, error = expectation(probabilities, np.arange(YEARS))
     return np.abs(value - ages) <= INTERVAL * error

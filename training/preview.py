@@ -1,6 +1,6 @@
-"""What there is to see: `python -m training.preview CONFIG --data DIR --out preview.png` shows what a network will see.
+"""Preview augmented training crops: `python -m training.preview CONFIG --data DIR --out preview.png`.
 
-Also the faces of each label, and the course of a run; the notebooks are made of these pictures.
+Also the faces of each label, and the training curves of a run, for the notebooks.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ MARGIN = 130  # pixels, for the captions of the rows
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str] | None = None, tile: int = TILE) -> Image.Image:
-    """Pictures in rows, each brought to a square tile.
+    """Images in rows, each brought to a square tile.
 
     Args:
-        rows: Per row its pictures, ``(H, W, 3)`` or ``(H, W)`` uint8.
+        rows: Per row its images, ``(H, W, 3)`` or ``(H, W)`` uint8.
         captions: A word or two per row, written on its left.
-        tile: Side of a picture, pixels.
+        tile: Side of a tile, pixels.
 
     Example:
         >>> grid([[np.zeros((48, 48, 3), np.uint8)] * 3], tile=50).size
@@ -49,20 +49,20 @@ def grid(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str] | None = 
     for line, row in enumerate(rows):
         if captions:
             draw.text((6, line * tile + 6), captions[line], fill="black", font=font)
-        for place, picture in enumerate(row):
-            square = cut(picture, whole_window(picture), tile - 2)
-            sheet.paste(Image.fromarray(square), (left + place * tile, line * tile))
+        for column, image in enumerate(row):
+            square = cut(image, whole_window(image), tile - 2)
+            sheet.paste(Image.fromarray(square), (left + column * tile, line * tile))
     return sheet
 
 
 def augmented(config: Config, faces: Sequence[np.ndarray], copies: int = 8, tile: int = TILE) -> Image.Image:
-    """A row per face: the picture as it is, then what the network sees of it in as many epochs.
+    """A row per face: the original image, then the augmented crops of as many epochs.
 
     Args:
         config: Its augmentation, input size, grey and seed are shown.
         faces: Face crops.
         copies: Augmented crops per face.
-        tile: Side of a picture, pixels.
+        tile: Side of a tile, pixels.
     """
     rng = np.random.default_rng(config.seed)
     rows = []
@@ -73,13 +73,13 @@ def augmented(config: Config, faces: Sequence[np.ndarray], copies: int = 8, tile
 
 
 def examples(data: FaceData, label: str, each: int = 8, tile: int = TILE) -> Image.Image:
-    """A row per class, with how many faces it has; ages by bin.
+    """A row per class, with its number of faces; ages by bin.
 
     Args:
         data: From `training.data.load`.
         label: What is labelled, a key of ``data.labels``.
         each: Faces per class, the first ones.
-        tile: Side of a picture, pixels.
+        tile: Side of a tile, pixels.
 
     Raises:
         ValueError: If the data set does not label it.
@@ -98,7 +98,7 @@ def examples(data: FaceData, label: str, each: int = 8, tile: int = TILE) -> Ima
 
 
 def curves(run: str | Path, columns: Sequence[str]) -> Figure:
-    """How a run went, epoch by epoch.
+    """The training curves of a run.
 
     Args:
         run: Its folder.
@@ -133,15 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.preview", description=__doc__)
     parser.add_argument("config", help="a file of training/configs, or your own")
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
-    parser.add_argument("--out", type=Path, default=Path("preview.png"), help="the picture (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("preview.png"), help="image to write (default: %(default)s)")
     parser.add_argument("--faces", type=int, default=6, help="rows (default: %(default)s)")
     parser.add_argument("--copies", type=int, default=8, help="augmented crops in a row (default: %(default)s)")
-    parser.add_argument("--smoke", action="store_true", help="drawn faces instead of the data sets")
+    parser.add_argument("--smoke", action="store_true", help="synthetic faces instead of the data sets")
     options = parser.parse_args(arguments)
     if options.faces < 1 or options.copies < 1:
-        parser.error("--faces and --copies are at least 1")
+        parser.error("--faces and --copies must be at least 1")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        parser.error(f"--out {options.out}: a preview is a .png, .jpg or .webp")
+        parser.error(f"--out {options.out}: the preview must be a .png, .jpg or .webp")
     if not options.smoke and not options.data:
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA (or --smoke)")
     try:

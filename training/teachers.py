@@ -1,4 +1,4 @@
-"""Distillation: what teachers answer to every training crop, and targets with their answers mixed in."""
+"""Distillation: predictions of teachers for every training crop, mixed into the targets."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from training.drawing import adjusted
 
 
 def taught(config: Config, images: Sequence[np.ndarray], folder: Path | None = None) -> dict[str, np.ndarray]:
-    """What the teachers of a config say of every crop, on average over them and over the crop and its mirror image.
+    """The mean prediction of a config's teachers for every crop and its mirror image.
 
     Args:
         config: Of the run.
         images: Crops.
-        folder: Where answers are kept, a file for each teacher and set of images.
+        folder: Where predictions are cached, a file for each teacher and set of images.
 
     Returns:
-        ``(N, outputs)`` for each learned head, averaged over those teachers that answer it.
+        ``(N, outputs)`` for each learned head, averaged over those teachers that have it.
     """
     answers: dict[str, list[np.ndarray]] = {}
     for reference in config.teachers:
@@ -36,7 +36,7 @@ def taught(config: Config, images: Sequence[np.ndarray], folder: Path | None = N
 
 
 def answers_of(reference: str, images: Sequence[np.ndarray], folder: Path | None = None) -> dict[str, np.ndarray]:
-    """One teacher's answers to every crop and its mirror image, on average; `folder` as in `taught`."""
+    """The mean prediction of one teacher for every crop and its mirror image; `folder` as in `taught`."""
     teacher = networks.open_trained(reference)
     kept = None
     if folder is not None:
@@ -52,12 +52,12 @@ def answers_of(reference: str, images: Sequence[np.ndarray], folder: Path | None
     for turned in (False,) if mirrored else (False, True):
         seen = [np.fliplr(image) if turned else image for image in images]
         crops = cut_all(seen, [whole_window(image) for image in seen], teacher.input_shape[1])
-        said = teacher.predict(crops, batch_size=128, verbose=0)
-        if "emotion_fer2013" in said:
-            # The four of the seven, given that it is one of them.
-            four = said["emotion_fer2013"][:, 3:]
-            said.setdefault("emotion4", four / four.sum(1, keepdims=True))
-        for head, probabilities in said.items():
+        predicted = teacher.predict(crops, batch_size=128, verbose=0)
+        if "emotion_fer2013" in predicted:
+            # Four of the seven, renormalized.
+            four = predicted["emotion_fer2013"][:, 3:]
+            predicted.setdefault("emotion4", four / four.sum(1, keepdims=True))
+        for head, probabilities in predicted.items():
             answers.setdefault(head, []).append(probabilities)
     found = {head: np.mean(rows, axis=0) for head, rows in answers.items()}
     if kept is not None:
@@ -69,7 +69,7 @@ def answers_of(reference: str, images: Sequence[np.ndarray], folder: Path | None
 
 
 def prior_strength(reference: str, head: str) -> float:
-    """How far a trained network leaves the prior of the labels out of its answers: 0 not at all, 1 wholly.
+    """How far the predictions of a trained network are without the label prior: 0 not at all, 1 entirely.
 
     Args:
         reference: As of `networks.open_trained`.
@@ -83,10 +83,10 @@ def prior_strength(reference: str, head: str) -> float:
 
 
 def teachers_leave_prior_out(config: Config, head: str) -> bool:
-    """Whether a config's teachers leave the prior out of their answers, as its `logit_adjustment` wants it left out.
+    """Whether the predictions of a config's teachers are without the label prior, as with its `logit_adjustment`.
 
     Raises:
-        ValueError: If they leave out some of it, or only some of them do: their mean says nothing then.
+        ValueError: If they differ in that, or fit neither: their mean would be meaningless.
     """
     strengths = {prior_strength(reference, head) for reference in config.teachers}
     if strengths not in ({0.0}, {config.logit_adjustment}):
@@ -98,15 +98,15 @@ def teachers_leave_prior_out(config: Config, head: str) -> bool:
 
 
 def with_prior(answers: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
-    """Answers that leave the prior out, ``(N, outputs)``, as they are with it; `log_prior` has a row for each."""
+    """Put the label prior back into predictions, ``(N, outputs)``; `log_prior` has a row for each."""
     rows = answers * np.exp(log_prior)
     return rows / rows.sum(1, keepdims=True)
 
 
 def distilled(targets: dict[str, np.ndarray], answers: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
-    """Targets with a share of the teacher's answers mixed in.
+    """Targets mixed with the teachers' predictions, weighted by `share`.
 
-    Of a set of possible labels the teacher's answer within it is taken whole; what is not known stays so.
+    A set of possible labels is replaced by the prediction within it; "not known" stays as it is.
     """
     mixed = dict(targets)
     for head, answer in answers.items():

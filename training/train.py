@@ -1,7 +1,7 @@
 """Train one model: `python -m training.train configs/emotion-efficientnet --data DIR`.
 
-One loop for every model and every Keras backend. It leaves a run folder with the config, the log, the best weights
-(moving average) and a backup to resume from; `evaluate.py` and `release/` take it from there.
+One loop for every model and every Keras backend. It writes a run folder with the config, the log, the best weights
+(moving average) and a backup to resume from; `release/` exports and measures it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from training.teachers import distilled, prior_strength, taught, teachers_leave_
 
 log = logging.getLogger("training")
 
-BEST, BACKUP = "best.weights.h5", "backup"  # in a run folder
+BEST, BACKUP, MODEL = "best.weights.h5", "backup", "model.keras"  # in a run folder
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of augmented crops and their targets, shuffled anew each epoch, the same again for the same seed.
+    """Batches of augmented crops and their targets, reshuffled every epoch, reproducible by seed.
 
     Args:
         parts: Faces and their labels.
         config: Of the run.
-        unlabelled: Faces of which nothing counts but what the config's teachers say.
-        answers_folder: Where the teachers' answers are kept, to be read again when a run is resumed.
+        unlabelled: Faces whose only targets are the predictions of the config's teachers.
+        answers_folder: Where the teachers' predictions are cached, for resumed runs.
         **kwargs: Of `keras.utils.PyDataset`.
     """
 
@@ -109,7 +109,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Validate(keras.callbacks.Callback):
-    """At each epoch's end, measure every head on the validation split, into the epoch's log."""
+    """Measures every head on the validation split at the end of each epoch, and logs the figures."""
 
     def __init__(self, parts: list[FaceData], config: Config):
         super().__init__()
@@ -117,7 +117,7 @@ class Validate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         losses, measured = [], {}
-        # What is only learned to help is measured, but chooses nothing.
+        # Auxiliary heads are measured, but choose nothing.
         scored = [f"{head}_accuracy" for head in self.config.heads]
         scored += ["ethnicity_five_accuracy"] * ("ethnicity" in self.config.heads)
         recalls = [f"{head}_macro_recall" for head in self.config.heads]
@@ -142,7 +142,7 @@ class Validate(keras.callbacks.Callback):
 
 
 class TimeLeft(keras.callbacks.Callback):
-    """Puts each epoch's minutes into the log, and says how long the rest will take at this run's pace so far."""
+    """Logs the minutes of each epoch, and an estimate of the time left."""
 
     def __init__(self, epochs: int):
         super().__init__()
@@ -161,10 +161,10 @@ class TimeLeft(keras.callbacks.Callback):
 
 
 def distribute() -> int:
-    """Spread the batches of this process over all its devices of one kind, where the backend can (JAX).
+    """Distribute the batches of this process over all its devices of one kind, if the backend supports it (JAX).
 
     Returns:
-        How many devices share each batch.
+        The number of devices that share each batch.
     """
     if keras.backend.backend() != "jax":
         return 1
@@ -176,7 +176,7 @@ def distribute() -> int:
 
 
 def best_so_far(log_file: Path, monitor: str, mode: str) -> float | None:
-    """The best value that a run's log holds of what is monitored; None if it has none yet."""
+    """The best value of the monitored metric in a run's log; None if there is none yet."""
     if not log_file.is_file():
         return None
     with log_file.open(newline="") as file:
@@ -201,7 +201,7 @@ def learning_rate(config: Config, steps: int) -> float | keras.optimizers.schedu
 
 
 def optimizer_of(config: Config, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW as a config wants it, for epochs of so many steps."""
+    """AdamW for a config, with epochs of so many steps."""
     optimizer = keras.optimizers.AdamW(
         learning_rate(config, steps),
         weight_decay=config.weight_decay,
@@ -214,12 +214,12 @@ def optimizer_of(config: Config, steps: int) -> keras.optimizers.Optimizer:
 
 
 def callbacks(config: Config, run: Path, validate: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
-    """What watches a run, in an order that matters: it keeps the best weights, a backup and the log in its folder.
+    """The callbacks of a run, in an order that matters: best weights, a backup and the log go into its folder.
 
     Args:
         config: Of the run.
         run: Its folder.
-        validate: Puts what `Config.monitor` names into each epoch's log.
+        validate: Logs the metric that `Config.monitor` names.
     """
     monitor, mode = config.monitor
     found = [
@@ -233,7 +233,7 @@ def callbacks(config: Config, run: Path, validate: keras.callbacks.Callback) -> 
             mode=mode,
             save_best_only=True,
             save_weights_only=True,
-            # A resumed run must not take its first epoch for the best there was.
+            # Otherwise a resumed run would take its first epoch for the best.
             initial_value_threshold=best_so_far(run / "log.csv", monitor, mode),
         ),
         keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
@@ -241,7 +241,7 @@ def callbacks(config: Config, run: Path, validate: keras.callbacks.Callback) -> 
     ]
     if config.schedule == "plateau":
         found.append(keras.callbacks.ReduceLROnPlateau(monitor, factor=0.5, patience=config.plateau, mode=mode))
-    # The log comes last, to hold what the others measure.
+    # The log comes last, to include what the others measure.
     return [*found, keras.callbacks.CSVLogger(str(run / "log.csv"), append=True)]
 
 
@@ -252,7 +252,7 @@ def predict(model: keras.Model, data: FaceData, config: Config, batch_size: int 
 
 
 def build_network(config: Config, heads: tuple[str, ...], *, mirrored: bool = False) -> keras.Model:
-    """The network of a config with these heads, its weights random; `mirrored` as in `networks.build`."""
+    """The network of a config with these heads and random weights; `mirrored` as in `networks.build`."""
     return networks.build(
         config.network,
         {head: len(HEADS[head]) for head in heads},
@@ -265,7 +265,7 @@ def build_network(config: Config, heads: tuple[str, ...], *, mirrored: bool = Fa
 
 
 def build_model(config: Config) -> keras.Model:
-    """The network of a training run, with its starting weights and its frozen part."""
+    """The network of a training run, with its initial weights and frozen layers."""
     model = build_network(config, config.learned)
     if config.start:
         log.info("%d layers from %s", networks.load_trained(model, config.start), config.start)
@@ -288,7 +288,7 @@ def losses(config: Config) -> dict[str, Callable[..., Any]]:
 
 
 def fit_heads(model: keras.Model, batches: Batches, config: Config, epochs: int = 12) -> None:
-    """Fit the heads alone to what the trunk makes of the whole crops (`Config.probe`).
+    """Fit the heads alone to the trunk's features of the whole crops (`Config.probe`).
 
     Args:
         model: With the weights of a trained trunk; only its heads change.
@@ -321,12 +321,12 @@ def fit_heads(model: keras.Model, batches: Batches, config: Config, epochs: int 
 
 
 def take_priors_out(model: keras.Model, config: Config, priors: Mapping[str, np.ndarray]) -> None:
-    """Begin with heads that leave the prior out as far as the loss will want it (`Config.logit_adjustment`).
+    """Start with heads without the label prior, as far as the loss removes it (`Config.logit_adjustment`).
 
-    Otherwise the first epochs would go into learning that, as a bias moves slowly.
+    Otherwise the first epochs would be spent on that, as a bias changes slowly.
 
     Args:
-        model: With its starting weights.
+        model: With its initial weights.
         config: Of the run.
         priors: Head to the logarithm of the prior of each row, as `log_priors` makes them.
     """
@@ -347,12 +347,12 @@ def train(
     workers: int = 2,
     tensorboard: bool = False,
 ) -> keras.Model:
-    """Train a model and leave it in a run folder.
+    """Train a model and write it to a run folder.
 
     Args:
         config: What to train.
         data_folder: Where the data sets are.
-        run: Run folder; an unfinished run in it is resumed at its last whole epoch.
+        run: Run folder; an interrupted run in it is resumed after its last complete epoch.
         limit: Use only this many images of each data set.
         workers: Threads that make batches.
         tensorboard: Also log for TensorBoard (which needs TensorFlow), into ``RUN/tensorboard``.
@@ -374,7 +374,7 @@ def train(
     log.info("%s", ", ".join(f"{part.name}: {len(part)}" for part in (*parts, *extra, *held_out)))
 
     model = build_model(config)
-    if config.probe and not (run / BACKUP).is_dir():  # a resumed run has its heads there
+    if config.probe and not (run / BACKUP).is_dir():  # a resumed run has its heads in there
         fit_heads(model, batches, config)
     elif not config.probe:
         take_priors_out(model, config, batches.priors)
@@ -395,35 +395,45 @@ def train(
         log.info(early, stopping.stopped_epoch + 1, config.epochs, config.patience, config.monitor[0])
     model.load_weights(run / BEST)
     networks.average(model, config.average)
-    model.save(run / "model.keras")
+    model.save(run / MODEL)
     return model
 
 
-def train_stages(needed: Sequence[Config], data_folder: str | Path, limit: int | None = None, workers: int = 2) -> None:
-    """Train runs one after the other into ``runs/NAME``; a finished one is left as it is, a begun one is resumed.
+def train_stages(
+    needed: Sequence[Config],
+    data_folder: str | Path,
+    run: Path,
+    limit: int | None = None,
+    workers: int = 2,
+    tensorboard: bool = False,
+) -> None:
+    """Train several runs in order; finished ones are kept, an interrupted one is resumed.
 
     Args:
-        needed: In an order in which each finds what it needs, as from `config.stages`.
+        needed: Their configs, each after those it depends on, as from `config.stages`.
         data_folder: As of `train`.
+        run: Run folder of the last one; that of every other is ``runs/NAME``.
         limit: As of `train`.
         workers: As of `train`.
+        tensorboard: As of `train`.
     """
     for number, config in enumerate(needed, start=1):
-        run = Path("runs") / config.model
-        if (run / "model.keras").is_file():
-            log.info("stage %d of %d, %s: trained already", number, len(needed), config.model)
+        stage = f"stage {number} of {len(needed)}, {config.model}"
+        folder = run if number == len(needed) else Path("runs") / config.model
+        if (folder / MODEL).is_file():
+            log.info("%s: already trained", stage)
             continue
-        log.info("stage %d of %d, %s: begins", number, len(needed), config.model)
-        began = time.monotonic()
-        train(config, data_folder, run, limit, workers)
+        log.info("%s: started", stage)
+        start = time.monotonic()
+        train(config, data_folder, folder, limit, workers, tensorboard)
         keras.backend.clear_session()
-        log.info("stage %d of %d, %s: %.0f minutes", number, len(needed), config.model, (time.monotonic() - began) / 60)
+        log.info("%s: took %.0f minutes", stage, (time.monotonic() - start) / 60)
 
 
 def smoke(config: Config) -> Config:
-    """A config of the same shape that trains on synthetic faces in well under a minute."""
+    """A config of the same form that trains on synthetic faces in well under a minute."""
     options = dict(config.network_options)
-    # A MobileNet has no normalization, and would not learn from random weights.
+    # A MobileNet has no normalization, and would not train from random weights.
     network = "vgg16" if config.network == "vgg16" else "efficientnet_lite0"
     if network == "vgg16":
         options.update(width=0.125)
@@ -448,24 +458,24 @@ def smoke(config: Config) -> Config:
         input_size=48,
         epochs=2,
         batch_size=16,
-        ema=0.9,  # a longer memory would still hold the random start
+        ema=0.9,  # a slower average would still contain the random start
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.splitlines()[0])
-    parser.add_argument("config", help="a file of training/configs, for example configs/emotion-efficientnet")
+    parser.add_argument("config", help="a file in training/configs, for example configs/emotion-efficientnet")
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--run", type=Path, help="run folder (default: runs/<model>)")
-    parser.add_argument("--epochs", type=int, help="instead of the config's")
+    parser.add_argument("--epochs", type=int, help="instead of those of the config (and of its stages)")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     parser.add_argument("--workers", type=int, default=2, help="threads that make batches")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard")
     parser.add_argument(
-        "--with-stages", action="store_true", help="train before it whatever it needs, if not there yet"
+        "--with-stages", action="store_true", help="first train the runs it depends on; finished ones are kept"
     )
-    parser.add_argument("--smoke", action="store_true", help="a tiny network on synthetic faces, in under a minute")
+    parser.add_argument("--smoke", action="store_true", help="train a tiny network on synthetic faces, within a minute")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
@@ -477,13 +487,16 @@ def main(arguments: list[str] | None = None) -> None:
         config = smoke(config)
     elif not options.data:
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA (or --smoke)")
+    with_stages = options.with_stages and not options.smoke
+    needed = stages(config) if with_stages else [config]
     if options.epochs:
-        config = replace(config, epochs=options.epochs)
+        needed = [replace(stage, epochs=options.epochs) for stage in needed]
     run = options.run or Path("runs") / (config.model + ("-smoke" if options.smoke else ""))
     try:
-        if options.with_stages and not options.smoke:
-            train_stages(stages(config)[:-1], options.data, options.limit, options.workers)
-        train(config, options.data or ".", run, options.limit, options.workers, options.tensorboard)
+        if with_stages:
+            train_stages(needed, options.data, run, options.limit, options.workers, options.tensorboard)
+        else:
+            train(needed[-1], options.data or ".", run, options.limit, options.workers, options.tensorboard)
     except FaceModelsError as error:
         sys.exit(f"error: {error}")
 

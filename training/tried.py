@@ -1,7 +1,7 @@
-"""What was tried, as a table out of the logs, into this folder's README: `python -m training.tried RUN ...`.
+"""Write the table of all training runs from their logs into this folder's README: `python -m training.tried RUN ...`.
 
-The logs of the runs behind the published models, and of those that led to them, are kept in `logs/`, one CSV per
-config; a run that is named is added to them.
+`logs/` has the logs of the runs behind the published models, and of those that led to them, one CSV per config; the
+runs given as arguments are added.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FIGURES = {
 
 
 def table() -> str:
-    """One row per log: what it was, the epoch that validation chose, and what validation said of that epoch."""
+    """One row per log: a description of the run, the selected epoch, and its validation figures."""
     rows = ["| config | what | epochs | taken | minutes | loss | on validation |", "|---|---|---|---|---|---|---|"]
     for path in sorted((FOLDER / "logs").glob("*.csv")):
         first, (monitor, mode) = _recipe(path.stem)
@@ -54,7 +54,7 @@ def table() -> str:
 
 
 def _recipe(name: str) -> tuple[str, tuple[str, str]]:
-    """What a run was, in a sentence, and its monitor: from its config, or from `TRIED` where that led to no model."""
+    """Description and monitor of a run: from its config, or from `TRIED` if no published model descends from it."""
     tried = json.loads(TRIED.read_text(encoding="utf-8"))
     if name in tried:
         return tried[name]["summary"], tuple(tried[name]["monitor"])
@@ -75,7 +75,7 @@ def with_table(readme: str) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m training.tried", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, help="run folders whose logs are to be kept")
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders whose logs to add")
     for run in parser.parse_args(arguments).runs:
         shutil.copyfile(run / "log.csv", FOLDER / "logs" / f"{run.name}.csv")
     README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Data sets by name: read with `load` into the one form of `face_data`.
+"""Data sets by name: `load` reads each into the common form of `face_data`.
 
 To add one: a reader in a module of its own and its line in `DATASETS`, or a `prepare.py` that writes a manifest.
 """
@@ -32,7 +32,7 @@ def load(name: str, split: str, folder: str | Path, limit: int | None = None) ->
         name: A key of `DATASETS`.
         split: ``train``, ``validation``, ``test`` or (FER2013 only) ``public_test`` and ``both_tests``.
         folder: Where its files are.
-        limit: Take only this many, spread evenly over the split.
+        limit: Use only this many images, spread evenly over the split.
 
     Raises:
         DataError: If files are missing or malformed; the message names them.

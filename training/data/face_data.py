@@ -1,4 +1,4 @@
-"""The one form that data sets are read into: face crops, what each head should answer, and what is scored.
+"""The common form of all data sets: face crops, a target per head, and the labels that are scored.
 
 A head's target is a row of weights over its outputs. It either sums to one (a distribution to match: votes, a smoothed
 age) or is a set of ones (a partial label: "one of these", for example an age bin, or "Others"). All ones means "not
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS
+from facemodels.attributes import ATTRIBUTES, EMOTIONS
 from facemodels.kinds import POINT_LABELS
 from facemodels.values import POSE_LABELS
 
@@ -24,15 +24,12 @@ BOTH_TESTS = "both_tests"  # FER2013's two test sets together, on which four-cla
 # Head -> its labels. "emotion_fer2013" and "emotion4" answer the attribute "emotion" with FER2013's original labels:
 # all seven, or the last four.
 HEADS: dict[str, tuple[str, ...]] = {
-    "emotion": EMOTIONS,
+    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
     "emotion_fer2013": EMOTIONS[:7],
     "emotion4": EMOTIONS[3:7],
     "age": tuple(str(year) for year in range(YEARS)),
-    "gender": GENDERS,
-    "ethnicity": ETHNICITIES,
     "points": POINT_LABELS,
     "pose": POSE_LABELS,
-    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
 }
 
 AGE_BINS = ((0, 2), (3, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, YEARS - 1))
@@ -46,7 +43,7 @@ class FaceData:
         name: Data set and split, for messages.
         images: Crops, ``(H, W, 3)`` or ``(H, W)`` uint8 RGB, of any size.
         targets: Head to ``(N, outputs)`` float32, as the module's docstring says.
-        labels: What is scored: name to ``(N,)``; -1 (or NaN for ages) where an image is not scored.
+        labels: Scored labels: name to ``(N,)``; -1 (or NaN for ages) where an image is not scored.
         groups: Name to ``(N,)`` labels for tables by group.
     """
 
@@ -72,13 +69,13 @@ class FaceData:
 
 
 def target_for(head: str, data: FaceData) -> np.ndarray:
-    """The head's targets, or "not known" for every image where the data set says nothing of it."""
+    """The targets of a head; "not known" for every image if the data set does not label it."""
     unknown = np.ones((1, len(HEADS[head])), np.float32)
     return data.targets.get(head, np.repeat(unknown, len(data), axis=0))
 
 
 def digest(image: np.ndarray) -> str:
-    """A hash of the pixels: equal for exact copies, whatever their file format."""
+    """A hash of the pixels: equal for exact copies, whatever the file format."""
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
 
@@ -91,13 +88,13 @@ def age_distribution(age: np.ndarray) -> np.ndarray:
 
 
 def smooth_bins(target: np.ndarray) -> np.ndarray:
-    """Age bins as distributions over their years, each as common as a smooth curve through all bins' counts has it.
+    """Age bins as distributions over their years, following a smooth curve through the counts of all bins.
 
-    A set only says how likely the whole bin is. Where no data set knows ages in years, nothing else says how they lie
-    within it, and a network puts them anywhere.
+    A set constrains only the mass of the whole bin. Without a data set that has ages in years, the distribution within
+    a bin is unconstrained, and a network puts it anywhere.
 
     Args:
-        target: ``(N, 101)``; rows that are no bins stay as they are.
+        target: ``(N, 101)``; rows that are not bins are unchanged.
 
     Returns:
         A new array of the same shape.

@@ -1,12 +1,12 @@
-"""One form for every data set: `manifest.csv`, a line per picture.
+"""The common form of prepared data sets: `manifest.csv`, a row per image.
 
     path,split,emotion,group
     images/fer0000000.png,train,angry,fer0000000
     /data/RAF-DB/basic/Image/aligned/test_0001_aligned.jpg,test,surprise,test_0001
 
 `path` is relative to the manifest's folder, or absolute. `split` is one of `SPLITS`. Then come label columns out of
-`LABELS`, an empty cell meaning "not known". Pictures that must not be torn apart (one person, copies of one picture)
-share a `group`, and a group is never in two of training, validation and test.
+`LABELS`, an empty cell meaning "not known". Images that must stay together (one person, copies of one image)
+share a `group`, and no group is in more than one of training, validation and test.
 """
 
 from __future__ import annotations
@@ -36,29 +36,26 @@ VOTES = "emotion_votes"  # a number per emotion, separated by blanks, in the ord
 
 # Label column -> what is allowed in it.
 LABELS: dict[str, tuple[str, ...]] = {
-    "emotion": EMOTIONS,
+    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
     "emotion_fer2013": EMOTIONS[:7],
     VOTES: (),
     "age": tuple(str(year) for year in range(MAX_AGE + 1)),
     "age_bin": AGE_BIN_NAMES,
-    "gender": GENDERS,
-    "ethnicity": ETHNICITIES,
     "ethnicity_five": FIVE_GROUPS,
-    **{name: attribute.labels for name, attribute in ATTRIBUTES.items() if attribute.labels},
 }
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One line of a manifest.
+class Sample:
+    """One row of a manifest.
 
     Attributes:
-        path: The picture, one face crop.
+        path: The image, one face crop.
         split: One of `SPLITS`. From a reader, ``train`` is the set's own training part, and an empty string says that
             the set has no split of its own; `assign_splits` settles both.
         labels: Label column to value; what is not known is absent.
-        group: What must stay together.
-        where: ``file:line`` that named it, for messages.
+        group: Images of one group are in one split.
+        where: ``file:line`` of its row, for messages.
     """
 
     path: Path
@@ -71,19 +68,19 @@ class Picture:
 # --- reading and writing ---------------------------------------------------------------------------------------------
 
 
-def read_manifest(path: str | Path) -> list[Picture]:
+def read_manifest(path: str | Path) -> list[Sample]:
     """Read and check a manifest.
 
     Args:
         path: A `manifest.csv`, or its folder.
 
     Raises:
-        DataError: If it is missing, lacks a column, names a picture that is not there, a split or a label that does not
-            exist, or tears a group apart; the message names the file and the line.
+        DataError: If it is missing, lacks a column, names an image that is not there, a split or a label that does not
+            exist, or splits a group; the message names the file and the line.
     """
     file = Path(path)
     file = file / MANIFEST if file.is_dir() else file
-    pictures: list[Picture] = []
+    samples: list[Sample] = []
     seen: dict[Path, str] = {}
     sides: dict[str, tuple[str, str]] = {}
     for where, row in read_table(file, ("path", "split", "group"), known=LABELS):
@@ -96,37 +93,37 @@ def read_manifest(path: str | Path) -> list[Picture]:
             raise DataError(f"{where}: unknown split {row['split']!r}; known: {', '.join(SPLITS)}")
         for column in columns:
             check_label(column, row[column], where)
-        picture = file.parent / row["path"]
-        if not picture.is_file():
-            raise DataError(f"{where}: no such picture: {picture}; was it moved? Then prepare the data set again")
-        if picture in seen:
-            raise DataError(f"{where}: {row['path']} is already listed in {seen[picture]}")
+        path = file.parent / row["path"]
+        if not path.is_file():
+            raise DataError(f"{where}: no such image: {path}; was it moved? Then prepare the data set again")
+        if path in seen:
+            raise DataError(f"{where}: {row['path']} is already listed in {seen[path]}")
         side = "test" if row["split"] in TEST_SPLITS else row["split"]
         first_side, first_where = sides.setdefault(row["group"], (side, where))
         if side != first_side:
             raise DataError(f"{where}: group {row['group']!r} is in {side} here and in {first_side} in {first_where}")
-        seen[picture] = where
+        seen[path] = where
         labels = {column: row[column] for column in columns if row[column]}
-        pictures.append(Picture(picture, row["split"], labels, row["group"], where))
-    if not pictures:
-        raise DataError(f"{file}: lists no picture")
-    return pictures
+        samples.append(Sample(path, row["split"], labels, row["group"], where))
+    if not samples:
+        raise DataError(f"{file}: lists no images")
+    return samples
 
 
-def write_manifest(file: Path, pictures: Sequence[Picture]) -> None:
-    """Write a manifest, whole or not at all; pictures under its folder are named relative to it."""
-    columns = [column for column in LABELS if any(column in picture.labels for picture in pictures)]
+def write_manifest(file: Path, samples: Sequence[Sample]) -> None:
+    """Write a manifest atomically; paths of images under its folder are relative to it."""
+    columns = [column for column in LABELS if any(column in sample.labels for sample in samples)]
     folder = file.parent.resolve()
     partial = file.with_name(f".{file.name}.partial")
     try:
         with partial.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(["path", "split", *columns, "group"])
-            for picture in pictures:
-                path = picture.path.resolve()
+            for sample in samples:
+                path = sample.path.resolve()
                 path = path.relative_to(folder) if path.is_relative_to(folder) else path
-                labels = (picture.labels.get(column, "") for column in columns)
-                writer.writerow([path.as_posix(), picture.split, *labels, picture.group])
+                labels = (sample.labels.get(column, "") for column in columns)
+                writer.writerow([path.as_posix(), sample.split, *labels, sample.group])
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)
@@ -135,7 +132,7 @@ def write_manifest(file: Path, pictures: Sequence[Picture]) -> None:
 
 
 def check_label(column: str, value: str, where: str) -> str:
-    """The value, if it is allowed in this label column (empty is "not known").
+    """Check a value of a label column (empty is "not known") and return it.
 
     Raises:
         DataError: If it may not; the message begins with `where`.
@@ -150,19 +147,19 @@ def check_label(column: str, value: str, where: str) -> str:
     return value
 
 
-def read_picture(picture: Picture) -> np.ndarray:
-    """The picture, ``(H, W, 3)`` uint8 RGB.
+def read_sample(sample: Sample) -> np.ndarray:
+    """Read the image of a row, ``(H, W, 3)`` uint8 RGB.
 
     Raises:
-        DataError: If it cannot be read; the message names the picture and the line that lists it.
+        DataError: If it cannot be read; the message names the image and the line that lists it.
     """
     try:
-        content = np.frombuffer(picture.path.read_bytes(), np.uint8)
+        content = np.frombuffer(sample.path.read_bytes(), np.uint8)
     except OSError as error:
-        raise DataError(f"{picture.where}: {picture.path} cannot be read: {error}") from error
+        raise DataError(f"{sample.where}: {sample.path} cannot be read: {error}") from error
     image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
     if image is None:
-        raise DataError(f"{picture.where}: {picture.path} is not a picture that can be read; repair or remove it")
+        raise DataError(f"{sample.where}: {sample.path} is not a readable image; repair or remove it")
     return image
 
 
@@ -170,18 +167,18 @@ def read_picture(picture: Picture) -> np.ndarray:
 
 
 def assign_splits(
-    pictures: Sequence[Picture], digests: Sequence[str], leave_out: Callable[[str, str], None]
-) -> list[Picture]:
-    """Settle every split, so that no group and no exact copy straddles.
+    samples: Sequence[Sample], digests: Sequence[str], leave_out: Callable[[str, str], None]
+) -> list[Sample]:
+    """Assign every image to a split, so that no group and no exact copy is in two.
 
-    Pictures of one group, and copies of one picture, are joined; what is joined goes together by the hash of its first
+    Images of one group, and copies of one image, are joined; what is joined goes together by the hash of its first
     group's name, ``crc32 % 10``: 1 validates, and 0 tests where the data set has no test part of its own. A data set's
-    own test parts are kept whole: pictures for training that are joined to them are left out.
+    own test parts are kept whole: images for training that are joined to them are left out.
 
     Args:
-        pictures: With splits ``train``, ``test``, ``public_test``, or empty for "by hash".
+        samples: With splits ``train``, ``test``, ``public_test``, or empty for "by hash".
         digests: Of their pixels.
-        leave_out: Told the reason and the picture, for each that is left out.
+        leave_out: Called with the reason and the image for each that is left out.
     """
     parent: dict[str, str] = {}
 
@@ -191,40 +188,40 @@ def assign_splits(
         return key
 
     by_digest: dict[str, str] = {}
-    for picture, pixels in zip(pictures, digests, strict=True):
-        one, other = sorted((root(picture.group), root(by_digest.setdefault(pixels, picture.group))))
+    for sample, pixels in zip(samples, digests, strict=True):
+        one, other = sorted((root(sample.group), root(by_digest.setdefault(pixels, sample.group))))
         parent[other] = one  # the first name in order leads
-    tested = {root(picture.group) for picture in pictures if picture.split in TEST_SPLITS}
+    tested = {root(sample.group) for sample in samples if sample.split in TEST_SPLITS}
 
     settled = []
-    for picture in pictures:
-        group, split = root(picture.group), picture.split
+    for sample in samples:
+        group, split = root(sample.group), sample.split
         if split not in TEST_SPLITS:
             if group in tested:
-                leave_out("training pictures that are also in a test part", f"{picture.where} {picture.path.name}")
+                leave_out("training images that are also in a test part", f"{sample.where} {sample.path.name}")
                 continue
             fold = crc32(group.encode()) % 10
             split = "test" if fold == 0 and not split else "validation" if fold == 1 else "train"
-        settled.append(replace(picture, split=split, group=group))
+        settled.append(replace(sample, split=split, group=group))
     return settled
 
 
 # --- as training data ------------------------------------------------------------------------------------------------
 
-LOADED_SIDE = 128  # pixels; longer sides are shrunk to it, so that a large set fits into memory
+LOADED_SIDE = 128  # pixels; larger images are shrunk to it, so that a large data set fits in memory
 
 
 def face_data(folder: str | Path, split: str) -> FaceData:
-    """One split of every manifest under a folder, as `training.data.load` hands it out.
+    """One split of every manifest under a folder, in the form of `training.data.load`.
 
     Raises:
-        DataError: If there is no manifest, or one is not in order.
+        DataError: If there is no manifest, or one is malformed.
     """
     manifests = find_manifests(folder)
     if not manifests:
         raise DataError(f"{folder}: no {MANIFEST} here or below; make one with python -m training.data.NAME.prepare")
-    pictures = [picture for file in manifests for picture in read_manifest(file) if picture.split == split]
-    columns = {column: [picture.labels.get(column, "") for picture in pictures] for column in LABELS}
+    samples = [sample for file in manifests for sample in read_manifest(file) if sample.split == split]
+    columns = {column: [sample.labels.get(column, "") for sample in samples] for column in LABELS}
     labels = {name: _index(columns[name], LABELS[name]) for name in LABELS if LABELS[name] and name != "age"}
     age = np.array([float(value) if value else np.nan for value in columns["age"]], np.float32)
     targets = {
@@ -241,7 +238,7 @@ def face_data(folder: str | Path, split: str) -> FaceData:
         ),
         "age": _names(_with_years(labels["age_bin"], age), AGE_BIN_NAMES),
     }
-    # Ages are scored where every picture has one: in years, or else (UTKFace beside FairFace) by bin.
+    # Ages are scored where every image has one: in years, or else (UTKFace beside FairFace) by bin.
     if np.isfinite(age).all():
         labels["age"] = age
     else:
@@ -250,7 +247,7 @@ def face_data(folder: str | Path, split: str) -> FaceData:
         del labels["age_bin"]
     return FaceData(
         f"manifest {split}",
-        [_shrunk(read_picture(picture)) for picture in pictures],
+        [_shrunk(read_sample(sample)) for sample in samples],
         {name: rows for name, rows in targets.items() if (rows != 1).any()},
         {name: values for name, values in labels.items() if (values >= 0).any()},
         {name: values for name, values in groups.items() if (values != "").any()},
@@ -258,7 +255,7 @@ def face_data(folder: str | Path, split: str) -> FaceData:
 
 
 def find_manifests(folder: str | Path) -> list[Path]:
-    """Every `manifest.csv` in a folder or below, in order; hidden folders (a preparation at work) do not count."""
+    """Every `manifest.csv` in a folder or below, sorted; hidden folders (of a preparation in progress) are skipped."""
     found = (file.relative_to(folder) for file in Path(folder).rglob(MANIFEST))
     return sorted(Path(folder) / file for file in found if not any(part.startswith(".") for part in file.parts))
 

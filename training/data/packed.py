@@ -1,4 +1,4 @@
-"""The packed data sets that the published models learned from, with the splits of the protocol.
+"""The packed data sets that the published models were trained on, with the splits of the protocol.
 
 Image i of a part is ``blob[offset[i]:offset[i + 1]]``, an encoded image; the other arrays are a column per label.
 """
@@ -29,7 +29,8 @@ def fer2013(folder: Path, split: str) -> FaceData:
     """FER2013 with its original labels and the FER+ votes.
 
     ``test`` is PrivateTest, ``public_test`` is PublicTest, validation every tenth row (index % 10 == 7) of Training.
-    Training has no copy of a picture of those three, validation none of a test set's. Constant images are dropped.
+    No training image is a copy of one of those three, no validation image of one in a test set. Constant images are
+    dropped.
     """
     parts = _packed(folder, "fer2013_48", ("emotion", "usage", "ferplus"))
     usage, original = _column(parts, "usage"), _column(parts, "emotion").astype(int)
@@ -81,7 +82,7 @@ def _vote_distribution(votes: np.ndarray) -> np.ndarray:
 # --- LFW with expressions --------------------------------------------------------------------------------------------
 
 LFW_SIZE = 96  # px; about the side of a face's box in the packed images
-LFW_TRUST = 0.85  # what one rater's label counts in a target; the rest is spread as common as each label is
+LFW_TRUST = 0.85  # weight of one rater's label in a target; the rest is spread by the frequency of each label
 LFW_FOLDS = {"train": (4, 5, 6, 7), "validation": (8,), "test": (9,)}
 
 

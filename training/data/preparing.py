@@ -1,4 +1,4 @@
-"""What every `prepare.py` shares: a result that is whole or not there, what was left out, folders, the command."""
+"""Shared by every `prepare.py`: atomic output, counts of what was left out, folders, the command line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from facemodels.attributes import ATTRIBUTES
 from facemodels.errors import DataError
 from training.data.face_data import digest
 from training.data.manifest import (
     MANIFEST,
     TEST_SPLITS,
-    Picture,
+    Sample,
     assign_splits,
     read_manifest,
-    read_picture,
+    read_sample,
     write_manifest,
 )
 
@@ -32,18 +33,11 @@ log = logging.getLogger(__name__)
 OUTPUTS = ("images", "unified")  # the folders that a preparation may make beside its manifest
 STAGING = ".partial"
 # Label column -> its folder among the unified ones.
-UNIFIED = {
-    "emotion": "Emotion",
-    "age": "Age",
-    "age_bin": "Age",
-    "gender": "Gender",
-    "ethnicity": "Ethnicity",
-    "ethnicity_five": "Ethnicity",
-}
+UNIFIED = {**{name: name.capitalize() for name in ATTRIBUTES}, "age_bin": "Age", "ethnicity_five": "Ethnicity"}
 
 
 class LeftOut:
-    """Counts what a preparation leaves out, by reason, with an example of each: nothing is dropped in silence."""
+    """Counts what a preparation leaves out, by reason, with an example of each: nothing is dropped silently."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, list[str]] = {}
@@ -55,21 +49,21 @@ class LeftOut:
         return "; ".join(f"left out {len(what)} {reason}, such as {what[0]}" for reason, what in self.reasons.items())
 
 
-# A data set's reader: its folder, a folder for pictures that must be made, and where to tell what is left out.
-Reader = Callable[[Path, Path, LeftOut], Iterable[Picture]]
+# A data set's reader: its folder, a folder for new images, and a counter of what is left out.
+Reader = Callable[[Path, Path, LeftOut], Iterable[Sample]]
 
 
 class Prepare(Protocol):
-    """The function that every `prepare.py` has."""
+    """The function that every `prepare.py` defines."""
 
     def __call__(self, source: Path, target: Path, *, unified: bool = False) -> Path: ...
 
 
 def build(source: Path, target: Path, read: Reader, unified: bool) -> Path:
-    """Read a data set, settle its splits, and write its manifest (and folders) into `target`.
+    """Read a data set, assign its splits, and write its manifest (and folders) into `target`.
 
-    All is made in a hidden folder and moved into place at the end; without its manifest, which comes last, nothing is
-    taken for a result. A run that fails before that leaves an earlier result as it was.
+    Everything is written to a hidden folder and moved into place at the end, the manifest last: a folder without one
+    is not a result. A run that fails before that leaves an earlier result unchanged.
 
     Returns:
         The path of the manifest.
@@ -85,10 +79,10 @@ def build(source: Path, target: Path, read: Reader, unified: bool) -> Path:
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
         staging.mkdir(parents=True)
-        pictures, digests = _readable(read(source, staging / "images", left_out), left_out)
-        if not pictures:
-            raise DataError(f"{source}: no usable picture found; {left_out or 'is this the right folder?'}")
-        settled = assign_splits(pictures, digests, left_out)
+        samples, digests = _readable(read(source, staging / "images", left_out), left_out)
+        if not samples:
+            raise DataError(f"{source}: no usable image found; {left_out or 'is this the right folder?'}")
+        settled = assign_splits(samples, digests, left_out)
         if unified:
             write_unified(settled, staging / "unified", left_out)
         write_manifest(staging / MANIFEST, settled)
@@ -106,13 +100,13 @@ def build(source: Path, target: Path, read: Reader, unified: bool) -> Path:
             target.rmdir()  # only goes where nothing was made
     for reason, what in left_out.reasons.items():
         log.warning("%s: left out %d %s, such as %s", source, len(what), reason, ", ".join(what[:3]))
-    copies = len(pictures) - len(set(digests))
-    log.info("%s: %d pictures, %d of them exact copies", target / MANIFEST, len(read_manifest(target)), copies)
+    copies = len(samples) - len(set(digests))
+    log.info("%s: %d images, %d of them exact copies", target / MANIFEST, len(read_manifest(target)), copies)
     return target / MANIFEST
 
 
 def _check_target(source: Path, target: Path) -> None:
-    """Refuse a target whose `images` or `unified` could be somebody's data."""
+    """Refuse a target whose `images` or `unified` may hold other data."""
     if target.is_file() or source.resolve().is_relative_to(target.resolve()):
         raise DataError(f"{target}: is a file, or holds the data set itself; give another folder with --to")
     foreign = [name for name in OUTPUTS if (target / name).exists() and not (target / MANIFEST).is_file()]
@@ -120,38 +114,38 @@ def _check_target(source: Path, target: Path) -> None:
         raise DataError(f"{target / foreign[0]}: is not of a finished run; remove it, or give another folder with --to")
 
 
-def _readable(pictures: Iterable[Picture], left_out: LeftOut) -> tuple[list[Picture], list[str]]:
-    """The pictures that are there, and the hashes of their pixels."""
-    found: list[Picture] = []
+def _readable(samples: Iterable[Sample], left_out: LeftOut) -> tuple[list[Sample], list[str]]:
+    """The images that exist, and the hashes of their pixels."""
+    found: list[Sample] = []
     digests: list[str] = []
-    for picture in tqdm(pictures, unit=" pictures", disable=None):
-        if not picture.path.is_file():
-            left_out("pictures that are listed but not there", f"{picture.where} {picture.path}")
+    for sample in tqdm(samples, unit=" images", disable=None):
+        if not sample.path.is_file():
+            left_out("images that are listed but do not exist", f"{sample.where} {sample.path}")
             continue
-        image = read_picture(picture)
-        if picture.split not in TEST_SPLITS and image.min() == image.max():
-            left_out("training pictures of one colour", f"{picture.where} {picture.path.name}")
+        image = read_sample(sample)
+        if sample.split not in TEST_SPLITS and image.min() == image.max():
+            left_out("training images of one colour", f"{sample.where} {sample.path.name}")
             continue
-        found.append(picture)
+        found.append(sample)
         digests.append(digest(image))
     return found, digests
 
 
-def write_unified(pictures: Sequence[Picture], folder: Path, left_out: LeftOut) -> None:
-    """Copy the pictures to ``folder/SPLIT/Attribute/category/``, for example ``train/Emotion/happy/``.
+def write_unified(samples: Sequence[Sample], folder: Path, left_out: LeftOut) -> None:
+    """Copy the images to ``folder/SPLIT/Attribute/category/``, for example ``train/Emotion/happy/``.
 
-    Validation goes with ``train``: whoever learns from folders carves a validation part of their own, but must never
-    learn from a test part.
+    Validation goes into ``train``: those who train on folders split off a validation part themselves, but must never
+    train on a test part.
     """
-    for number, picture in enumerate(pictures):
-        split = picture.split if picture.split in TEST_SPLITS else "train"
-        categories = [(UNIFIED[column], value) for column, value in picture.labels.items() if column in UNIFIED]
+    for number, sample in enumerate(samples):
+        split = sample.split if sample.split in TEST_SPLITS else "train"
+        categories = [(UNIFIED[column], value) for column, value in sample.labels.items() if column in UNIFIED]
         for attribute, category in categories:
             place = folder / split / attribute / category
             place.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture.path, place / f"{number:06d}_{picture.path.name}")
+            shutil.copyfile(sample.path, place / f"{number:06d}_{sample.path.name}")
         if not categories:
-            left_out("pictures without a category from unified/ (the manifest has them)", f"{picture.where}")
+            left_out("images without a category from unified/ (the manifest has them)", f"{sample.where}")
 
 
 # --- for the readers -------------------------------------------------------------------------------------------------
@@ -185,8 +179,8 @@ def pick(labels: Sequence[str], code: str, where: str, what: str) -> str:
     return labels[int(code)]
 
 
-def write_picture(path: Path, image: np.ndarray) -> Path:
-    """Write a grey or BGR picture, in the format of its suffix; a full disk is an OSError (`cv2.imwrite` hides it)."""
+def write_image(path: Path, image: np.ndarray) -> Path:
+    """Write a grey or BGR image, in the format of its suffix; a full disk is an OSError (`cv2.imwrite` hides it)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in (".jpg", ".jpeg") else []
     path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())

@@ -1,1 +1,1 @@
-"""Landmarks and head pose: a small network that learned from MediaPipe's face mesh (`mesh`)."""
+"""Landmarks and head pose: a small network distilled from MediaPipe's face mesh (`mesh`)."""

@@ -110,7 +110,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def consistency(model: AttributeModel, faces: Faces, config: Config) -> dict[str, dict[str, float]]:
-    """How far the answers for a changed window lie from those for the plain one, as medians."""
+    """Median difference between the answers for a changed window and those for the original one."""
     windows = [fitted_window(points, FRAMING) for points in faces.points]
 
     def answers(windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +137,7 @@ def consistency(model: AttributeModel, faces: Faces, config: Config) -> dict[str
 
 
 def presence(model: AttributeModel, faces: Faces, config: Config) -> dict[str, float]:
-    """Which fraction of faces, and of crops without one, the score takes for a face."""
+    """The fractions of faces, and of crops without one, that the score classifies as a face."""
     said = model.probabilities(held_out_crops(faces, config)[0])["points"][:, 136]
     crops = Crops(faces, replace(config, epoch_size=0))
     rng = np.random.default_rng(config.seed)
@@ -149,10 +149,10 @@ def presence(model: AttributeModel, faces: Faces, config: Config) -> dict[str, f
 
 
 def export(run: Path, target: Path, data_folder: str | Path, limit: int | None = None) -> ModelSpec:
-    """Make a release folder from a run folder; an existing one is replaced when everything succeeded.
+    """Make a release folder from a run folder; an existing one is replaced only on success.
 
     Raises:
-        ValueError: If the two weights files do not agree.
+        ValueError: If the two weights files disagree.
     """
     config = config_from(json.loads((run / "config.json").read_text()))
     generic = np.load(run / "generic_face.npy")
@@ -206,7 +206,7 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
 
 
 def largest_differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
-    """How far the answers of two files lie apart, by the names of `TOLERANCE`."""
+    """The largest differences between the answers of two files, by the keys of `TOLERANCE`."""
     points, pose = (np.abs(ours[name] - theirs[name]) for name in ("points", "pose"))
     return {"points": float(points[:, :-1].max()), "presence": float(points[:, -1].max()), "pose": float(pose.max())}
 

@@ -1,9 +1,9 @@
 """From a run folder to a release: `python -m training.release runs/emotion-efficientnet --data DIR --to
 facemodels/weights`.
 
-Calibrates on the validation split, writes `model.keras` and the `model.tflite` compiled from it, proves them equal,
-measures the test sets once, and writes the spec (`config.json`), `metrics.json`, golden outputs and the card. No number
-is copied by hand.
+Calibrates on the validation split, writes `model.keras` and the `model.tflite` compiled from it, checks that they
+agree, measures the test sets once, and writes the spec (`config.json`), `metrics.json`, golden outputs and the card. No
+number is copied by hand.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default=os.environ.get("FACEMODELS_DATA"), help="folder of the data sets")
     parser.add_argument("--to", type=Path, help="parent of the release folder (default: RUN/release)")
     parser.add_argument("--cards", type=Path, help="also copy the card here, as <model>.md")
-    parser.add_argument("--card-only", action="store_true", help="write only spec and card anew, measuring nothing")
-    parser.add_argument("--again", action="store_true", help="make the config's version from a release's weights")
+    parser.add_argument("--card-only", action="store_true", help="rewrite only spec and card, without measuring")
+    parser.add_argument("--again", action="store_true", help="make the version of the config from a release's weights")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -1,4 +1,4 @@
-"""Scores that can be read as probabilities: temperatures and the correction for the prior, folded into the logits."""
+"""Calibrated scores: temperatures and the prior correction, folded into the logits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from facemodels.attributes import is_numeric
+from facemodels.evaluation.metrics import accuracy
 from training.config import Config
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted
 from training.metrics import (
-    accuracy,
     best_prior_strength,
     best_temperature,
     classifications,
@@ -56,7 +56,7 @@ def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> d
 
 
 def _truth_sets(head: str, data: FaceData) -> np.ndarray:
-    """What calibration holds true: the scored label where there is one, else the head's set of possible labels."""
+    """Targets of the calibration: the scored label where there is one, else the head's set of possible labels."""
     if head in data.labels:
         truth = data.labels[head]
         index = np.clip(truth, 0, len(HEADS[head]) - 1).astype(int)
@@ -66,7 +66,7 @@ def _truth_sets(head: str, data: FaceData) -> np.ndarray:
 
 
 def label_priors(config: Config, data_folder: str | Path, limit: int | None = None) -> dict[str, np.ndarray]:
-    """How common each label was in training, by published head of emotions: the mean of all known targets."""
+    """The label frequencies in training for each published emotion head: the mean of all known targets."""
     parts = [load(name, "train", data_folder, limit) for name in config.datasets]
     priors = {}
     for head in filter(adjusted, config.heads):
@@ -78,7 +78,7 @@ def label_priors(config: Config, data_folder: str | Path, limit: int | None = No
 
 
 def shift_logits(model: keras.Model, head: str, prior: np.ndarray, power: float) -> None:
-    """Multiply a head's probabilities by ``prior ** power`` (before they are normalized), in its bias."""
+    """Multiply a head's probabilities by ``prior ** power`` (before normalization), through its bias."""
     layer = model.get_layer(f"{head}_logits")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, bias + power * np.log(prior)])
@@ -87,7 +87,7 @@ def shift_logits(model: keras.Model, head: str, prior: np.ndarray, power: float)
 def correct_prior(
     model: keras.Model, config: Config, priors: dict[str, np.ndarray], held_out: list[FaceData]
 ) -> dict[str, Any]:
-    """Correct the logits for the labels' prior, as far as validation says (`metrics.best_prior_strength`).
+    """Correct the logits for the label prior, by the strength chosen on validation (`metrics.best_prior_strength`).
 
     Returns:
         For each head its prior, the strength, and accuracy and macro recall on validation without and with it.

@@ -30,7 +30,7 @@ EXAMPLES = 150  # training faces of each data set that show int8 the range of ev
 def save_keras(model: keras.Model, path: Path) -> None:
     """Save with weights rounded to float16's eleven bits of precision and compressed, to less than half of the size.
 
-    The file stays an ordinary `.keras`.
+    The result is an ordinary `.keras` file.
     """
     for variable in model.weights:
         variable.assign(_rounded(np.array(variable)))
@@ -54,7 +54,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _squeezed(content: bytes) -> bytes:
-    """An HDF5 file with its large arrays shuffled and compressed, which every reader undoes by itself."""
+    """An HDF5 file with its large arrays shuffled and compressed, which every HDF5 reader handles."""
     packed = io.BytesIO()
     with h5py.File(io.BytesIO(content)) as source, h5py.File(packed, "w") as target:
 
@@ -118,7 +118,7 @@ def save_tflite(keras_file: Path, path: Path, examples: np.ndarray | None = None
 def in_one_batch(model: keras.Model) -> Callable[[Any], dict[str, Any]]:
     """A mirrored network that sends both views through its trunk in one batch.
 
-    Compiled as it stands, one view after the other, it would have every second layer stored twice, in two roundings.
+    Compiled as it is, one view after the other, it would store every second layer twice, rounded differently.
     """
     both = model.get_layer(BOTH)
     trunk, heads = keras.Model(model.input, both.input[0]), keras.Model(both.output, model.output)
@@ -132,10 +132,10 @@ def in_one_batch(model: keras.Model) -> Callable[[Any], dict[str, Any]]:
 
 
 def compile_serving_file(folder: Path, config: Config, data_folder: str | Path, limit: int | None) -> dict[str, Any]:
-    """Compile `model.tflite`: int8 where validation loses next to nothing by it, half precision otherwise.
+    """Compile `model.tflite`: int8 if it costs next to nothing on validation, half precision otherwise.
 
     Returns:
-        What was decided and why: the validation figures of both.
+        The decision and the validation figures of both.
     """
     half, whole, path = folder / "float16.tflite", folder / "int8.tflite", folder / "model.tflite"
     save_tflite(folder / "model.keras", half)
@@ -163,7 +163,7 @@ def compile_serving_file(folder: Path, config: Config, data_folder: str | Path, 
 def int8_is_as_good(float16: dict[str, float], int8: dict[str, float]) -> bool:
     """Whether int8 costs at most 0.30 points of accuracy and 0.05 years, each on average over what was measured.
 
-    One figure alone says less: a handful of borderline faces move it by more than that, either way.
+    A single figure is too noisy: a handful of borderline faces move it by more than that, either way.
     """
     for ending, least in (("accuracy", -0.003), ("mae", -0.05)):
         gains = [int8[name] - value for name, value in float16.items() if name.endswith(ending)]
@@ -173,5 +173,5 @@ def int8_is_as_good(float16: dict[str, float], int8: dict[str, float]) -> bool:
 
 
 def _crops(images: list[np.ndarray], config: Config) -> np.ndarray:
-    """Crops as evaluation makes them."""
+    """Crops as in evaluation."""
     return cut_all(images, [whole_window(image) for image in images], config.input_size)

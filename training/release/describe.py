@@ -1,4 +1,4 @@
-"""Everything of a release beside its weights: the spec, the figures, golden outputs, pictures and the card."""
+"""Everything in a release but its weights: the spec, the measurements, golden outputs, figures and the card."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def spec_of(config: Config, folder: Path, priors: Mapping[str, Mapping[str, Any]
 
 
 def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit: int | None = None) -> None:
-    """Measure the two weights files of a folder and write everything else of the release beside them.
+    """Measure the two weights files of a folder and write the rest of the release beside them.
 
     Args:
         folder: Holds `model.keras` and `model.tflite`.
@@ -88,7 +88,7 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
         limit: Use only this many images of each data set.
 
     Raises:
-        ValueError: If the two files do not agree.
+        ValueError: If the two files disagree.
     """
     config = config_from(made["config"])
     spec = spec_of(config, folder, made.get("prior", {}))
@@ -116,20 +116,20 @@ def describe(folder: Path, made: dict[str, Any], data_folder: str | Path, limit:
     answers = {name: np.round(rows, 6).tolist() for name, rows in outputs.items()}
     write_json(folder / "golden.json", {"seeds": SEEDS, "outputs": answers})
     write_figures(measured, folder)
-    # Other pictures may differ a little more than those compared here.
+    # Other images may differ slightly more than those compared here.
     write_spec_and_card(folder, replace(spec, tolerance=round(1.5 * largest + 1e-4, 4)), config, measured)
 
 
 def write_spec_and_card(folder: Path, spec: ModelSpec, config: Config, measured: dict[str, Any]) -> None:
-    """Write the spec of a release with the figures that were measured, and the card from it and the pictures there."""
+    """Write the spec of a release with its measurements, and the card from the spec and the figures in the folder."""
     write_json(folder / SPEC_FILE, replace(spec, metrics=tuple(headline(measured))).to_dict())
-    pictures = sorted(path.name for path in folder.glob("*.png"))
-    card = write_card(ModelSpec.from_file(folder / SPEC_FILE), config, measured, pictures)
+    figures = sorted(path.name for path in folder.glob("*.png"))
+    card = write_card(ModelSpec.from_file(folder / SPEC_FILE), config, measured, figures)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def card_elsewhere(release: Path, folder: Path) -> str:
-    """The card of a release for another folder: its pictures stay where they are."""
+    """The card of a release for another folder, with links to the figures in the release."""
     text = (release / "README.md").read_text(encoding="utf-8")
     return re.sub(r"\]\((?=[\w-]+\.png\))", f"]({Path(os.path.relpath(release, folder)).as_posix()}/", text)
 

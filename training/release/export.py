@@ -1,4 +1,4 @@
-"""From a run folder, or from another release, to a release folder. No number is copied by hand."""
+"""Export a run folder, or another release, to a release folder. No number is copied by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_run(run: Path) -> tuple[Config, keras.Model]:
 
 
 def served(config: Config, model: keras.Model) -> keras.Model:
-    """The network that is published: full precision, without the heads that only helped to learn."""
+    """The network that is published: full precision, without the auxiliary heads."""
     keras.config.set_dtype_policy("float32")
     network = build_network(config, config.heads, mirrored=config.mirrored)
     for layer in network.layers:
@@ -47,7 +47,7 @@ def served(config: Config, model: keras.Model) -> keras.Model:
 
 
 def history(run: Path, config: Config) -> dict[str, Any]:
-    """How many epochs a run had, which one was taken, and what validation said of it."""
+    """How many epochs a run had, which one was selected, and its validation figures."""
     with (run / "log.csv").open(newline="") as file:
         epochs = list(csv.DictReader(file))
     name, mode = config.monitor
@@ -61,15 +61,15 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
 
     Args:
         run: A finished run of `train.py`.
-        target: Folder to make; an existing one is replaced at the end, when everything succeeded.
+        target: Folder to make; an existing one is replaced at the end, only on success.
         data_folder: Where the data sets are (validation calibrates, test measures).
-        limit: Use only this many images of each data set (for trying).
+        limit: Use only this many images of each data set, for a quick try.
 
     Returns:
         The spec, with its measured figures.
 
     Raises:
-        ValueError: If the two weights files do not agree.
+        ValueError: If the two weights files disagree.
     """
     config, model = read_run(run)
     model = served(config, model)
@@ -89,12 +89,12 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
 
 
 def export_again(old: Path, target: Path, data_folder: str | Path, limit: int | None = None) -> ModelSpec:
-    """Make a new version from a release's weights: only the correction for the prior is new.
+    """Make a new version from a release's weights: only the prior correction changes.
 
-    Version and correction are those of the model's config in `configs/`; the rest of the config stays as it was.
+    Version and correction are those of the model's config in `configs/`; the rest of the config is unchanged.
 
     Args:
-        old: The folder of the release; calibrated already.
+        old: The folder of the release; already calibrated.
         target: See `export`.
         data_folder: See `export`.
         limit: See `export`.

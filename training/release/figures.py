@@ -1,4 +1,4 @@
-"""The pictures of a model card: confusion matrices, and who is read how well. They need the extra ``evaluate``."""
+"""The figures of a model card: confusion matrices, and accuracy by group. They need the extra ``evaluate``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from facemodels.evaluation.report import confusion_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GROUPS = "gender, ethnicity, age"  # the grouping that the fairness picture shows
+GROUPS = "gender, ethnicity, age"  # the grouping of the fairness figure
 COLOURS = 64
 FAIRNESS = ("age", "gender", "ethnicity")  # for these labels; coarser views of them would only say it again
 
 
 def write_figures(measured: Mapping[str, Any], folder: Path) -> None:
-    """Draw the pictures of everything that was measured.
+    """Draw the figures of all measurements.
 
     Args:
         measured: The content of `metrics.json`.
@@ -51,7 +51,7 @@ def save_small(figure: Figure, path: Path) -> None:
 
 
 def fairness_figure(result: Mapping[str, Any], dataset: str) -> Figure:
-    """A cell per gender, ethnicity and age: the share read rightly (ages: the mean error), and how many faces that is.
+    """A cell per gender, ethnicity and age: the fraction correct (ages: the mean error), and the number of faces.
 
     Args:
         result: One result of `evaluate.measure`.

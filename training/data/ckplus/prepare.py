@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 
 from facemodels.errors import DataError
-from training.data.manifest import Picture, read_picture
-from training.data.preparing import LeftOut, build, command, find, find_optional, write_picture
+from training.data.manifest import Sample, read_sample
+from training.data.preparing import LeftOut, build, command, find, find_optional, write_image
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def prepare(source: Path, target: Path, *, unified: bool = False) -> Path:
     return build(source, target, _read, unified)
 
 
-def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
+def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Sample]:
     frames_folder = find(source, "cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images")
     labels_folder = find(source, "Emotion", "Emotion_labels/Emotion")
     landmarks = find_optional(source, "Landmarks", "Landmarks/Landmarks")
@@ -65,13 +65,13 @@ def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
             continue
         for frame in (frames[0], *frames[-PEAK_FRAMES:]):
             label = "neutral" if frame == frames[0] else emotion
-            picture = Picture(frame, "", {"emotion": label}, place.parts[0], str(files[0]))
+            sample = Sample(frame, "", {"emotion": label}, place.parts[0], str(files[0]))
             if landmarks is None:
-                yield picture
+                yield sample
             elif (points := landmarks / place / f"{frame.stem}_landmarks.txt").is_file():
-                face = _cut(read_picture(picture), points)
-                path = write_picture(images / place / frame.name, cv2.cvtColor(face, cv2.COLOR_RGB2BGR))
-                yield Picture(path, "", picture.labels, picture.group, picture.where)
+                face = _cut(read_sample(sample), points)
+                path = write_image(images / place / frame.name, cv2.cvtColor(face, cv2.COLOR_RGB2BGR))
+                yield Sample(path, "", sample.labels, sample.group, sample.where)
             else:
                 left_out("frames without landmarks", str(frame))
     known = {sequence.relative_to(frames_folder) for sequence in sequences}

@@ -1,6 +1,6 @@
 """FairFace: 97,698 faces from Flickr, balanced over seven ethnicities, with a gender and an age bin.
 
-Download: the pictures with "Padding=0.25" and the two tables of labels, linked from the repository "joojs/fairface" on
+Download: the images with "Padding=0.25" and the two tables of labels, linked from the repository "joojs/fairface" on
 GitHub, and unpack:
 
     SOURCE/fairface_label_train.csv     file,age,gender,race,service_test
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facemodels.evaluation.tables import read_table
-from training.data.manifest import Picture, check_label
+from training.data.manifest import Sample, check_label
 from training.data.preparing import LeftOut, build, command, find
 
 TABLES = (("fairface_label_train.csv", "train"), ("fairface_label_val.csv", "test"))
@@ -38,14 +38,14 @@ def prepare(source: Path, target: Path, *, unified: bool = False) -> Path:
     return build(source, target, _read, unified)
 
 
-def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
+def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Sample]:
     for table, split in TABLES:
         for where, cells in read_table(find(source, table), ("file", "age", "gender", "race")):
             labels = {}
             for column, name in (("age_bin", "age"), ("gender", "gender"), ("ethnicity", "race")):
                 value = OTHER_NAMES.get(cells[name].lower(), cells[name].lower().replace(" ", "_"))
                 labels[column] = check_label(column, value or "(nothing)", where)
-            yield Picture(source / cells["file"], split, labels, cells["file"], where)
+            yield Sample(source / cells["file"], split, labels, cells["file"], where)
 
 
 if __name__ == "__main__":

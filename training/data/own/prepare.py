@@ -1,15 +1,15 @@
-"""Your own pictures: photos, or faces that are cut already, labelled by folder names or in a csv.
+"""Your own images: photos or face crops, labelled by folder names or in a csv.
 
     SOURCE/happy/*.jpg        or SOURCE/Emotion/happy/*.jpg, SOURCE/Gender/female/*.jpg, SOURCE/Age/31/*.jpg
     labels.csv                path,emotion,age,gender,ethnicity,person
     corrections.csv           path,x1,y1,x2,y2,emotion,age,gender,ethnicity
 
 Of a photo the largest face is taken, or the one in the box that the csv names (as corrections from the app do), cut as
-the emotion model sees it (a config with margin and offset 0, the defaults, fits); with `--crops` each picture is one
-face, taken whole. A csv needs `path` and one column of labels, ages in years; an empty cell is "not known". `person`
-says who it is: all pictures of one person go together.
+the emotion model sees it (a config with margin and offset 0, the defaults, fits); with `--crops` each image is one
+face, used as it is. A csv needs `path` and one column of labels, ages in years; an empty cell is "not known". `person`
+identifies the person: all images of one person go into one split.
 
-Licence: yours to state. Ask the people in the pictures.
+Licence: for you to state. Ask the people in the images for their consent.
 
 Splits: by the hash of the person, or of the file where there is none, 10 % to `test`, 10 % to `validation`; copies stay
 together.
@@ -32,60 +32,60 @@ from facemodels.detection import FaceDetector, make_detector
 from facemodels.errors import DataError, ImageError
 from facemodels.evaluation.labels import LabelledImage, read_labels
 from facemodels.images import read_image
-from training.data.manifest import Picture
-from training.data.preparing import LeftOut, build, write_picture
+from training.data.manifest import Sample
+from training.data.preparing import LeftOut, build, write_image
 
 SIDE = 160  # pixels of a face that is cut out
 PERSON = "person"
 
 
 def prepare(source: Path, target: Path, *, unified: bool = False, crops: bool = False) -> Path:
-    """Write the manifest of your pictures, and the faces cut out of them, to a folder; see the module's docstring.
+    """Write the manifest of your images, and the faces cut out of them, to a folder; see the module's docstring.
 
     Raises:
-        DataError: If a label, a file or a folder is not in order; the message names it, and the line.
+        DataError: If a label, a file or a folder is malformed; the message names it, and the line.
     """
     detector = None if crops else make_detector("auto")
 
-    def read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
+    def read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Sample]:
         return _read(source, images, left_out, detector)
 
     return build(source, target, read, unified)
 
 
-def _read(source: Path, images: Path, left_out: LeftOut, detector: FaceDetector | None) -> Iterator[Picture]:
-    pictures, unused = read_labels(source)
+def _read(source: Path, images: Path, left_out: LeftOut, detector: FaceDetector | None) -> Iterator[Sample]:
+    samples, unused = read_labels(source)
     if PERSON in unused:
-        pictures, _ = read_labels(source, [PERSON])
-    five = any(picture.labels.get("ethnicity") in set(FIVE_GROUPS) - set(ETHNICITIES) for picture in pictures)
-    for number, picture in enumerate(pictures):
-        where = picture.where or str(picture.path.parent)
-        path = picture.path
+        samples, _ = read_labels(source, [PERSON])
+    five = any(sample.labels.get("ethnicity") in set(FIVE_GROUPS) - set(ETHNICITIES) for sample in samples)
+    for number, sample in enumerate(samples):
+        where = sample.where or str(sample.path.parent)
+        path = sample.path
         if detector is not None:
-            face = _face(picture, detector)
+            face = _face(sample, detector)
             if face is None:
                 left_out("photos in which no face was found", f"{where} {path.name}")
                 continue
-            path = write_picture(images / f"{number:06d}_{path.stem}.jpg", face)
-        name = os.path.relpath(picture.path, source if source.is_dir() else source.parent)
-        yield Picture(path, "", _labels(picture, five), picture.groups.get(PERSON) or Path(name).as_posix(), where)
+            path = write_image(images / f"{number:06d}_{path.stem}.jpg", face)
+        name = os.path.relpath(sample.path, source if source.is_dir() else source.parent)
+        yield Sample(path, "", _labels(sample, five), sample.groups.get(PERSON) or Path(name).as_posix(), where)
 
 
-def _face(picture: LabelledImage, detector: FaceDetector) -> cv2.typing.MatLike | None:
+def _face(sample: LabelledImage, detector: FaceDetector) -> cv2.typing.MatLike | None:
     """The labelled face of a photo, upright, as BGR; None if there is none."""
     try:
-        pixels = read_image(picture.path)
+        pixels = read_image(sample.path)
     except ImageError as error:
-        raise DataError(f"{picture.where or picture.path.parent}: {error}; repair or remove it") from error
-    face = picture.choose(detector.detect(pixels))
+        raise DataError(f"{sample.where or sample.path.parent}: {error}; repair or remove it") from error
+    face = sample.choose(detector.detect(pixels))
     if face is None:
         return None
     return cut(pixels, face_window(face.box, landmarks=face.landmarks), SIDE)[:, :, ::-1]
 
 
-def _labels(picture: LabelledImage, five: bool) -> dict[str, str]:
+def _labels(sample: LabelledImage, five: bool) -> dict[str, str]:
     """The labels by the manifest's columns: five ethnicities have one of their own, ages are whole years."""
-    labels = dict(picture.labels)
+    labels = dict(sample.labels)
     if "age" in labels:
         labels["age"] = str(round(float(labels["age"])))
     if five and "ethnicity" in labels:
@@ -96,9 +96,9 @@ def _labels(picture: LabelledImage, five: bool) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="FOLDER_OR_CSV", help="your pictures with their labels")
+    parser.add_argument("source", type=Path, metavar="FOLDER_OR_CSV", help="your images with their labels")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where manifest.csv goes")
-    parser.add_argument("--crops", action="store_true", help="each picture is one face already")
+    parser.add_argument("--crops", action="store_true", help="the images are already cropped to one face each")
     parser.add_argument("--unified", action="store_true", help="also copy to unified/SPLIT/Emotion/Category/")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

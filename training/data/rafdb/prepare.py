@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facemodels.errors import DataError
-from training.data.manifest import Picture
+from training.data.manifest import Sample
 from training.data.preparing import LeftOut, build, command, find
 
 EMOTIONS_FROM_ONE = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
@@ -35,9 +35,9 @@ def prepare(source: Path, target: Path, *, unified: bool = False) -> Path:
     return build(source, target, _read, unified)
 
 
-def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
+def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Sample]:
     labels = find(source, "basic/EmoLabel/list_patition_label.txt", "EmoLabel/list_patition_label.txt")
-    pictures = find(source, "basic/Image/aligned", "Image/aligned")
+    folder = find(source, "basic/Image/aligned", "Image/aligned")
     try:
         lines = labels.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -52,7 +52,7 @@ def _read(source: Path, images: Path, left_out: LeftOut) -> Iterator[Picture]:
         if cells[1] not in map(str, range(1, len(EMOTIONS_FROM_ONE) + 1)):
             raise DataError(f"{where}: emotion {cells[1]!r} is out of range; known: 1..{len(EMOTIONS_FROM_ONE)}")
         label = EMOTIONS_FROM_ONE[int(cells[1]) - 1]
-        yield Picture(pictures / f"{name}_aligned.jpg", split, {"emotion": label}, name, where)
+        yield Sample(folder / f"{name}_aligned.jpg", split, {"emotion": label}, name, where)
 
 
 if __name__ == "__main__":
