@@ -1,4 +1,4 @@
-"""facemodels: the faces in a picture, and the emotion, age, gender and ethnicity a model perceives in each.
+"""facemodels: finds faces, and the emotion, age, gender and ethnicity that a model perceives in each.
 
     from facemodels import FaceAnalyzer
 
@@ -75,7 +75,7 @@ __all__ = [
     "video_info",
 ]
 
-# Where each public name lives.
+# The module of each public name.
 _HOMES = {
     "Analysis": "types",
     "ArgumentError": "errors",

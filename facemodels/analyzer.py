@@ -1,4 +1,4 @@
-"""`FaceAnalyzer`: where reading, detecting, cropping and predicting meet."""
+"""`FaceAnalyzer`: reads, detects, crops and predicts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from facemodels.types import Analysis, Box, Face
 
 
 class FaceAnalyzer:
-    """Finds the faces of an image and says what the models perceive in each.
+    """Finds the faces of an image and what the models perceive in each.
 
-    Safe to share between threads. Models are loaded when the analyzer is made. It pickles as its settings: in another
-    process it loads them again.
+    Safe to share between threads. Models are loaded by the constructor. It pickles as its settings: another process
+    loads the models again.
 
     Args:
         attributes: Which of ``emotion``, ``age``, ``gender``, ``ethnicity``, ``points`` and ``pose`` to answer; None
@@ -43,14 +43,14 @@ class FaceAnalyzer:
         min_score: Least confidence of a detected face, 0..1.
         max_faces: Keep only this many faces per image, the largest; None keeps all.
         min_quality: Keep only faces of at least this `Quality.value`, 0..1.
-        threads: Threads per model and call; None takes one per processor, at most four, which answers a single caller
-            soonest. 1 leaves the processors to callers beside it.
+        threads: Threads per model and call; None takes one per processor, at most four, which is fastest for a single
+            caller. 1 suits many concurrent callers.
 
     Raises:
         ArgumentError: If an argument has a wrong type or value.
         UnknownModelError: If a model is not known, or does not answer its attribute.
         WeightsError: If a weights file is damaged.
-        HubError: If a weights file is not here and cannot be downloaded.
+        HubError: If a weights file is missing and cannot be downloaded.
 
     Example:
         >>> analyzer = FaceAnalyzer()      # doctest: +SKIP
@@ -80,7 +80,7 @@ class FaceAnalyzer:
         self._load(_Shared())
 
     def _load(self, shared: _Shared) -> None:
-        """Load what the settings name, or take it from analyzers that loaded it before."""
+        """Load what the settings name, or share what other analyzers have loaded."""
         settings, self._shared = self._settings, shared
         self._answering: dict[str, tuple[AttributeModel, Head]] = {}
         specs = {attribute: store.resolve(reference) for attribute, reference in settings.models.items()}
@@ -88,11 +88,11 @@ class FaceAnalyzer:
         for attribute, spec in specs.items():
             model = shared.model(spec, settings.backend, settings.threads)
             self._answering[attribute] = model, heads[attribute]
-        self._specs = specs  # with the head that was asked for by name, which the shared models do not have
+        self._specs = specs  # with the head requested by name, which the shared models do not have
         self._detector = shared.detector(settings.detector, settings.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Settings and the names of models: an analyzer that is unpickled loads them itself."""
+        """Settings and the names of models: an unpickled analyzer loads them itself."""
         return {name: value for name, value in vars(self).items() if name in _PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -110,14 +110,14 @@ class FaceAnalyzer:
         """An analyzer with other settings that shares every model and detector already loaded.
 
         Args:
-            models: Attribute to model, for those attributes that another model should answer.
+            models: Attribute to model, for the attributes that another model should answer.
             detector: Another detector.
             min_score: Another score threshold of the detector.
             max_faces: Another limit.
-            min_quality: Another quality that faces must have.
+            min_quality: Another quality threshold.
 
         Returns:
-            A new analyzer; this one stays as it is. What None is given for stays too.
+            A new analyzer; this one is not changed. Settings given as None are kept.
 
         Raises:
             See the constructor.
@@ -147,7 +147,7 @@ class FaceAnalyzer:
 
     @property
     def models(self) -> dict[str, str]:
-        """Attribute to the ``name@version`` of the model that answers it (``#head``, if one was asked for by name)."""
+        """Attribute to the ``name@version`` of the model that answers it (``#head``, if one was requested by name)."""
         return {attribute: spec.answering for attribute, spec in self._specs.items()}
 
     @property
@@ -208,17 +208,17 @@ class FaceAnalyzer:
 
         Args:
             image: Anything `read_image` takes: a path, bytes, a file, a PIL image, an RGB array.
-            boxes: Where the faces are, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or
-                `Face` (another detector's, say), which keeps its score and landmarks. `min_score`, `max_faces` and
+            boxes: Positions of the faces, instead of detecting them: `Box`, four numbers x1, y1, x2, y2 in pixels, or
+                `Face` (from another detector, say), which keeps its score and landmarks. `min_score`, `max_faces` and
                 `min_quality` are for detected faces only.
-            attributes: Those of this analyzer to answer; models that answer no other do not run. None means all.
+            attributes: The attributes to answer, of those of this analyzer; only the needed models run. None means all.
 
         Returns:
-            The faces, largest first (given boxes keep their order); none is an empty analysis, not an error.
+            The faces, largest first (given boxes keep their order); without faces an empty analysis, not an error.
 
         Raises:
             ImageError: If `image` is not an image.
-            ArgumentError: If a box is not one, there is neither a detector nor boxes, or an attribute is unknown here.
+            ArgumentError: If a box is invalid, there is neither a detector nor boxes, or an attribute is unknown here.
 
         Example:
             >>> len(FaceAnalyzer().analyze(np.zeros((100, 100, 3), np.uint8)))      # doctest: +SKIP
@@ -240,7 +240,7 @@ class FaceAnalyzer:
             attributes: As for `analyze`.
 
         Returns:
-            One analysis per image, in order. One that cannot be read has no faces and says why in `Analysis.error`.
+            One analysis per image, in order. One that cannot be read has no faces, and the reason in `Analysis.error`.
 
         Raises:
             ArgumentError: If `images` is a single image or path, or the analyzer has no detector.
@@ -266,7 +266,7 @@ class FaceAnalyzer:
         return [replace(analysis, faces=tuple(next(perceived) for _ in analysis)) for analysis in analyses]
 
     def analyze_crops(self, crops: Iterable[Any], *, attributes: Iterable[str] | None = None) -> list[Face]:
-        """Analyze images that are cut to one face already: no detection, no margin.
+        """Analyze images that are already cropped to one face: no detection, no margin.
 
         Args:
             crops: Images of any size, each as for `analyze`; each is resized whole to every model's input.
@@ -276,7 +276,7 @@ class FaceAnalyzer:
             One face per crop, in order, with the whole crop as its box.
 
         Raises:
-            ImageError: If one is not an image; the message says which.
+            ImageError: If one is not an image; the message has its index.
             ArgumentError: If `crops` is a single image or path.
         """
         _check_list("crops", crops)
@@ -293,7 +293,7 @@ class FaceAnalyzer:
         return run.perceive(cuts, faces, whole=True)
 
     def _find(self, image: SizedImage) -> list[Face]:
-        """The faces, in pixels of what was decoded."""
+        """The faces, in pixels of the decoded image."""
         if self._detector is None:
             raise ArgumentError(
                 "this analyzer has no detector: give boxes, use analyze_crops, or make it with detector='auto'"
@@ -312,7 +312,7 @@ class FaceAnalyzer:
         return good[: self.max_faces]
 
     def _plan(self, attributes: Iterable[str] | None) -> _Run:
-        """What has to run for these attributes.
+        """The models to run for these attributes.
 
         Raises:
             ArgumentError: If one is unknown, or not among those of this analyzer.
@@ -326,7 +326,7 @@ class FaceAnalyzer:
 
 
 class _Settings(NamedTuple):
-    """What an analyzer was asked to load."""
+    """The settings that decide what an analyzer loads."""
 
     models: Mapping[str, str | Path]
     detector: str | Path | FaceDetector | None
@@ -338,7 +338,7 @@ _PICKLED = ("attributes", "min_score", "max_faces", "min_quality", "_settings")
 
 
 class _Shared:
-    """Models and detectors that several analyzers use; each is loaded once, whoever asks first."""
+    """Models and detectors shared by several analyzers; each is loaded once, on first use."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -346,7 +346,7 @@ class _Shared:
         self._detectors: dict[str, FaceDetector] = {}
 
     def model(self, spec: ModelSpec, backend: str, threads: int | None) -> AttributeModel:
-        """The model of a spec; the heads that are asked for by name share it."""
+        """The model of a spec; heads requested by name share it."""
         key = (f"{spec.repo_id}/{spec.id}", spec.folder, backend, threads)
         with self._lock:
             if key not in self._models:
@@ -370,8 +370,8 @@ class _Run:
     """The models that one call needs.
 
     Attributes:
-        heads: Model to the heads of it that answer.
-        names: Attribute to the name of what answers it.
+        heads: Model to its heads that answer.
+        names: Attribute to the name of the model that answers it.
     """
 
     heads: Mapping[AttributeModel, Sequence[Head]]
@@ -406,7 +406,7 @@ class _Run:
 
 
 class _Framing(NamedTuple):
-    """How a model wants its crops; models that agree share them."""
+    """The crop settings of a model; models with the same settings share crops."""
 
     size: int
     margin: float
@@ -427,7 +427,7 @@ def _box_window(box: Box) -> Window:
 
 
 def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarray) -> list[Face]:
-    """Faces at boxes the caller gave, cut to the image."""
+    """Faces at the caller's boxes, clipped to the image."""
     height, width = pixels.shape[:2]
     faces = []
     for index, given in enumerate(boxes):
@@ -447,7 +447,7 @@ def _given_faces(boxes: Iterable[Box | Face | Sequence[float]], pixels: np.ndarr
 
 
 def _check_list(name: str, images: Iterable[Any]) -> None:
-    """Raise ArgumentError for one image where several are meant (a path or bytes could be iterated, too)."""
+    """Raise ArgumentError for one image where several are meant (a path or bytes can be iterated, too)."""
     if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
         raise ArgumentError(f"{name} must be a list of images, not one {type(images).__name__}; use analyze for one")
 

@@ -1,4 +1,4 @@
-"""The table of attributes: what a model can perceive in a face, each described once.
+"""The table of attributes: what a model can perceive in a face, each defined once.
 
 To add an attribute: a row in `ATTRIBUTES`, a field of `Face`, and its words in the app's languages. Standard library
 only.
@@ -54,7 +54,7 @@ _ROWS = (
     ),
 )
 ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({row.name: row for row in _ROWS})
-# Where the face is and how it is turned: answered only where they are asked for, and never labelled.
+# Geometry of the face: answered only on request, and never labelled.
 ON_REQUEST: Mapping[str, Attribute] = MappingProxyType(
     {
         "points": Attribute("points", PointSet(), default_model="landmarks-efficientnet"),
@@ -72,7 +72,7 @@ HEADLINE = "emotion"
 
 
 def is_numeric(name: str) -> bool:
-    """Whether a name is that of an attribute of numbers.
+    """Whether this is the name of a numeric attribute.
 
     Example:
         >>> is_numeric("age"), is_numeric("emotion"), is_numeric("age_bin")
@@ -82,7 +82,7 @@ def is_numeric(name: str) -> bool:
 
 
 def face_texts(values: Mapping[str, Value | None], label: Callable[[str], str] = readable) -> list[str]:
-    """What is perceived in one face, a text per attribute that was answered, in the table's order.
+    """The values of one face as text, one per attribute that was answered, in the order of the table.
 
     Args:
         values: Attribute to value.

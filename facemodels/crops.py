@@ -1,7 +1,7 @@
-"""From a box in an image to the square crop a model sees: the one crop of training and of serving.
+"""The square crop of a face that a model sees, the same in training and in serving.
 
 A `Window` is a rotated rectangle of the image. Serving makes it from a detected box (`face_window`), training from a
-face that is cut already, jittered by its augmentation (`whole_window`); both go through `cut`, so both get the same
+face crop, jittered by augmentation (`whole_window`); both go through `cut`, so both get the same
 interpolation, border and rounding.
 """
 
@@ -101,13 +101,13 @@ def face_window(
 
 
 def whole_window(image: np.ndarray) -> Window:
-    """The window that takes a whole image, whatever its aspect."""
+    """The window of a whole image, whatever its aspect ratio."""
     height, width = image.shape[:2]
     return Window(width / 2, height / 2, width, height)
 
 
 def cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """Cut a window out of an image and bring it to a square of `size` pixels.
+    """Cut a window out of an image and resize it to a square of `size` pixels.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8; not modified.

@@ -1,4 +1,4 @@
-"""Annotated images: a box, a caption and dots for the landmarks of each face, and its 68 points and pose if asked for.
+"""Annotated images: a box, a caption and the landmarks of each face, and its 68 points and pose if requested.
 
 Everything is anti-aliased: OpenCV draws the shapes, Pillow's own font the text, and only the pixels under a caption are
 blended, so that the cost depends on the number of faces and hardly on the size of the image.
@@ -45,10 +45,9 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     """Draw faces on a copy of their image.
 
     Each face gets a box in the colour of its emotion and a caption: emotion and score, gender, age with its error,
-    ethnicity, why that may be wrong (`Face.doubts`), and the id a tracker gave. Where they were asked for, its 68
-    points stand in place of the detector's landmarks, and its pose is an arrow from the nose to where the face is
-    turned. What a face does not have is left out. Captions stay inside the image, shrink with the faces, and say less
-    where the full text would cover another face.
+    ethnicity, its doubts, and the id from a tracker. If requested, its 68 points replace the detector's landmarks, and
+    its pose is an arrow from the nose in the direction of the face. Missing values are left out. Captions stay inside
+    the image, shrink with the faces, and get shorter where the full text would cover another face.
 
     Args:
         image: ``(H, W, 3)`` uint8, RGB; not modified. `read_image` makes one from anything else.
@@ -58,7 +57,7 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
         A new ``(H, W, 3)`` uint8 array, RGB.
 
     Raises:
-        ArgumentError: If `image` is no such array, `faces` holds something else than faces, or the analysis is of an
+        ArgumentError: If `image` is not such an array, `faces` contains anything but faces, or the analysis is of an
             image of another size.
 
     Example:
@@ -80,7 +79,7 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
 
 
 def layout(faces: Sequence[Face], width: int, height: int) -> list[Caption | None]:
-    """Where the captions of faces stand in an image.
+    """Place the captions of faces in an image.
 
     Args:
         faces: Faces with boxes in pixels of the image.
@@ -88,8 +87,8 @@ def layout(faces: Sequence[Face], width: int, height: int) -> list[Caption | Non
         height: Height of the image in pixels.
 
     Returns:
-        A caption per face, clear of the faces and of the captions before it as far as possible; None where there is
-        nothing to say or no room.
+        A caption per face, clear of the faces and of the captions before it as far as possible; None if there is
+        no text or no room.
     """
     canvas = Frame(0, 0, width, height)
     frames = [_visible(face.box, canvas) for face in faces]
@@ -168,7 +167,7 @@ class Caption:
 
 
 def _texts(face: Face) -> list[tuple[str, ...]]:
-    """What a caption may say, from most to least; nothing where there is nothing to say."""
+    """Candidate texts of a caption, longest first; empty if there is nothing to show."""
     number = "" if face.track_id is None else f"#{face.track_id}"
     label, full = number, [number]
     lines: list[list[str]] = [[], []]  # below the headline: with and without how sure the models are
@@ -180,7 +179,7 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
             label = kind.short_text(value)
             full.append(kind.text(value))
         else:
-            # A label says enough by itself; a number needs its error.
+            # A label is clear by itself; a number needs its error.
             lines[line > 1].append(kind.text(value) if kind.named else kind.short_text(value))
             if line == 1:
                 short.append(kind.short_text(value))
@@ -203,7 +202,7 @@ def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, wid
     Args:
         face: The face.
         own: Its frame.
-        others: Corners of what should stay free: the other faces and the plates that stand already.
+        others: Corners of what should stay free: the other faces and the plates placed so far.
         canvas: The image.
         widest: Width in pixels of the widest plate beside a narrower face, which leaves room for the others.
     """
@@ -235,7 +234,7 @@ def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, wid
 
 
 def _candidates(own: Frame, wide: int, high: int, canvas: Frame) -> list[Frame]:
-    """Where a plate may stand, best first: above, below, right, left, at the foot of the face; always in the image."""
+    """Candidate positions of a plate in the image, best first: above, below, right, left, at the foot of the face."""
     gap = _line_width(own, canvas) + 1
     positions = [
         (own.x, own.y - gap - high),
@@ -298,7 +297,7 @@ def _draw_face(out: np.ndarray, face: Face, frame: Frame, colour: Colour, line: 
 
 
 def direction(pose: Pose, length: float) -> tuple[float, float]:
-    """Where the nose of a head points, as seen on the image: pixels to the right and down."""
+    """The direction of the nose in the image: pixels to the right and down."""
     yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
     x, y = math.sin(yaw) * math.cos(pitch), -math.sin(pitch)
     return length * (x * math.cos(roll) - y * math.sin(roll)), length * (x * math.sin(roll) + y * math.cos(roll))

@@ -13,11 +13,11 @@ class SourceError(FaceModelsError, ValueError):
     """An input cannot be read.
 
     Args:
-        reason: What is wrong, for people.
-        name: What the source is called; the message begins with it.
-        hint: What helps those who write programs; the message ends with it.
-        code: A word for the reason, for translations: ``heic``, ``damaged`` and so on, see `images`.
-        values: What the reason's sentence holds, for translations.
+        reason: A description of the problem.
+        name: Name of the source; the message begins with it.
+        hint: Advice for programmers; the message ends with it.
+        code: An identifier of the reason, for translations: ``heic``, ``damaged`` and so on, see `images`.
+        values: The values in the reason, for translations.
 
     Example:
         >>> error = ImageError("this file is empty", name="'a.jpg'", code="empty")
@@ -34,7 +34,7 @@ class SourceError(FaceModelsError, ValueError):
         self.values = values
 
     def renamed(self, name: str) -> Self:
-        """The same error of a source that is called otherwise."""
+        """The same error with another source name."""
         return type(self)(self.reason, name=name, hint=self.hint, code=self.code, **self.values)
 
 
@@ -45,7 +45,7 @@ class ImageError(SourceError):
 class VideoError(SourceError):
     """A file is not a video, cannot be read as one, or a file made from it cannot be written.
 
-    The words of its `code`: ``missing``, ``directory``, ``empty``, ``unreadable``, ``no_video``, ``broken_video``,
+    Values of its `code`: ``missing``, ``directory``, ``empty``, ``unreadable``, ``no_video``, ``broken_video``,
     ``sound``, ``frame_pixels`` (with `width`, `height`, and `limit` in megapixels) and ``no_frames``.
     """
 
@@ -71,4 +71,4 @@ class ArgumentError(FaceModelsError, ValueError):
 
 
 class DataError(FaceModelsError):
-    """A folder of labelled images lacks a file, or a file does not contain what it should."""
+    """A data set is incomplete or malformed."""

@@ -1,7 +1,7 @@
 """Occlusion maps: cover a patch of a face, predict again, and see how much the score changes.
 
-A perturbation method (Zeiler and Fergus 2014): it needs nothing but predictions, so it works for every model. It shows
-where one prediction came from, not why, and misses what only several patches together would change.
+A perturbation method (Zeiler and Fergus 2014): it needs only predictions, so it works for every model. It shows where
+one prediction came from, not why, and misses what only several patches together would change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CropAnalyzer(Protocol):
 
 
 def view(image: np.ndarray, face: Face, spec: ModelSpec, size: int = 192) -> np.ndarray:
-    """The part of an image that a model sees of a face, larger than the model needs it.
+    """The crop of a face that a model sees, at a higher resolution.
 
     Args:
         image: ``(H, W, 3)`` RGB uint8.
@@ -50,11 +50,11 @@ def occlusion_map(
 
     A grey patch (the crop's mean colour) moves over the crop in overlapping steps. The value of a pixel is how much the
     label's log-odds, ``log(score / (1 - score))``, fall while it is covered, as the mean of the patches that cover it.
-    (The score itself hardly moves when a model is sure: from 0.999999 to 0.9999 is a long way.) Of a number it is how
+    (The score itself hardly moves when a model is sure: from 0.999999 to 0.9999 is a long way.) For a number it is how
     much the number falls, in units of its expected error.
 
     Args:
-        analyzer: Answers `attribute` for crops; asked once, with ``patches ** 2 + 1`` of them.
+        analyzer: Answers `attribute` for crops; called once, with ``patches ** 2 + 1`` of them.
         crop: ``(H, W, 3)`` RGB uint8, a face as the model sees it (`view`); not modified.
         label: The label to explain, out of the model's; None for a numeric attribute.
         attribute: The attribute to explain.
@@ -62,7 +62,7 @@ def occlusion_map(
 
     Returns:
         ``(H, W)`` float64: above 0 where covering makes the label less likely (the number smaller), below 0 where more
-        likely (larger). 1 is much, as from 73 to 50 %, or as the error that the model expects.
+        likely (larger). 1 is a large change: from 73 to 50 %, or by the error that the model expects.
 
     Raises:
         ArgumentError: If the crop is too small, or the analyzer does not answer the attribute or know the label.

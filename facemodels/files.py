@@ -1,4 +1,4 @@
-"""Output files: written whole or not at all, and never over a source. Standard library only."""
+"""Output files: written atomically, and never over a source. Standard library only."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def written_whole(
 
     Args:
         target: The final name, in a folder that exists.
-        overwrite: Replace what is there by then.
-        error: The kind of error to raise.
+        overwrite: Replace an existing file.
+        error: The type of error to raise.
 
     Yields:
         The temporary name, hidden and with the same suffix. Whatever is there when the block ends becomes `target`; if
@@ -49,7 +49,7 @@ def written_whole(
 
 @contextmanager
 def write_errors(target: Path, error: type[FaceModelsError] = FaceModelsError) -> Iterator[None]:
-    """Turn what the system says while a file is written (no space, no permission) into an error that names the file.
+    """Turn system errors while writing a file (no space, no permission) into an error that names the file.
 
     Raises:
         FaceModelsError: In place of an `OSError`.
@@ -66,7 +66,7 @@ class OutputFolder:
     Args:
         option: The option that names the folder, for messages.
         path: The folder; it need not exist yet.
-        overwrite: Replace files that are there already, except for the sources themselves.
+        overwrite: Replace existing files, except for the sources themselves.
     """
 
     def __init__(self, option: str, path: Path, *, overwrite: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What a forked child must not inherit: a lock that another thread held at the moment of the fork."""
+"""Locks that survive a fork: a child must not inherit one that another thread held."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoded image is: formats that can be read, and what people hand over instead.
+"""Detect the format of an encoded image: readable formats, and files that are commonly mistaken for images.
 
 Only Pillow's own decoders for the formats below are used, and pillow-heif's where it is installed, whatever else a
 program has registered with Pillow; none of Pillow's global switches is touched.
@@ -38,8 +38,8 @@ class Format(NamedTuple):
 
     Attributes:
         start: How its files begin, a regular expression.
-        open: Opens them; reads the header only.
-        pillow_names: What Pillow calls it.
+        open: Opens them; reads only the header.
+        pillow_names: Its names in Pillow.
     """
 
     start: bytes
@@ -99,7 +99,7 @@ def image_suffixes() -> frozenset[str]:
 # Canon, Fujifilm, Olympus, Panasonic, Sigma, Minolta, old Canon. Most others are TIFF files: see `raw_photo`.
 _RAW = rb"....ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR"
 
-# What people hand over by mistake: how it begins, a word for it, and what to say.
+# Common mistakes: how the file begins, an identifier, and the message.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (
         rb"\s*((<\?xml|<!--|<!DOCTYPE svg).{0,1500}?)?<svg",
@@ -124,7 +124,7 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
 
 
 def kind_of(data: bytes) -> tuple[str, str]:
-    """What bytes that are no readable image seem to be: a word, and a sentence for people."""
+    """What unreadable bytes seem to be: an identifier, and a sentence."""
     head = data[:2048].removeprefix(b"\xef\xbb\xbf")
     if begins_a_video(data[:4096]):
         return "video", "this is a video, not a photo"
@@ -141,7 +141,7 @@ def kind_of(data: bytes) -> tuple[str, str]:
 
 _SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _OFFSETS, _ORIENTATION = 254, 256, 257, 262, 273, 274
 _LENGTHS, _SUB_DIRECTORIES, _JPEG_OFFSET, _JPEG_LENGTH, _DNG = 279, 330, 513, 514, 50706
-_SENSOR = {32803, 34892}  # photometric: what a sensor gave, before it is made a picture
+_SENSOR = {32803, 34892}  # photometric interpretation of raw sensor data
 _MOST_DIRECTORIES = 64
 _SIZES = {1: "B", 3: "H", 4: "I", 13: "I"}  # of the TIFF types that matter here
 
@@ -177,7 +177,7 @@ class _Candidate(NamedTuple):
 
 
 def tiff_photo(data: bytes) -> Photo | None:
-    """The image that a TIFF file is meant to show, if that is not simply its first one.
+    """The main image of a TIFF file, if that is not simply its first one.
 
     Camera raw files (DNG, NEF, ARW, CR2 and others) are TIFF files whose first image often is a thumbnail: of these it
     is the finished photo in full size, if there is one.

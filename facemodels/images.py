@@ -1,8 +1,8 @@
-"""Decode an image from a path, bytes, file object, PIL image or array into RGB uint8: the one way in for images.
+"""Decode an image from a path, bytes, file object, PIL image or array into RGB uint8: the only entry point for images.
 
-Safe to call from many threads. The words of `ImageError.code`: ``missing``, ``directory``, ``url``, ``unreadable``,
+Thread-safe. Values of `ImageError.code`: ``missing``, ``directory``, ``url``, ``unreadable``,
 ``empty``, ``damaged`` (with `format`), ``pixels`` (with `width`, `height`, and `limit` in megapixels), ``bytes`` (with
-`limit` in MB), ``array``, ``type``, and what a file is instead of an image: ``svg``, ``html``, ``pdf``, ``heic``,
+`limit` in MB), ``array``, ``type``, and for files that are something else: ``svg``, ``html``, ``pdf``, ``heic``,
 ``raw``, ``video``, ``jxl``, ``psd``, ``postscript``, ``archive``, ``numpy``, ``zeros``, ``text``, ``unknown``.
 """
 
@@ -68,10 +68,10 @@ _REDUCIBLE = (JpegImagePlugin.JpegImageFile, Jpeg2KImagePlugin.Jpeg2KImageFile)
 def read_image(source: ImageSource) -> np.ndarray:
     """Decode an image into upright RGB pixels.
 
-    A path, the bytes, an open file and the PIL image that `PIL.Image.open` gives have equal pixels. EXIF orientation is
-    applied, transparency is laid on white, grey becomes RGB, of an animation the first frame is taken, and of a camera
-    raw file the finished photo that it may hold in full size. A PIL image that was made from another one (rotated, say)
-    is taken as it looks: its EXIF block may be that of the other.
+    A path, the bytes, an open file and the PIL image from `PIL.Image.open` give equal pixels. EXIF orientation is
+    applied, transparency is composited on white, grey becomes RGB; of an animation the first frame is read, and of a
+    camera raw file the embedded full-size photo, if it has one. A PIL image that was derived from another one (rotated,
+    say) is used as it looks: its EXIF block may be that of the original.
 
     Args:
         source: A path, encoded bytes, a binary file object (read from where it stands, left open), a PIL image, or a
@@ -87,8 +87,8 @@ def read_image(source: ImageSource) -> np.ndarray:
         A new ``(H, W, 3)`` uint8 array, RGB. The source is not modified.
 
     Raises:
-        ImageError: If it is no image, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES`
-            encoded bytes. The message says what came and what is accepted.
+        ImageError: If it is not an image, is damaged or incomplete, has more than `MAX_PIXELS` pixels or `MAX_BYTES`
+            encoded bytes. The message says what was given and what is accepted.
 
     Example:
         >>> read_image(np.zeros((40, 30), np.float32)).shape
@@ -117,17 +117,17 @@ class SizedImage(NamedTuple):
 
     @property
     def decoded(self) -> SizedImage:
-        """What was decoded, as an original of that size: the pixels are the same, not copied."""
+        """The decoded pixels (not copied) as an image of their own size."""
         return SizedImage(self.pixels, self.pixels.shape[1], self.pixels.shape[0])
 
     def return_memory(self) -> None:
-        """Give the memory that work on a large image took back to the system: threads keep the most they ever had."""
+        """Return the memory used for a large image to the system: threads keep their peak otherwise."""
         if self.width * self.height >= _LARGE:
             return_memory()
 
 
 def read_whole(source: ImageSource | SizedImage) -> SizedImage:
-    """As `read_image`; a `SizedImage` is taken as it is.
+    """As `read_image`; a `SizedImage` is returned as it is.
 
     Raises:
         ImageError: See `read_image`.
@@ -146,15 +146,15 @@ def read_reduced(source: ImageSource | SizedImage) -> SizedImage:
 
 
 def read_within(source: ImageSource, pixels: int, admit: Callable[[int], object] = lambda _: None) -> SizedImage:
-    """As `read_reduced`, for a server whose memory has to last for all who send images.
+    """As `read_reduced`, with bounded memory, for a server.
 
-    Decoding takes more memory than the pixels, and how much depends on the format. What would take more than
-    `MEMORY_PER_PIXEL` bytes for each of `pixels` is decoded smaller where the format can do that, and else refused.
+    Decoding takes more memory than the pixels, and how much depends on the format. An image that would take
+    more than `MEMORY_PER_PIXEL` bytes for each of `pixels` is decoded smaller if the format allows it, else refused.
 
     Args:
         source: An encoded image, as for `read_image`.
-        pixels: The most that are decoded.
-        admit: Is called with the bytes of memory that decoding takes, before it begins.
+        pixels: The maximum number to decode.
+        admit: Called with the bytes of memory that decoding will take, before it starts.
 
     Raises:
         ImageError: See `read_image`.
@@ -228,7 +228,7 @@ def _read(source: ImageSource, how: _Decoding | None = None) -> SizedImage:
 
 
 def return_memory() -> None:
-    """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
+    """Return freed memory to the system, where the C library keeps it (glibc)."""
     _malloc_trim()(0)
 
 
@@ -281,7 +281,7 @@ def _encoded(source: object) -> tuple[bytes, str]:
 
 
 def _read_all(file: object, name: str) -> bytes:
-    """What is left in a binary file object, which may hand it over in pieces; never much more than `MAX_BYTES`."""
+    """Read the rest of a binary file object, which may return it in pieces; never much more than `MAX_BYTES`."""
     parts: list[bytes] = []
     room = MAX_BYTES + 1
     while room > 0 and (part := file.read(room)):  # type: ignore[attr-defined]
@@ -332,7 +332,7 @@ def _decode(data: bytes, name: str, how: _Decoding, orientation: int | None = No
 
 
 def _fillers() -> Iterator[bytes]:
-    """Data to stand in for missing data: none, and several that decode to other pixels each, also after any of the
+    """Data to replace missing data: none, and several that decode to other pixels each, also after any of the
     restart markers that some files have between their rows.
     """
     yield b""
@@ -408,7 +408,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation; 1, upright, where it has none or its EXIF block is damaged, as every image viewer does."""
+    """EXIF orientation; 1, upright, where it has none or its EXIF block is damaged, as in every image viewer."""
     try:
         exif = image.getexif()
         value = exif.get(ExifTags.Base.Orientation, 1)
@@ -496,12 +496,12 @@ def _shown(value: object, most: int = 120) -> str:
 
 @contextmanager
 def _as_image_error(name: str, reason: str, code: str, **values: object) -> Iterator[None]:
-    """Turn whatever a decoder raises (it may be nearly anything) into an `ImageError` that says what happened."""
+    """Turn whatever a decoder raises (nearly anything) into an `ImageError` that describes it."""
     try:
         yield
     except ImageError:
         raise
     except Exception as error:
-        # What a decoder says helps those who write programs.
+        # A decoder's message helps programmers.
         hint = f"The decoder says: {error or type(error).__name__}"
         raise ImageError(reason, name=name, hint=hint, code=code, **values) from error

@@ -1,6 +1,6 @@
-"""Kinds of attributes: everything that follows from what sort of answer an attribute has.
+"""Kinds of attributes: everything that depends on the type of an attribute's value.
 
-A `Kind` owns how a model's output is decoded, what it reads like, its table columns, its JSON Schema, how answers are
+A `Kind` defines how a model's output is decoded and formatted, its table columns, its JSON Schema, how values are
 averaged over time, and which labels are valid. To add one: a subclass. Standard library only.
 """
 
@@ -57,19 +57,19 @@ class Rectangle(Protocol):
 
 @dataclass(frozen=True)
 class Kind(ABC, Generic[V]):
-    """What sort of answer an attribute has.
+    """The type of an attribute's value.
 
     Attributes:
-        name: As a spec's heads write it.
+        name: As in the heads of a spec.
         unit: Of numbers, plural.
     """
 
     name: str
     unit: str = ""
-    named: ClassVar[bool] = False  # whether its text says nothing without the attribute's name
-    probabilities: ClassVar[bool] = True  # whether a head's outputs are those of a distribution
+    named: ClassVar[bool] = False  # whether its text needs the attribute's name
+    probabilities: ClassVar[bool] = True  # whether a head's outputs are a distribution
     placed: ClassVar[bool] = False  # whether its values depend on where the crop lies in the image
-    averaged: ClassVar[bool] = True  # whether the mean over a video says something
+    averaged: ClassVar[bool] = True  # whether the mean over a video is meaningful
     pipeline_tag: ClassVar[str] = "image-classification"  # the hub's name for such a task
 
     @abstractmethod
@@ -93,16 +93,16 @@ class Kind(ABC, Generic[V]):
         return value
 
     def carried(self, value: V, before: Rectangle, now: Rectangle) -> V:
-        """The value of a face that has moved from one box to another and was not looked at again."""
+        """The value of a face that has moved from one box to another without being analyzed again."""
         return value
 
     @abstractmethod
     def text(self, value: V, label: Callable[[str], str] = readable) -> str:
-        """The value for people, ``happy 93%``; `label` translates labels."""
+        """The value as text, ``happy 93%``; `label` translates labels."""
 
     @abstractmethod
     def short_text(self, value: V, label: Callable[[str], str] = readable) -> str:
-        """The same without how sure it is, ``happy``."""
+        """The same without the score or error, ``happy``."""
 
     @abstractmethod
     def columns(self, attribute: str) -> tuple[str, ...]:
@@ -154,10 +154,10 @@ class Kind(ABC, Generic[V]):
         return self.is_label(attribute, name)
 
     def parse(self, attribute: Attribute, text: str) -> str:
-        """A true label as somebody wrote it, in the form that the models use.
+        """Normalize a label written by a person to the form that the models use.
 
         Raises:
-            ValueError: If it is not one; the message says which are known.
+            ValueError: If it is unknown; the message lists the known ones.
         """
         label = normalize_label(text)
         if not self.is_label(attribute, label):
@@ -290,7 +290,7 @@ class Numeric(Kind[Estimate]):
 
     def schema(self) -> dict[str, Any]:
         return {
-            "description": f"A number ({self.unit}), and how far off this very estimate is expected to be.",
+            "description": f"A number ({self.unit}), and its expected absolute error.",
             "type": ["object", "null"],
             "additionalProperties": False,
             "required": ["value", "error"],
@@ -475,7 +475,7 @@ class Attribute:
 
     Attributes:
         name: Field of `Face`, key of results, and word of the API.
-        kind: What sort of answer it has.
+        kind: The type of its value.
         default_model: The model that answers it when the caller names none.
         labels: Of a categorical attribute: its labels, in order.
         views: Coarser views: name to a mapping from every label to its group.

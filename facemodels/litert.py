@@ -19,7 +19,7 @@ Runner = Callable[..., dict[str, np.ndarray]]
 
 
 class Interpreters:
-    """A pool of interpreters of one model, made on first use and shared between threads.
+    """A pool of interpreters of one model, created on demand and shared between threads.
 
     An interpreter serves one call at a time, and a new shape of its input costs it several calls' time; so there is one
     for each shape in use, and there are never more at work than processors. All are made from the same bytes, which
@@ -29,8 +29,8 @@ class Interpreters:
         content: The verified content of a file; its signature has one input, ``image``.
         threads: Threads of one interpreter; None takes one per processor, at most four.
         name: Of the model, for messages.
-        kept_values: Idle interpreters are kept while their inputs together have no more values than this for each
-            processor: a large tile of a photo, or a model's batches of every size. What one holds in memory grows with
+        kept_values: Idle interpreters are kept while their inputs together have at most this many values per
+            processor: a large tile of a photo, or a model's batches of every size. An interpreter's memory grows with
             its input.
 
     Example:
@@ -119,8 +119,8 @@ class Interpreters:
 class _Queue:
     """A semaphore that serves in the order of arrival.
 
-    `threading.Semaphore` lets a thread that comes back at once overtake those that wait: under steady load of some
-    callers, another one may wait for ever.
+    `threading.Semaphore` lets a returning thread overtake those that wait: under steady load, a caller may wait
+    forever.
     """
 
     def __init__(self, count: int) -> None:
@@ -156,7 +156,7 @@ class _Queue:
 
 
 class _Notice:
-    """The line that LiteRT writes to standard error once per process, and for which it has no switch."""
+    """The line that LiteRT writes to standard error once per process, without an option to disable it."""
 
     TEXT = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 

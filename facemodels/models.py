@@ -1,4 +1,4 @@
-"""One attribute model: crops in, classifications and estimates out. Two backends give the same numbers."""
+"""Attribute models: crops in, classifications and estimates out. Two backends give the same numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class KerasBackend:
         name: Of the model, for messages.
 
     Raises:
-        WeightsError: If Keras is not there, or cannot load the file.
+        WeightsError: If Keras is missing, or cannot load the file.
     """
 
     def __init__(self, content: bytes, name: str = "the model") -> None:
@@ -75,7 +75,7 @@ class KerasBackend:
 
 
 def _keras_advice(error: Exception) -> str:
-    """What to do where Keras cannot be imported."""
+    """Advice if Keras cannot be imported."""
     if variable := os.environ.get("KERAS_BACKEND"):
         return (
             f"Keras cannot be imported with KERAS_BACKEND={variable} ({error}): "
@@ -96,12 +96,12 @@ class AttributeModel:
         spec: What to load.
         backend: ``litert`` or ``keras``.
         threads: Threads of LiteRT.
-        trusted: The caller made the file: it is loaded at once.
+        trusted: Skip the trial run in a child process, for files that the caller made.
 
     Raises:
         ArgumentError: If the backend is unknown.
         WeightsError: If a file is damaged or does not fit its spec, or ends the child process.
-        HubError: If a file is not here and the hub cannot give it.
+        HubError: If a file is missing and cannot be downloaded.
 
     Example:
         >>> model = AttributeModel(get_spec("emotion-efficientnet"))      # doctest: +SKIP

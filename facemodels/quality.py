@@ -1,4 +1,4 @@
-"""How well a face can be read: measured, and put into words where the answers for it should be doubted.
+"""The quality of a face, and reasons to doubt the answers for it.
 
 The thresholds are those where answers measurably get worse on validation faces: `python -m benchmarks.quality`.
 """
@@ -57,14 +57,14 @@ def measure(image: np.ndarray, face: Face, scale: float = 1.0) -> Quality:
 
 
 def with_pose(face: Face) -> Face:
-    """A face whose pose is known by now: that, and no longer the detector's landmarks, says how far it is turned."""
+    """Update the quality of a face whose pose is known: the turn then comes from the pose, not from the landmarks."""
     if face.quality is None or face.pose is None:
         return face
     return face.replace(quality=_judged(replace(face.quality, turn=_turn(face)), face.score))
 
 
 def _judged(quality: Quality, score: float) -> Quality:
-    """What was measured, with the value and the doubts that follow from it."""
+    """The measurements, with the value and the doubts that follow from them."""
     ratios = {
         "small": quality.size / SMALL,
         "blurred": quality.sharpness / BLURRED,
@@ -92,7 +92,7 @@ def _turn(face: Face) -> float:
 
 
 def _outside(face: Face, width: int, height: int) -> float:
-    """The fraction of the square that its landmarks say the face fills which lies outside of the image."""
+    """The fraction of the face outside of the image; its landmarks give the square that it fills."""
     if face.landmarks is None or len(face.landmarks) != 5:
         return 0.0
     points = np.array(face.landmarks)

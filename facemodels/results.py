@@ -1,4 +1,4 @@
-"""Answers as output: rows of an analysis, and one sink per output format.
+"""Output formats: rows of an analysis, and one sink per format.
 
 To add a format: a subclass of `Sink` with a `name`, in `SINKS`. The command line offers each of them as an option.
 """
@@ -33,7 +33,7 @@ def table_columns(*, images: bool = True, videos: bool = False) -> tuple[str, ..
 
 
 def describe_face(face: Face) -> str:
-    """One line about a face: where it is, what is perceived in it, and why that may be wrong."""
+    """One line about a face: its position, what is perceived in it, and its doubts."""
     box = face.box
     doubts = [f"({', '.join(face.doubts)})"] if face.doubts else []
     where = f"{box.width:.0f}x{box.height:.0f} at {box.x1:.0f},{box.y1:.0f}"
@@ -41,7 +41,7 @@ def describe_face(face: Face) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name on one line: what would move the cursor or is no text is escaped.
+    """A file name on one line: control characters and invalid text are escaped.
 
     Example:
         >>> printable("a\\nb.jpg")
@@ -51,7 +51,7 @@ def printable(name: str) -> str:
 
 
 def escape_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front.
+    """Escape a cell that a spreadsheet would take for a formula, by an apostrophe in front.
 
     Example:
         >>> escape_cell("=HYPERLINK(1).jpg"), escape_cell("-"), escape_cell(-1.5)
@@ -117,24 +117,23 @@ class VideoAnswer(Protocol):
     """A video while it is being analyzed: iterating it does the work."""
 
     error: str | None
-    """When the frames have passed: why there are none, or fewer than there should be."""
+    """After the last frame: why there are none, or fewer than there should be."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the video when its frames have passed: width, height and models."""
+        """Facts known after the last frame: width, height and models."""
         ...
 
     def lines(self) -> Iterator[str]:
-        """Who was seen, for people; the first line is a headline."""
+        """A readable summary of the people seen; the first line is a headline."""
         ...
 
 
 class Sink(ABC):
-    """Writes the answers for one source after the other to a stream, of text unless a sink says otherwise.
+    """Writes the results of one source after the other to a stream (of text, unless a sink says otherwise).
 
-    A context manager: leaving it completes the output, however it is left. An interruption comes between two items,
-    not amid one.
+    A context manager: leaving it completes the output, also after an error. An interruption never splits an item.
 
     Args:
         stream: Where to write.
@@ -159,17 +158,17 @@ class Sink(ABC):
 
     @abstractmethod
     def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
-        """Write what was found in an image, or why it could not be analyzed.
+        """Write the result of an image, or why it could not be analyzed.
 
         Args:
             source: The image.
-            analysis: What was found.
-            taken: When the photo was taken; only a format that has a column for it says so.
+            analysis: Its result.
+            taken: When the photo was taken; only formats with a column for it use it.
         """
 
     @abstractmethod
     def write_video(self, source: str, video: VideoAnswer) -> None:
-        """Write what is found in a video, while it is found."""
+        """Write the results of a video as they come."""
 
     def close(self) -> None:
         """Complete the output; the stream stays open."""
@@ -178,10 +177,10 @@ class Sink(ABC):
 
 
 class TextSink(Sink):
-    """Lines for people; what failed is not mentioned."""
+    """Readable lines; failed sources are left out."""
 
     name = "text"
-    help = "print lines for people (the default)"
+    help = "print readable lines (the default)"
 
     def write_image(self, source: str, analysis: Analysis, taken: datetime | None = None) -> None:
         if analysis.error is not None:
@@ -226,7 +225,7 @@ class CsvSink(Sink):
 
 
 class JsonSink(Sink):
-    """One JSON array with an object per source, written as it grows; ``[]`` where there was none."""
+    """One JSON array with an object per source, written incrementally; ``[]`` without sources."""
 
     name = "json"
     help = "print one JSON array, an object per photo or video"
@@ -293,9 +292,9 @@ class JsonLinesSink(Sink):
 class ParquetSink(Sink):
     """A Parquet file: a typed row per face (of a video, per face and analyzed frame).
 
-    The columns are those of the attributes asked for, with the scores of all labels as a list of fixed size, whose
-    order stands in the column's metadata under ``labels``; and the name and version of the model behind each. What
-    failed has no row.
+    The columns are those of the requested attributes, with the scores of all labels as a list of fixed size, whose
+    order stands in the column's metadata under ``labels``; and the name and version of the model behind each. Failed
+    sources have no row.
 
     Args:
         stream: A binary stream.

@@ -1,4 +1,4 @@
-"""The files that arguments name: folders are walked and patterns expanded while the work goes on."""
+"""The files that arguments name: folders are walked and patterns expanded lazily."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ class Seen:
 
 
 class Sources:
-    """The files that arguments name, in order, each once. Iterating walks the folders anew; nothing is collected.
+    """The files that arguments name, in order, each once. Every iteration walks the folders anew; nothing is kept.
 
-    A file that does not exist is among them: reading it fails like any other bad photo, and the others go on. In a
+    A file that does not exist is included: reading it fails like any other bad photo, and the others continue. In a
     folder the suffix tells photos and videos from other files, or where it does not, the content; of a file that was
     named, its content alone.
 
@@ -97,8 +97,8 @@ class Sources:
         outputs: Folders to be written into; folders and patterns leave them out.
 
     Attributes:
-        problems: What the last walk could not find or read, a message each.
-        left_out: Suffix to how many files of the folders have it and were left out.
+        problems: Messages about what the last walk could not find or read.
+        left_out: Suffix to the number of files in the folders that were left out.
 
     Raises:
         ArgumentError: If one of the folders is to be written into itself.

@@ -1,4 +1,4 @@
-"""The results: small, frozen, made of plain Python numbers, ready for JSON. Standard library only."""
+"""Result types: small, frozen, made of plain Python numbers, ready for JSON. Standard library only."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Box:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Its middle, x and y."""
+        """The centre, x and y."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
     def clip(self, width: int, height: int) -> Box:
-        """This box, cut where it leaves an image of `width` x `height` pixels."""
+        """This box, clipped to an image of `width` x `height` pixels."""
         return Box(
             min(max(self.x1, 0), width),
             min(max(self.y1, 0), height),
@@ -114,14 +114,14 @@ class Quality:
     """How well a face can be read.
 
     Attributes:
-        value: 0..1: each measure as a fraction of what is enough, at most 1, multiplied. 1 means no doubt.
+        value: 0..1: the product of all measures, each as a fraction of its threshold, at most 1. 1 means no doubt.
         size: Longer side of the box, pixels of the original image.
         sharpness: Fine detail as a fraction of all detail in the face, 0..1.
         brightness: Mean grey level, 0..1.
         turn: How far the nose lies beside the middle of the eyes, in eye distances; 0 from the front, above 0 where the
-            face looks to the right of the image. From its pose, where that was asked for, else from the detector's
+            face looks to the right of the image. From its pose, if that was requested, else from the detector's
             landmarks; 0 without either.
-        cut: Fraction of the face outside of the image, as its landmarks tell; 0 without landmarks.
+        cut: Fraction of the face outside of the image, estimated from its landmarks; 0 without landmarks.
         doubts: Why answers may be wrong, out of DOUBTS; ``weak`` means a low score of the detector.
     """
 
@@ -141,21 +141,21 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face and what the models perceive in it; an attribute that was not asked for is None.
+    """One face and what the models perceive in it; an attribute that was not requested is None.
 
     Attributes:
-        box: Where it is, in pixels of the original image.
+        box: Its position, in pixels of the original image.
         score: The detector's confidence, 0..1 (1 for boxes and crops that were given).
         landmarks: Points of the face in pixels (right eye, left eye, nose, mouth corners; the person's right is on the
-            left of the image), or None when the detector gives none.
+            left of the image), or None if the detector gives none.
         emotion: Perceived emotion.
         age: Perceived age in years.
         gender: Perceived gender.
         ethnicity: Perceived ethnicity.
-        track_id: The id a `FaceTracker` gave, else None.
+        track_id: The id from a `FaceTracker`, else None.
         quality: How well it can be read; None for crops that were given.
-        points: Its 68 points, and how far eyes and mouth are open; only where ``points`` was asked for.
-        pose: How the head is turned; only where ``pose`` was asked for.
+        points: Its 68 points, and how far eyes and mouth are open; only if ``points`` was requested.
+        pose: How the head is turned; only if ``pose`` was requested.
     """
 
     box: Box
@@ -177,7 +177,7 @@ class Face:
 
     @property
     def values(self) -> dict[str, Value]:
-        """Attribute to what is perceived, for the attributes that were asked for."""
+        """Attribute to value, for the attributes that were requested."""
         found = {name: getattr(self, name) for name in ALL_ATTRIBUTES}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -210,7 +210,7 @@ class Face:
         return replace(self, box=box, landmarks=landmarks, points=points)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an attribute that was not asked for is null, and points and pose are then absent."""
+        """Plain data for JSON; an attribute that was not requested is null, and points and pose are then absent."""
         values = self.values
         return {
             "box": self.box.to_dict(),
@@ -223,7 +223,7 @@ class Face:
         }
 
     def to_row(self) -> dict[str, Any]:
-        """Its columns for a table, out of `ROW_COLUMNS`; an attribute that was not asked for is left out.
+        """Its columns for a table, out of `ROW_COLUMNS`; an attribute that was not requested is left out.
 
         Example:
             >>> Face(Box(1, 2, 3, 4), 0.5, age=Estimate(31.25, 5.0)).to_row()["age"]
@@ -239,7 +239,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What was found in one image. No face is a value (`len() == 0`), not an exception.
+    """The result for one image. Without faces it is empty (`len() == 0`); that is not an error.
 
     Attributes:
         faces: The faces, largest first.
@@ -269,7 +269,7 @@ class Analysis:
         return self.faces[index]
 
     def __bool__(self) -> bool:
-        """Always true: an image without faces is an answer too (ask `len`)."""
+        """Always true, also without faces; use `len` to count them."""
         return True
 
     def scaled(self, width: int, height: int) -> Analysis:
@@ -324,7 +324,7 @@ class Analysis:
             "type": ["object", "null"],
         }
         face = _object(
-            "One face and what the models perceive in it; an attribute that was not asked for is null.",
+            "One face and what the models perceive in it; an attribute that was not requested is null.",
             {
                 "box": box,
                 "score": {"description": "The detector's confidence.", **probability},
@@ -335,7 +335,7 @@ class Analysis:
                 },
                 **{name: attribute.kind.schema() for name, attribute in ATTRIBUTES.items()},
                 "track_id": {
-                    "description": "The id a tracker gave, else null.",
+                    "description": "The id from a tracker, else null.",
                     "type": ["integer", "null"],
                     "minimum": 1,
                 },
@@ -345,13 +345,13 @@ class Analysis:
             optional={"quality", *ON_REQUEST},
         )
         models = {
-            "description": "Attribute to the name@version that answered, with #head where one was asked for by name.",
+            "description": "Attribute to the name@version that answered, with #head if one was requested by name.",
             "type": "object",
             "propertyNames": {"enum": list(ALL_ATTRIBUTES)},
             "additionalProperties": {"type": "string", "pattern": r"^[^@]+@[0-9]+\.[0-9]+\.[0-9]+(#[a-z0-9_]+)?$"},
         }
         analysis = _object(
-            "What was found in one image: `Analysis.to_dict()`, and the answer of the app's /analyze.",
+            "The result for one image: `Analysis.to_dict()`, and the response of the app's /analyze.",
             {
                 "schema": {"description": "Version of this layout.", "const": SCHEMA},
                 "width": size,
@@ -370,7 +370,7 @@ class Analysis:
 
 
 def _object(description: str, properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:
-    """JSON Schema of an object that has no other properties than these; `optional` ones came with a later release."""
+    """JSON Schema of an object with exactly these properties; `optional` ones were added in a later release."""
     return {
         "description": description,
         "type": "object",

@@ -69,7 +69,7 @@ class Estimate:
 
     Attributes:
         value: The estimate (age: years).
-        error: The expected absolute error of this very estimate, in the same unit.
+        error: The expected absolute error of this estimate, in the same unit.
 
     Example:
         >>> Estimate(30.0, 5.0).interval
@@ -81,7 +81,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The lower and upper end, 0 at least, of the range that holds the truth in 80 of 100 cases."""
+        """The lower (at least 0) and upper end of the range that contains the truth in 80 of 100 cases."""
         return max(0.0, self.value - INTERVAL * self.error), self.value + INTERVAL * self.error
 
     def to_dict(self) -> dict[str, float]:
@@ -96,7 +96,7 @@ class Points:
     Attributes:
         points: x and y in pixels of the image: jaw (0 to 16), brows (17 to 26), nose (27 to 35), eyes (36 to 47), outer
             lips (48 to 59) and inner lips (60 to 67). Right and left are the person's: 36 to 41 are the right eye.
-        score: How sure the model is that there is a face at all, 0..1.
+        score: The model's confidence that there is a face at all, 0..1.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -124,7 +124,7 @@ class Points:
         return min(1.0, max(0.0, (ratio - between[0]) / (between[1] - between[0])))
 
     def moved(self, move: Callable[[float, float], tuple[float, float]]) -> Points:
-        """These points, each where `move` takes it."""
+        """These points, each moved by `move`."""
         return Points(tuple(move(x, y) for x, y in self.points), self.score)
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Pose:
 
     @property
     def angle(self) -> float:
-        """Degrees between where the face is turned and the camera, about; roll counts nothing."""
+        """The approximate angle in degrees between the direction of the face and the camera; roll does not count."""
         return math.hypot(self.yaw, self.pitch)
 
     def to_dict(self) -> dict[str, float]:
@@ -179,7 +179,7 @@ V = TypeVar("V", Classification, Estimate, Points, Pose)
 
 
 def percent(score: float) -> str:
-    """A probability for people: never certain, never impossible.
+    """Format a probability: never certain, never impossible.
 
     Example:
         >>> percent(0.934), percent(0.9999), percent(0.001)
@@ -189,10 +189,10 @@ def percent(score: float) -> str:
 
 
 def readable(label: str) -> str:
-    """A label as text: ``middle_eastern`` reads ``middle eastern``."""
+    """A label as text: ``middle_eastern`` becomes ``middle eastern``."""
     return label.replace("_", " ")
 
 
 def normalize_label(text: str) -> str:
-    """A label as code writes it: ``East Asian`` and ``east-asian`` become ``east_asian``."""
+    """A label in the form used in code: ``East Asian`` and ``east-asian`` become ``east_asian``."""
     return re.sub(r"[\s-]+", "_", text.strip().lower())

@@ -416,7 +416,7 @@ def test_names_that_are_no_text_do_not_cost_a_report(found: Evaluation, tmp_path
 
 def test_a_report_never_replaces_other_things(found: Evaluation, tmp_path: Path) -> None:
     mine = make(tmp_path / "mine", "thesis.txt")
-    with pytest.raises(ArgumentError, match="holds something else than a report"):
+    with pytest.raises(ArgumentError, match="holds other files than a report"):
         write(found, mine)
     with pytest.raises(ArgumentError, match="is a file"):
         check_folder(mine / "thesis.txt")
@@ -444,7 +444,7 @@ def test_a_full_disk_leaves_the_earlier_report(
     assert list(target.parent.iterdir()) == []
     write(found, target)
     before = (target / "report.json").read_bytes()
-    assert "nothing of it was kept" in run("--overwrite")
+    assert "nothing was kept" in run("--overwrite")
     assert (target / "report.json").read_bytes() == before and [path.name for path in target.parent.iterdir()] == [
         "mine"
     ]
@@ -484,7 +484,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     mine.write_text("keep")
     command = ["evaluate", str(folder), "--crops", "--model", EMOTION, "--out", str(tmp_path / "out"), "--overwrite"]
     assert main(command) == WRONG
-    assert "something else than a report, notes.txt" in capsys.readouterr().err and mine.read_text() == "keep"
+    assert "other files than a report, notes.txt" in capsys.readouterr().err and mine.read_text() == "keep"
     mine.unlink()
     assert main(["evaluate", str(tmp_path / "out" / "answers.csv"), *command[2:]]) == WRONG
     assert "to be evaluated" in capsys.readouterr().err
@@ -502,7 +502,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["FOLDER", "--group", "light"], WRONG, "only a csv has columns"),
         (["FOLDER", "--min-score", "3"], WRONG, "min_score"),
         (["FOLDER", "--detector", "mtcnn"], WRONG, "mtcnn"),
-        (["FOLDER", "--out", "FOLDER"], WRONG, "holds something else"),
+        (["FOLDER", "--out", "FOLDER"], WRONG, "holds other files"),
     ],
 )
 def test_errors_are_one_clear_line(

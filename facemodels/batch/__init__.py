@@ -1,5 +1,5 @@
 """Many images and videos into one folder of tables: `analyze_many`.
 
-`inputs` says what there is to do, an engine (`local`, `cluster`) has it done by workers (`worker`), `output` keeps what
-came of it, block by block, and `run` brings them together.
+`inputs` lists the work, an engine (`local`, `cluster`) distributes it to workers (`worker`), `output` stores the
+results in blocks, and `run` connects them.
 """

@@ -1,4 +1,4 @@
-"""What comes of one input piece by piece, and may be large: in memory while it is small, then in a file."""
+"""Results of one input that may be large: held in memory while small, then in a file."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="let --annotate, --anonymize and --timeline replace files of an earlier run (never a source)",
+        help="let --annotate, --anonymize and --timeline replace files from an earlier run (never a source)",
     )
     parser.add_argument(
         "--fps",
@@ -127,7 +127,7 @@ def _write(
 
 
 def _write_image(path: str, analyzer: FaceAnalyzer, sink: Sink, outputs: dict[str, OutputFolder]) -> str | None:
-    """Analyze an image and write what was found; returns why that was not possible."""
+    """Analyze an image and write the result; returns the reason if it failed."""
     from facemodels.images import read_reduced, read_whole
 
     targets = {name: (output, output.claim(path, ".jpg")) for name, output in outputs.items() if name in _COPIES}
@@ -151,7 +151,7 @@ def _annotated(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
 
 
 def _anonymized(pixels: Any, analysis: Analysis, analyzer: FaceAnalyzer) -> Any:
-    """Every face is hidden, those too that the analyzer's thresholds leave out."""
+    """Every face is hidden, including those below the analyzer's thresholds."""
     from facemodels.privacy import anonymize, thorough
 
     return anonymize(pixels, [*analysis, *thorough(analyzer).detect(pixels)])
@@ -170,7 +170,7 @@ def _write_jpeg(pixels: Any, target: Path, *, overwrite: bool) -> None:
 def _write_video(
     path: str, analyzer: FaceAnalyzer, fps: float | None, sink: Sink, outputs: dict[str, OutputFolder]
 ) -> str | None:
-    """Analyze a video and write what was found; returns why it failed or is incomplete."""
+    """Analyze a video and write the result; returns the reason if it failed or is incomplete."""
     copies = outputs.get("annotate")
     target = copies and copies.claim(path, ".mp4")
     video = _Video(path, analyzer, fps=fps, annotated=target, overwrite=copies is not None and copies.overwrite)
@@ -200,7 +200,7 @@ def _anonymize_video(path: str, target: Path, analyzer: FaceAnalyzer, *, overwri
 
 
 class _Video:
-    """A video on its way through the analyzer, for a `Sink`."""
+    """A video that is being analyzed, for a `Sink`."""
 
     def __init__(self, path: str, analyzer: FaceAnalyzer, **options: Any) -> None:
         from facemodels.video.timeline import Timeline
@@ -261,7 +261,7 @@ class _Video:
 
 
 def _without_name(message: str, path: str) -> str:
-    """A message about a file, for a place where its name stands already."""
+    """A message about a file, without the file name at its beginning."""
     for name in (path, str(Path(path)), str(Path(path).resolve())):
         message = message.removeprefix(f"{name}: ")
     return message
@@ -271,11 +271,11 @@ COMMAND = Command(
     name="analyze",
     help="analyze photos and videos",
     description="""\
-Find the faces in photos and videos, and say what models perceive in each: emotion, age, gender, ethnicity.
+Find the faces in photos and videos, and report what models perceive in each: emotion, age, gender, ethnicity.
 
-Folders are searched with their subfolders; hidden files and folders of thumbnails or trash are skipped, and files that
-are neither photo nor video are counted on standard error. Exit codes: 0 all went well, 1 a file could not be read (the
-others are done), 2 the command was wrong.""",
+Folders are searched recursively; hidden files and folders of thumbnails or trash are skipped, and files that are
+neither photo nor video are counted on standard error. Exit codes: 0 success, 1 a file could not be read (the others are
+done), 2 a usage error.""",
     examples="""\
 examples:
   %(prog)s photo.jpg

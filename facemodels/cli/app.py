@@ -9,7 +9,7 @@ from facemodels.cli.command import Command
 from facemodels.cli.console import OK
 from facemodels.errors import ArgumentError
 
-NEEDED = ("av", "filelock", "gradio", "pydantic_settings")  # what the library does without
+NEEDED = ("av", "filelock", "gradio", "pydantic_settings")  # what the library does not need
 INSTALLED = all(find_spec(name) is not None for name in NEEDED)
 
 
@@ -35,8 +35,8 @@ COMMAND = Command(
     name="app",
     help="serve the page and its API",
     description="""\
-Serve the page and its API until it is stopped. Every setting can be given by the environment variable named with it;
-the option wins.""",
+Serve the page and its API until it is stopped. Every setting can also be given by the environment variable named with
+it; the option takes precedence.""",
     examples="""\
 examples:
   %(prog)s

@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _progress(form: str) -> AbstractContextManager[Callable[[BatchProgress], None] | None]:
-    """What progress is reported to."""
+    """The receiver of progress reports."""
     if form == "json":
         return nullcontext(_write_json)
     return _Bar() if form == "bar" and is_terminal() else nullcontext(None)
@@ -152,8 +152,8 @@ COMMAND = Command(
 Analyze any number of photos and videos into a folder of tables: faces/ (a row per face; of a video, per face and
 analyzed frame), errors/ (a row per input that could not be analyzed, and why) and summary.json.
 
-Each input is done once. The same command resumes an interrupted or killed run. Exit codes: 0 all went well,
-1 an input could not be analyzed (the others are done), 2 the command was wrong.""",
+Each input is analyzed once. The same command resumes an interrupted or killed run. Exit codes: 0 success,
+1 an input could not be analyzed (the others are done), 2 a usage error.""",
     examples="""\
 examples:
   %(prog)s photos/ --out faces/

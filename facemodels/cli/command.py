@@ -1,4 +1,4 @@
-"""What every command has."""
+"""The parts of a command."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Command:
     """One command of the command line.
 
     Attributes:
-        name: The word that calls it.
-        help: What it does, in a line.
-        description: What it does, in its own help.
-        examples: Calls of it; ``%(prog)s`` stands for the program and the command.
+        name: Its name on the command line.
+        help: A summary in one line.
+        description: The text of its own help.
+        examples: Example calls; ``%(prog)s`` stands for the program and the command.
         add_arguments: Declares its arguments.
         run: Does the work; returns the exit code.
     """

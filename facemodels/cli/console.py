@@ -1,4 +1,4 @@
-"""What the commands share of the terminal: exit codes, complaints, tables, progress."""
+"""Terminal output shared by the commands: exit codes, errors, tables, progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 def complain(message: str) -> None:
-    """Say on standard error what went wrong."""
+    """Print an error to standard error."""
     sys.stderr.write(f"facemodels: {message}\n")
 
 
@@ -21,7 +21,7 @@ def is_terminal() -> bool:
 
 
 def progress(items: Iterable[Any], unit: str, total: int | None = None) -> Any:
-    """A progress bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     from tqdm import tqdm
 
     return tqdm(items, total=total, unit=unit, file=sys.stderr, disable=not is_terminal())
@@ -35,8 +35,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], numbers:
 
     Args:
         columns: The header.
-        rows: The cells; one with several items shows them below each other, or in the one line with commas.
-        numbers: Columns that are aligned to the right.
+        rows: The cells; several items in a cell are stacked, or separated by commas in redirected output.
+        numbers: Columns to align to the right.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -59,7 +59,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], numbers:
 
 
 def print_markdown(text: str) -> None:
-    """Print Markdown: rendered where that is a terminal, else as it is."""
+    """Print Markdown: rendered on a terminal, else as it is."""
     if not sys.stdout.isatty():
         sys.stdout.write(text)
         return

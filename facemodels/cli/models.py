@@ -1,4 +1,4 @@
-"""`facemodels models`: what can answer here, and what somebody published."""
+"""`facemodels models`: the known models, and the published ones of an owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Declare how faces are found and models run."""
+    """Add the options for the detector and the backend."""
     parser.add_argument(
         "--detector",
         default="auto",
@@ -29,7 +29,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings of a `FaceAnalyzer`."""
+    """Add the options for the settings of a `FaceAnalyzer`."""
     parser.add_argument(
         "--attributes",
         default=",".join(ATTRIBUTES),
@@ -72,10 +72,10 @@ def make_analyzer(options: argparse.Namespace, threads: int | None = None) -> Fa
 
 
 def parse_fps(text: str) -> float:
-    """Frames per second; ``all`` of them are infinitely many.
+    """Parse frames per second; ``all`` becomes infinity.
 
     Raises:
-        ArgumentTypeError: If it is no number above 0.
+        ArgumentTypeError: If it is not a number above 0.
     """
     try:
         number = math.inf if text == "all" else float(text)
@@ -87,10 +87,10 @@ def parse_fps(text: str) -> float:
 
 
 def check_detector(name: str) -> str:
-    """The name of a detector, if there is one of it.
+    """Check the name of a detector and return it.
 
     Raises:
-        ArgumentError: If there is none.
+        ArgumentError: If it is unknown.
     """
     from facemodels.detection import DETECTORS
 
@@ -102,10 +102,10 @@ def check_detector(name: str) -> str:
 
 
 def parse_models(pairs: Iterable[str]) -> dict[str, str | Path] | None:
-    """``["age=NAME"]`` as a dict; None if there is nothing.
+    """Parse ``["age=NAME"]`` into a dict; None if the list is empty.
 
     Raises:
-        ArgumentError: If one of them is written otherwise.
+        ArgumentError: If one has another form.
     """
     from facemodels.hub.registry import DEFAULT_MODELS, get_spec
 

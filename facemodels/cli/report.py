@@ -1,4 +1,4 @@
-"""`facemodels report`: what is in the tables of a batch."""
+"""`facemodels report`: a summary of the tables of a batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="report",
-    help="draw what is in the tables of a batch",
+    help="summarize the tables of a batch",
     description="""\
 Write DIR/report: a page with the distributions of all attributes, and with --labels an audit: accuracy by class and by
 group. The csv has a column source, as in the tables, and a column per attribute.""",

@@ -1,4 +1,4 @@
-"""From arguments to a command and its exit code."""
+"""The entry point of the command line."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Forget what standard output still holds: Python would complain once more when it closes it."""
+    """Discard the buffer of standard output: Python would report the error again on closing it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let a polite end by the system clean up as Ctrl-C does: arrays are closed, half files deleted."""
+    """Make SIGTERM clean up as Ctrl-C does: JSON arrays are closed, partial files deleted."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that suggests what may have been meant."""
+    """A parser that suggests similar names."""
 
     def error(self, message: str) -> NoReturn:
         if "invalid choice" in message and "COMMAND" in message:
@@ -120,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     is_module = Path(sys.argv[0]).name == "__main__.py"
     parser = _Parser(
         prog="python -m facemodels" if is_module else "facemodels",
-        description="Finds faces and says what models perceive in them: emotion, age, gender, ethnicity.",
-        epilog="Each command explains itself: %(prog)s analyze --help",
+        description="Find faces and report what models perceive in them: emotion, age, gender, ethnicity.",
+        epilog="Help for each command: %(prog)s analyze --help",
     )
     parser.add_argument("-V", "--version", action="version", version=f"facemodels {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser)

@@ -28,12 +28,12 @@ AUTO = ("yunet", "libfacedetection")  # the first that is available
 
 
 def available_detectors() -> list[str]:
-    """The detectors that can be made without a network."""
+    """The detectors that are available without a network."""
     return [name for name, detector in DETECTORS.items() if detector.available()]
 
 
 def make_detector(detector: str | Path | FaceDetector | None, threads: int | None = None) -> FaceDetector | None:
-    """Make the detector that a caller named.
+    """Create the detector that a caller named.
 
     Args:
         detector: ``"auto"`` (yunet where its file is present, else libfacedetection), a key of `DETECTORS`, the path of

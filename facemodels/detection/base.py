@@ -1,4 +1,4 @@
-"""What every face detector has in common: the protocol, and faces made from boxes."""
+"""The protocol of face detectors, and faces from their output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FaceDetector(Protocol):
 
 
 def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list[Face]:
-    """Faces, cut to their image; those without a pixel in it are left out.
+    """Faces with boxes clipped to the image; those entirely outside are left out.
 
     Args:
         rows: x, y, width, height of the box, x and y of any number of landmarks, score; in pixels of the image.
@@ -54,15 +54,15 @@ def faces_from_rows(rows: Iterable[np.ndarray], width: int, height: int) -> list
 
 
 def largest_first(faces: Iterable[Face]) -> list[Face]:
-    """Faces by area; equal ones by position, so that the order never depends on how a face was found."""
+    """Faces by area, then by position, so that the order is deterministic."""
     return sorted(faces, key=lambda face: (-face.box.area, face.box.x1, face.box.y1))
 
 
 def check_faces(faces: Iterable[Face], image: np.ndarray) -> list[Face]:
-    """What a detector found, as it may be used: cut to the image, those without a pixel in it left out.
+    """Check the output of a detector: boxes are clipped to the image, faces entirely outside are left out.
 
     Raises:
-        DetectorError: If it gives something else than faces, or a box or score that is not a finite number.
+        DetectorError: If it contains anything but faces, or a box or score that is not a finite number.
     """
     height, width = image.shape[:2]
     checked = []

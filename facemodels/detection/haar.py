@@ -28,7 +28,7 @@ class Haar:
         threads: Not used: OpenCV follows `cv2.setNumThreads`.
 
     Raises:
-        DetectorError: If this OpenCV does not have it.
+        DetectorError: If this OpenCV lacks it.
     """
 
     name = "haar"
@@ -38,11 +38,11 @@ class Haar:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
-            raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 brings along and OpenCV 5 does not")
+            raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 includes and OpenCV 5 does not")
 
     @staticmethod
     def available() -> bool:
-        """Whether it can be made without a network."""
+        """Whether it is available without a network."""
         return True
 
     def detect(self, image: np.ndarray, min_score: float = 0.6) -> list[Face]:

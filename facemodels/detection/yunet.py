@@ -21,8 +21,8 @@ class YuNet(MultiPassDetector):
         threads: Not used: OpenCV follows `cv2.setNumThreads`.
 
     Raises:
-        WeightsError: If the file is not the one the registry knows, or cannot be read.
-        HubError: If it is not in the cache and cannot be downloaded.
+        WeightsError: If the file is not the one in the registry, or cannot be read.
+        HubError: If it is not cached and cannot be downloaded.
     """
 
     name = "yunet"
@@ -39,7 +39,7 @@ class YuNet(MultiPassDetector):
 
     @staticmethod
     def available() -> bool:
-        """Whether it can be made without a network."""
+        """Whether it is available without a network."""
         spec = get_spec("yunet")
         (file,) = spec.files
         return store.cached(spec, file) is not None

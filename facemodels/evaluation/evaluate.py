@@ -1,7 +1,7 @@
 """Accuracy of models on your own labelled faces: `python -m facemodels evaluate FOLDER_OR_CSV`.
 
-Labels come from folder names or from a csv (`labels`), answers from `FaceAnalyzer` as users get them, figures from
-`metrics`; every model predicts the same faces. `report` makes tables and figures of the result.
+Labels come from folder names or a csv (`labels`), predictions from `FaceAnalyzer`, figures from `metrics`; every model
+predicts the same faces. `report` turns the result into tables and figures.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from facemodels.images import read_image
 from facemodels.types import Classification, Estimate, Face
 
 SCHEMA = 1
-POSE = "pose"  # a group that is no column: how far a head is turned sideways, as the landmarks model sees it
+POSE = "pose"  # a group that is not a column: the yaw of the head by the landmarks model
 POSES = ("0-14", "15-29", "30-44", "45 or more")  # degrees
-MAX_GROUPS = 50  # a column with more values is no grouping but a name
+MAX_GROUPS = 50  # a column with more values holds names, not groups
 
-Answered = tuple[LabelledImage, dict[str, Face]]  # a image, and its face as each model sees it
+Answered = tuple[LabelledImage, dict[str, Face]]  # an image, and its face as each model perceives it
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured.
+    """The result of an evaluation.
 
     Attributes:
         report: Plain data, as in ``report.json``.
-        answers: One dict per face, attribute and model: what is true, what was answered, and the score (for ages, the
-            error that the model expects).
+        answers: One dict per face, attribute and model: the true label, the prediction, and its score (for
+            ages, the expected error).
     """
 
     report: dict[str, Any]
@@ -67,24 +67,24 @@ def evaluate(
     Args:
         source: A folder ``Category/*.jpg`` or ``Attribute/Category/*.jpg`` (subfolders too), or a csv file with a
             column `path` (relative to it) and one or more of `emotion`, `age` (years), `gender`, `ethnicity`; an empty
-            cell is "not known". Columns `x1`, `y1`, `x2` and `y2` say which face of a photo is meant.
+            cell is "not known". Columns `x1`, `y1`, `x2` and `y2` select a face of a photo.
         models: See `FaceAnalyzer`; none means the default models. Each is measured on every attribute that it
             answers and that is labelled.
-        crops: Whether the images are cut to one face already. Otherwise they are photos, and the largest face found
-            is taken, unless the csv says which.
+        crops: Whether the images are already cropped to one face. Otherwise they are photos, and the largest face is
+            used, unless the csv selects one.
         groups: More columns of the csv to make tables by; ``pose`` makes one by how many degrees heads are turned
             sideways. Labelled attributes are always taken.
         detector: See `FaceAnalyzer`.
         min_score: Score threshold of the detector, 0..1.
         backend: ``litert`` or ``keras``.
-        skip_unreadable: Count images that cannot be read; without it they are an error, which names them all.
-        progress: Wraps the list of images, to show how far it is.
+        skip_unreadable: Count images that cannot be read; without it they are an error, which lists them.
+        progress: Wraps the list of images, to show progress.
 
     Returns:
-        The figures, and every single answer.
+        The figures, and every single prediction.
 
     Raises:
-        DataError: If a folder, column, label or image is not in order; the message names the file and the line.
+        DataError: If a folder, column, label or image is malformed; the message names the file and the line.
         ArgumentError: If an argument does not fit, or no model answers what is labelled.
         UnknownModelError: If a model is not known.
 
@@ -139,11 +139,9 @@ def evaluate(
             image = replace(image, groups={**image.groups, POSE: _turned(answer(poser))})
         faces.append((image, {name: answer(one) for name, one in analyzers.items()}))
     if unreadable and not skip_unreadable:
-        raise DataError(
-            f"{all_problems(unreadable)}. Repair or remove them, or count such images with --skip-unreadable"
-        )
+        raise DataError(f"{all_problems(unreadable)}. Repair or remove them, or use --skip-unreadable")
     if not faces:
-        hint = "are they cut to one face already? Then say so: --crops" if without_face else "none could be read"
+        hint = "are they already cropped to one face? Then use --crops" if without_face else "none could be read"
         raise DataError(f"{source}: no face in any of {len(images)} images; {hint}")
 
     measured: dict[str, Any] = {}
@@ -177,7 +175,7 @@ def evaluate(
 
 
 def _names(references: Sequence[str | Path], specs: Sequence[ModelSpec]) -> list[str]:
-    """What to call each model: ``name@version#head``, with where it came from where two would be called the same."""
+    """The name of each model, ``name@version#head``, with its origin where two names would be equal."""
     ids = [spec.answering for spec in specs]
     names = [
         spec.answering if ids.count(spec.answering) == 1 else f"{spec.answering} ({reference})"
@@ -194,15 +192,15 @@ def _names(references: Sequence[str | Path], specs: Sequence[ModelSpec]) -> list
 def measure(
     attribute: str, scored: Sequence[Answered], labels_of: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The figures of one attribute, from faces that were answered already.
+    """The figures of one attribute, from faces that were already analyzed.
 
     Args:
         attribute: The attribute.
-        scored: Images that have a label of it, each with its face as each model sees it.
+        scored: Images with a label of it, each with its face as each model perceives it.
         labels_of: Model to the labels of its head.
 
     Returns:
-        The content of ``report["attributes"]``, with a result per model, and every answer behind it.
+        The content of ``report["attributes"]``, with a result per model, and every prediction behind it.
     """
     images = [image for image, _ in scored]
     truth = [image.labels[attribute] for image in images]
@@ -242,7 +240,7 @@ def measure(
 def comparable(
     attribute: str, truth: list[str], answers: dict[str, list[Classification]], answered: Sequence[Sequence[str]]
 ) -> tuple[list[str], dict[str, list[Classification]], tuple[str, ...]]:
-    """Truth and answers in one set of labels: in those of a view where labels or a model know just its groups."""
+    """Truth and predictions in one set of labels: in a view's groups if the labels or a model have only those."""
     row = ATTRIBUTES[attribute]
     used = {*truth, *(label for labels in answered for label in labels)}
     for groups in row.views.values():
@@ -256,7 +254,7 @@ def comparable(
 def _measure_classes(
     truth: Sequence[str], answers: Sequence[Classification], labels: tuple[str, ...]
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Figures, and per face whether the answer is right. A label that a model does not know has probability 0."""
+    """Figures, and per face whether the prediction is right. A label unknown to a model has probability 0."""
     index = np.array([labels.index(label) for label in truth])
     probabilities = np.array([[answer.scores.get(label, 0.0) for label in labels] for answer in answers])
     table = metrics.class_table(index, probabilities, labels)
@@ -276,7 +274,7 @@ def _measure_classes(
 
 
 def _measure_numbers(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[dict[str, Any], np.ndarray]:
-    """Figures in the attribute's unit, and per face how far the answer is off."""
+    """Figures in the attribute's unit, and the error per face."""
     values = np.array([answer.value for answer in answers])
     off = np.abs(values - truth)
     return {
@@ -291,7 +289,7 @@ def _measure_numbers(truth: np.ndarray, answers: Sequence[Estimate]) -> tuple[di
 def _groups(images: Sequence[LabelledImage], attribute: str) -> dict[str, list[str]]:
     """Group name to each image's value (empty where unknown): labelled attributes first, numbers by tens.
 
-    The attribute itself is left out, unless it is numeric: its table of classes says the same.
+    The attribute itself is left out, unless it is numeric: its table of classes has the same content.
     """
     groups: dict[str, list[str]] = {}
     for name in ATTRIBUTES:

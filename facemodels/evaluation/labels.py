@@ -21,7 +21,7 @@ from facemodels.image_formats import image_suffixes
 from facemodels.types import Box, Face
 from facemodels.values import normalize_label
 
-BOX = ("x1", "y1", "x2", "y2")  # columns of a csv that say which face of a photo is meant
+BOX = ("x1", "y1", "x2", "y2")  # columns of a csv that select a face of a photo
 SAME_FACE = 0.4  # intersection over union of a box and a face that was found
 
 
@@ -33,8 +33,8 @@ class LabelledImage:
         path: The image.
         labels: Attribute to label; ages are years, as text.
         groups: Group column to this image's value.
-        box: Where the labelled face is, in pixels; None where it is the largest one.
-        where: ``file:line`` that named it, empty for a image found in a folder.
+        box: Position of the labelled face, in pixels; None if it is the largest one.
+        where: ``file:line`` of its row, empty for an image found in a folder.
     """
 
     path: Path
@@ -44,9 +44,9 @@ class LabelledImage:
     box: Box | None = None
 
     def choose(self, found: Sequence[Face]) -> Face | None:
-        """The labelled face among those that were found, largest first; None if there is none.
+        """The labelled face among the detected ones, largest first; None if there is none.
 
-        Where the labels come with a box it is the face that overlaps it most, or the box itself, if none does.
+        If the labels have a box, it is the face that overlaps it most, or the box itself if none does.
         """
         box = self.box
         if box is None:
@@ -56,7 +56,7 @@ class LabelledImage:
 
 
 def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> tuple[list[LabelledImage], list[str]]:
-    """The images of a folder or csv with their labels, checked, in order.
+    """Read and check the images of a folder or csv with their labels, in order.
 
     Args:
         source: See `evaluate`.
@@ -66,8 +66,8 @@ def read_labels(source: str | os.PathLike[str], groups: Sequence[str] = ()) -> t
         The images, and the columns of the csv that were not used.
 
     Raises:
-        DataError: If something is missing or not a label; the message names the file and the line.
-        ArgumentError: If groups are asked of a folder.
+        DataError: If something is missing or is not a label; the message names the file and the line.
+        ArgumentError: If groups are given for a folder.
     """
     path = Path(source)
     if not path.is_dir():
@@ -171,7 +171,7 @@ def _from_csv(file: Path, groups: Sequence[str]) -> tuple[list[LabelledImage], l
 
 
 def _box(row: Mapping[str, str], where: str) -> Box | None:
-    """The box that a row names; None where it names none.
+    """The box of a row; None if it has none.
 
     Raises:
         DataError: If its columns are not four numbers that make a box.
@@ -189,10 +189,10 @@ def _box(row: Mapping[str, str], where: str) -> Box | None:
 
 
 def _label(attribute: str, text: str, where: str) -> str:
-    """The label that a word means.
+    """Parse a label.
 
     Raises:
-        DataError: If it means none; the message begins with `where`.
+        DataError: If it is unknown; the message begins with `where`.
     """
     try:
         return ATTRIBUTES[attribute].parse(text)

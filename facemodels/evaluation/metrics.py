@@ -1,11 +1,11 @@
-"""What is measured, from true labels and probabilities; with what else the sample allows. NumPy only."""
+"""Metrics from true labels and probabilities, with confidence intervals. NumPy only."""
 
 from __future__ import annotations
 
 import numpy as np
 
 CALIBRATION_BINS = 15
-FEWEST = 5  # values; the spread of fewer says too little about their mean
+FEWEST = 5  # values; the interval of a mean of fewer is unreliable
 
 
 def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
@@ -44,7 +44,7 @@ def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
 def calibration(
     truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> list[dict[str, float | int]]:
-    """How often a model is right when it is about so sure, over equal bins of confidence; empty bins are left out.
+    """Accuracy by confidence, over equal bins; empty bins are left out.
 
     Returns:
         For each bin its mean ``confidence``, its ``accuracy`` and the ``count`` of its rows.
@@ -65,13 +65,13 @@ def calibration(
 def calibration_error(
     truth: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS, weights: np.ndarray | None = None
 ) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, averaged over equal bins of confidence.
+    """Expected calibration error: the gap between confidence and accuracy, averaged over equal bins of confidence.
 
     Args:
         truth: ``(N,)`` indices.
         probabilities: ``(N, labels)``.
         bins: Number of bins.
-        weights: ``(N,)``, how much each row counts; equally by default.
+        weights: ``(N,)``, the weight of each row; equal by default.
     """
     weights = np.ones(len(truth)) if weights is None else weights
     confidence = probabilities.max(1)

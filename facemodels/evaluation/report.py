@@ -22,7 +22,7 @@ REPORT = "report.json"
 ANSWERS = ("path", "attribute", "model", "truth", "answer", "score")
 # The files of a report, and nothing else, give way to a new one.
 _WRITTEN = re.compile(rf"{re.escape(REPORT)}|report\.md|answers\.csv|[a-z]+-(errors|confusion|calibration).*\.png")
-FEW = 20  # faces; groups of fewer say little
+FEW = 20  # faces; smaller groups are unreliable
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -46,8 +46,8 @@ def markdown(report: Mapping[str, Any], figures: Mapping[str, Sequence[str]] | N
         parts += [f"## {attribute.capitalize()}", *of_kind(attribute, measured)]
         parts += [f"![{name}]({name})" for name in (figures or {}).get(attribute, ())]
     parts.append(
-        "Intervals hold the true figure in 19 of 20 samples of this size, if the faces were drawn by chance from those "
-        "meant. Labels are what people saw in an image; so are the answers."
+        "Intervals contain the true figure in 19 of 20 samples of this size, if the faces are a random sample. Labels "
+        "are what people saw in an image; so are the answers."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -133,7 +133,7 @@ def _differences(measured: Mapping[str, Any], shown: Any) -> Iterator[str]:
 
 
 def taken_for_neutral(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, str]:
-    """For each label, which fraction of its faces was answered ``neutral``; empty where that is not a label.
+    """For each label, the fraction of its faces that was predicted ``neutral``; empty if that is not a label.
 
     Args:
         confusion: As from `metrics.confusion`.
@@ -190,7 +190,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def confusion_figure(result: Mapping[str, Any], labels: Sequence[str]) -> Figure:
-    """Which label was taken for which: the fraction of each true label's faces, with their counts.
+    """A confusion matrix: fractions of each true label's faces, with their counts.
 
     Args:
         result: One model's result on one attribute, out of `Evaluation.report`.
@@ -219,7 +219,7 @@ def confusion_figure(result: Mapping[str, Any], labels: Sequence[str]) -> Figure
 
 
 def calibration_figure(measured: Mapping[str, Any]) -> Figure:
-    """How often each model is right when it is about so sure; on the diagonal a score is a probability.
+    """Accuracy by confidence of each model; on the diagonal a score is a probability.
 
     Args:
         measured: One attribute of `Evaluation.report`.
@@ -246,7 +246,7 @@ def calibration_figure(measured: Mapping[str, Any]) -> Figure:
 
 
 def age_figure(truth: Sequence[float], estimates: Sequence[float], result: Mapping[str, Any]) -> Figure:
-    """Every true age with its estimate.
+    """True ages and their estimates.
 
     Args:
         truth: Years.
@@ -287,14 +287,14 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
 
 
 def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """The folder, if a report can be written there: new, empty, or holding an earlier report and nothing else.
+    """Check that a report can be written to a folder: new, empty, or holding only an earlier report.
 
     Args:
         folder: The folder.
         overwrite: Whether an earlier report may be replaced.
 
     Raises:
-        ArgumentError: If it holds something else, or the packages that draw are missing.
+        ArgumentError: If it holds anything else, or the packages for figures are missing.
     """
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -303,7 +303,7 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> P
     others = [name for name in names if not _WRITTEN.fullmatch(name)]
     if others or (names and REPORT not in names):
         other = (others or names)[0]
-        raise ArgumentError(f"--out {path}: holds something else than a report, {other}; give a new folder")
+        raise ArgumentError(f"--out {path}: holds other files than a report, {other}; give a new folder")
     if names and not overwrite:
         raise ArgumentError(f"--out {path}: holds an earlier report; choose another folder, or --overwrite it")
     try:
@@ -317,7 +317,7 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = True) -> P
 
 
 def write(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
-    """Write `report.json`, `report.md`, `answers.csv` and the figures: all of them, or nothing.
+    """Write `report.json`, `report.md`, `answers.csv` and the figures atomically.
 
     Args:
         evaluation: From `evaluate`.
@@ -328,7 +328,7 @@ def write(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
 
     Raises:
         ArgumentError: As `check_folder`.
-        FaceModelsError: If it cannot be written; an earlier report is then as it was.
+        FaceModelsError: If it cannot be written; an earlier report is then unchanged.
     """
     target = check_folder(folder)
     try:
@@ -347,7 +347,7 @@ def write(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
                     old.rename(target)
                 raise
     except OSError as error:
-        raise FaceModelsError(f"{target}: the report cannot be written: {error}; nothing of it was kept") from error
+        raise FaceModelsError(f"{target}: the report cannot be written: {error}; nothing was kept") from error
     return target / "report.md"
 
 

@@ -1,4 +1,4 @@
-"""Tables that people make: csv files, read row by row, each with the place that an error can name. Standard library
+"""Hand-made csv files, read row by row, with the line number of each row for errors. Standard library
 only.
 """
 
@@ -26,12 +26,12 @@ def read_table(
     Args:
         file: The file.
         required: Columns it must have.
-        known: If given, the columns that it may have besides.
+        known: If given, the other columns that it may have.
         names: Its columns, for a file that may come without a header.
-        problems: Where to put what is wrong with a row, instead of raising; such rows are left out.
+        problems: Collects the errors of rows instead of raising; such rows are left out.
 
     Raises:
-        DataError: If it is missing, is no text, or lacks a column or a cell; the message names the file and the line.
+        DataError: If it is missing, is not text, or lacks a column or a cell; the message names the file and the line.
     """
     line = 0
     try:
@@ -65,7 +65,7 @@ def read_table(
 
 
 def all_problems(problems: Sequence[str]) -> DataError:
-    """One error for everything that is wrong with a file; each problem begins with its ``file:line``."""
+    """One error for all problems of a file; each begins with its ``file:line``."""
     if len(problems) == 1:
         return DataError(problems[0])
     shown = [

@@ -1,1 +1,1 @@
-"""Models and where their files come from: specs (`registry`), verified files (`store`), publishing, golden outputs."""
+"""Models and their files: specs (`registry`), verified files (`store`), publishing, golden outputs."""

@@ -1,4 +1,4 @@
-"""Plain data, as it comes out of JSON, into dataclasses: each field is checked against its annotation, and named."""
+"""Convert plain data from JSON to dataclasses: each field is checked against its annotation; errors name it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LONGEST_TEXT = 1000
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON that may be anybody's.
+    """Parse untrusted JSON.
 
     Raises:
-        ValueError: If it is no JSON, is nested too deeply, or has a key twice in one object.
+        ValueError: If it is not JSON, is nested too deeply, or has a duplicate key.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def parse_json(content: bytes) -> Any:
 
 
 def read_dataclass(kind: type[T], data: Any, name: str = "", left_out: Container[str] = ()) -> T:
-    """Make a dataclass from plain data; nothing is converted that is not of the right type.
+    """Create a dataclass from plain data; values of a wrong type are refused, not converted.
 
     Args:
         kind: The dataclass. Its fields may be ``str``, ``int``, ``float``, ``bool``, dataclasses, tuples and mappings

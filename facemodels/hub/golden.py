@@ -1,4 +1,4 @@
-"""Golden outputs: a release carries its answers for a few pictures made from seeds, so that anybody can compare."""
+"""Golden outputs: the outputs of a release for a few images made from seeds, for anybody to compare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_SEEDS = 100
 
 
 def golden_crops(size: int, seeds: Sequence[int] = SEEDS) -> np.ndarray:
-    """Smooth pictures made from a seed, for comparing outputs anywhere: ``(len(seeds), size, size, 3)`` uint8."""
+    """Smooth images made from seeds, for comparing outputs anywhere: ``(len(seeds), size, size, 3)`` uint8."""
     ramp = np.linspace(0, 1, size)
     crops = []
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""What a `.keras` file holds, read without Keras: whether loading it could run code or fill the memory."""
+"""Inspect a `.keras` file without Keras: whether loading it could run code or exhaust the memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFUSED = {
 
 
 def keras_problems(content: bytes) -> Iterator[str]:
-    """What in a `.keras` file could run code, or fill the memory, when it is loaded."""
+    """The parts of a `.keras` file that could run code, or exhaust the memory, when it is loaded."""
     try:
         objects = _read(content)
     except ValueError as error:

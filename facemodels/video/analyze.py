@@ -1,8 +1,8 @@
-"""Analyzing videos: the faces followed over time, and a copy with them drawn.
+"""Analyze videos: track faces over time, and write an annotated copy.
 
-Three things happen beside each other, each in a thread of its own: frames are read ahead, the models answer in the
-caller's thread, and the copy is drawn and encoded a little behind. Nothing grows with the length of a video: what waits
-for the next analyzed frame, so that boxes can glide to it, is numbers and not pixels.
+Frames are read ahead in a thread, the models run in the caller's thread, and the copy is drawn and encoded in another
+thread a little behind. Memory does not grow with the length of a video: frames that wait for the next analyzed one, to
+interpolate boxes, are kept without their pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from facemodels.video.tracking import FaceTracker
 from facemodels.video.writing import check_max_side, check_mp4, check_target, write_copy, write_table
 
 SCORE_HALF_LIFE = 0.55  # seconds after which the tracker has half forgotten a score, at any sampling rate
-MAX_ABSENCE = 2.0  # seconds that a face may be away and still keep its id
+MAX_ABSENCE = 2.0  # seconds that a face may be absent and still keep its id
 
 Preview = Callable[[VideoFrame, np.ndarray], None]
 
@@ -46,37 +46,37 @@ def analyze_video(
     overwrite: bool = False,
     preview: Preview | None = None,
 ) -> Generator[VideoFrame, None, None]:
-    """Analyze a video, frame after frame.
+    """Analyze a video frame by frame.
 
     The work is done while the result is iterated. To cancel, leave the loop and call ``close()`` on the result
-    (``contextlib.closing`` does): the files asked for then do not appear. They are written under temporary names beside
-    their final ones, and appear when they are complete.
+    (``contextlib.closing`` does): no output files appear then. They are written under temporary names beside their
+    final ones, and renamed when they are complete.
 
     Args:
         source: Path of the video: MP4, MOV, WebM, MKV, AVI, animated GIF and more, whatever its name. Frames are
-            analyzed as a player shows them: turned and mirrored, with HDR and wide-gamut colours made natural.
+            analyzed as a player shows them: rotated and mirrored, with HDR and wide-gamut colours converted.
         analyzer: A `FaceAnalyzer`. It is called in the thread that iterates.
-        fps: How many frames per second the models see; None for every frame. Faces are followed over the others. The
-            first frame after a cut is always analyzed, and so is the last frame.
+        fps: Frames per second to analyze; None for every frame. Faces are interpolated in between. The first frame
+            after a cut is always analyzed, and so is the last frame.
         annotated: Write a copy with the faces drawn, as an ``.mp4`` that browsers play (H.264), with the same frames
             at the same times, the sound, and the same length.
         csv: Write a table with a row per face and frame, with the columns `VIDEO_COLUMNS`; times in seconds, boxes in
             pixels, `analyzed` 1 or 0 (see `VideoFrame.analyzed`).
-        timeline: Records what was seen: who, when, with which emotion. For totals and a plot.
-        tracker: Follows the faces; by default one that suits `fps`. A cut ends all its tracks.
+        timeline: Records who was seen when, with which emotion, for totals and a plot.
+        tracker: The tracker; by default one that suits `fps`. A cut ends all its tracks.
         max_side: Longest side of the annotated copy in pixels; larger videos are shrunk. None keeps their size.
         overwrite: Replace files that exist at `annotated` and `csv`. The video itself is never replaced.
-        preview: Is called with each analyzed frame and its pixels, ``(H, W, 3)`` RGB uint8, before the frame is
-            yielded: to show progress.
+        preview: Called with each analyzed frame and its pixels, ``(H, W, 3)`` RGB uint8, before the frame is yielded,
+            to show progress.
 
     Returns:
-        A generator over all frames. The last one says in `VideoFrame.problem` if the video turned out incomplete: what
-        could be read is kept. No face in a frame is an empty analysis, not an error.
+        A generator over all frames. If the video is incomplete, the last one says so in `VideoFrame.problem`: what
+        could be read is kept. A frame without faces has an empty analysis; that is not an error.
 
     Raises:
         ArgumentError: If an argument has a wrong value, a file to write is the video itself, or one exists and
             `overwrite` is not set.
-        VideoError: If the source is no video, has no frame in it, or a file cannot be written; on the call or while
+        VideoError: If the source is not a video, has no frames, or a file cannot be written; on the call or while
             iterating.
 
     Example:
@@ -140,7 +140,7 @@ class _Run:
     preview: Preview | None
 
     def frames(self, samples: Iterable[Sample]) -> Iterator[VideoFrame]:
-        """All frames in order; those between two samples come when the second is known."""
+        """All frames in order; those between two samples are yielded when the second is known."""
         before: VideoFrame | None = None
         for sample in samples:
             if sample.is_cut:
@@ -161,7 +161,7 @@ class _Run:
 
 
 def _between(before: VideoFrame, after: VideoFrame | None, index: int, time: float) -> VideoFrame:
-    """A frame that was not analyzed: boxes on their way, and what the earlier analyzed frame says of them.
+    """A frame that was not analyzed: interpolated boxes, with the values of the analyzed frame before it.
 
     Args:
         before: The analyzed frame before it.
@@ -173,7 +173,7 @@ def _between(before: VideoFrame, after: VideoFrame | None, index: int, time: flo
     if after is not None:
         fraction = (time - before.time) / max(after.time - before.time, 1e-9)
         later = {face.track_id: face for face in after.analysis}
-        # Who is in one of the two frames only is shown in the half that is nearer to it.
+        # A face in only one of the two frames is shown in the half that is nearer to it.
         faces = [
             face.interpolate(later[face.track_id], fraction) if face.track_id in later else face
             for face in faces

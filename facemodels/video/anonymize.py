@@ -1,8 +1,8 @@
 """A copy of a video in which every face is hidden.
 
-Every frame is searched, at a low score threshold. A face that is missed for a while between two sightings stays hidden
-along the way between them, and every face for a moment before its first and after its last sighting. What waits until
-that is known is numbers, not pixels: the copy is made in a second reading.
+Faces are detected in every frame, at a low score threshold. A face that is missed for a while between two sightings
+stays hidden between them, and every face also shortly before its first and after its last sighting. Frames that wait
+until that is known are kept without their pixels: the copy is made in a second pass over the video.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def anonymize_video(
     """Write a copy of a video in which every face is hidden.
 
     The work is done while the result is iterated, for progress; leave the loop and call ``close()`` on the result to
-    cancel. The copy is written under a temporary name beside its own, and appears when it is complete. It has the same
+    cancel. The copy is written under a temporary name beside its own, and renamed when it is complete. It has the same
     frames at the same times and the same length. It carries no metadata, subtitles or further streams: nothing but the
     frames, encoded anew, and the sound. The sound is not changed, so voices can still be recognized; `sound` drops it.
 
-    Every frame is searched, at a low score threshold; no model answers. A face that the detector misses between two
-    sightings stays hidden on the way between them, for up to BRIDGED seconds, and every face is hidden HELD seconds
-    before it is first seen and after it is last seen, within its scene. A face that is never found stays visible: check
-    the copy where that matters.
+    Faces are detected in every frame, at a low score threshold; no other model runs. A face that the detector misses
+    between two sightings stays hidden on the way between them, for up to BRIDGED seconds, and every face is hidden HELD
+    seconds before it is first seen and after it is last seen, within its scene. A face that is never found stays
+    visible: check the copy where that matters.
 
     Args:
         source: Path of the video, as for `analyze_video`.
@@ -62,13 +62,13 @@ def anonymize_video(
         overwrite: Replace a file that exists at `target`. The video itself is never replaced.
 
     Returns:
-        A generator over all frames, with the faces that are hidden in each, and without attributes. The last one says
-        in `VideoFrame.problem` if the video turned out incomplete: what could be read is kept.
+        A generator over all frames, with the faces that are hidden in each, and without attributes. If the video
+        is incomplete, the last one says so in `VideoFrame.problem`: what could be read is kept.
 
     Raises:
         ArgumentError: If an argument has a wrong value, the target is the video itself, or it exists and `overwrite` is
             not set.
-        VideoError: If the source is no video, has no frame in it, or the copy cannot be written; on the call or while
+        VideoError: If the source is not a video, has no frames, or the copy cannot be written; on the call or while
             iterating.
 
     Example:
@@ -100,10 +100,10 @@ def anonymize_video(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A frame on its way.
+    """A frame with its detections.
 
     Attributes:
-        frame: With the faces that were found in it.
+        frame: With its detected faces.
         scene: Number of its scene.
         faces: By the id of their track.
     """

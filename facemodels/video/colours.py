@@ -1,7 +1,7 @@
-"""Natural colours out of HDR (HLG, PQ) and wide-gamut (BT.2020, Display P3) video, by one table per kind of video.
+"""Convert HDR (HLG, PQ) and wide-gamut (BT.2020, Display P3) video to BT.709, by one lookup table per kind of video.
 
-Without a conversion such frames come out pale and grey: their numbers mean other colours than those of an ordinary
-image. A table holds the conversion of a grid of colours, and FFmpeg's `haldclut` filter interpolates in it:
+Without a conversion such frames look pale and grey: their values mean other colours than those of an ordinary image. A
+table holds the conversion of a grid of colours, and FFmpeg's `haldclut` filter interpolates in it:
 
 1. the signal becomes linear light by its transfer function (ITU-R BT.2100 for HLG and PQ; HLG with the system gamma of
    a display of 1,000 cd/m²); 1 is the white of paper, 203 cd/m² (ITU-R BT.2408);
@@ -94,7 +94,7 @@ class ColourTable:
 
 
 def needs_table(frame: VideoFrame) -> bool:
-    """Whether a frame's numbers mean other colours than an ordinary image's."""
+    """Whether a frame's values mean other colours than those of an ordinary image."""
     transfer, primaries = _kind(frame)
     return transfer in (HLG, PQ) or primaries in _PRIMARIES
 
@@ -104,7 +104,7 @@ def _kind(frame: VideoFrame) -> tuple[int, int]:
 
 
 def can_convert(frame: VideoFrame) -> bool:
-    """Whether a frame's colours can be made natural: not ICtCp, nor Dolby Vision without a base layer."""
+    """Whether a frame's colours can be converted: not ICtCp, nor Dolby Vision without a base layer."""
     from av.filter import filters_available
 
     if needs_table(frame) and "haldclut" not in filters_available:  # an FFmpeg of somebody's own

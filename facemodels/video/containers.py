@@ -1,4 +1,4 @@
-"""What a file's own bytes say: whether it is a video, and whether its end is there. No decoder is involved."""
+"""Inspect a file's bytes, without a decoder: whether it is a video, and whether its end is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     sound alone may pass where only its index tells (Matroska, MPEG): `video_info` then says what is missing.
 
     Args:
-        path: Path of the file. One that cannot be read is no video.
+        path: Path of the file. One that cannot be read is not a video.
 
     Example:
         >>> is_video(__file__)
@@ -46,7 +46,7 @@ def begins_a_video(head: bytes) -> bool:
 
 
 def container_kind(path: Path) -> Kind | None:
-    """The container of a video file, or None for what is no video that can be read."""
+    """The container of a video file, or None if it is not a readable video."""
     try:
         with path.open("rb") as file:
             return _kind(file.read(_HEAD))
@@ -87,10 +87,10 @@ def _is_transport_stream(head: bytes) -> bool:
 
 
 def is_cut_short(path: Path) -> bool | None:
-    """Whether a file ends before its container says it does: a download or a recording that broke off.
+    """Whether a file is shorter than its container says: an interrupted download or recording.
 
     Returns:
-        None where the container does not say.
+        None if the container does not tell.
 
     Raises:
         OSError: If the file cannot be read.

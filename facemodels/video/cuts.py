@@ -32,12 +32,12 @@ _CALM = 0.7  # a cut stands out: the differences before and after it are below t
 
 
 def mark_cuts(items: Iterable[tuple[T, np.ndarray]]) -> Iterator[tuple[T, bool]]:
-    """Yield each item, one behind, and whether a new scene begins with it.
+    """Yield each item, one behind, and whether it begins a new scene.
 
     Args:
         items: Anything, and its frame as a grey image, ``(HEIGHT, WIDTH)`` uint8.
     """
-    before: list[np.ndarray] = []  # the last two images in which something is to be seen
+    before: list[np.ndarray] = []  # the last two images that are not plain
     held: tuple[T, np.ndarray] | None = None
     for item, image in items:
         if held is not None:
@@ -57,13 +57,13 @@ def _is_cut(before: list[np.ndarray], image: np.ndarray, after: np.ndarray | Non
         return False
     most = _CALM * change
     if len(before) == 2 and difference(*before) > most:
-        return False  # all is in motion
+        return False  # everything is in motion
     # A flash, or a damaged frame, is over with the next one.
     return after is None or (difference(image, after) < most < difference(before[-1], after))
 
 
 def is_plain(image: np.ndarray) -> bool:
-    """Whether nothing is to be seen: a black frame between two scenes, or an empty wall."""
+    """Whether an image is plain: a black frame between two scenes, or an empty wall."""
     return not (_deviation(_blocks(_compared(image))) > _TEXTURE).any()
 
 

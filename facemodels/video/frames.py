@@ -13,7 +13,7 @@ VIDEO_COLUMNS = (*FRAME_COLUMNS, *ROW_COLUMNS)
 
 
 class ImageAnalyzer(Protocol):
-    """What analyzes one frame: a `FaceAnalyzer`, or anything with its `analyze`."""
+    """Analyzes one frame: a `FaceAnalyzer`, or anything with its `analyze` method."""
 
     def analyze(self, image: Any, /) -> Analysis:
         """See `FaceAnalyzer.analyze`."""
@@ -28,11 +28,9 @@ class VideoFrame:
         index: Its number, from 0.
         time: When it appears, in seconds of a player's clock: 0 for the first frame, unless the sound begins before it.
         analysis: The faces with their `track_id`; boxes in pixels of the upright frame.
-        analyzed: Whether the models saw this very frame; else its faces are carried over from the analyzed frames
-            around it, their boxes moved along.
-        total: Frames that the video shows, at least `index` + 1: for progress. None where nobody knows.
-        problem: Of the last frame: why the video is incomplete, damaged or not in its natural colours; None when all is
-            well.
+        analyzed: Whether this frame was analyzed; else its faces are interpolated from the analyzed frames around it.
+        total: Number of visible frames, at least `index` + 1, for progress. None if unknown.
+        problem: On the last frame: why the video is incomplete, damaged or not in its natural colours; else None.
     """
 
     index: int

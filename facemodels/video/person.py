@@ -19,16 +19,16 @@ class Person:
     """One face over a video.
 
     Attributes:
-        track_id: The id that the tracker gave.
+        track_id: The id from the tracker.
         first: When it was seen first, in seconds.
         last: When it was seen last.
         count: In how many analyzed frames it was seen.
         values: Attribute to the mean of what was perceived; each is also an attribute of the same name
-            (``person.emotion``), None where it was not asked for.
+            (``person.emotion``), None if it was not requested.
         seconds: For how long it was in view: each analyzed frame counts until the next one.
         fractions: Emotion to the fraction of those seconds for which it was the most probable one, the largest first;
-            they sum to 1, and emotions that never were are left out. Empty where emotion was not asked for.
-        steps: Seconds and mean emotion scores of each step of time, None for the scores where it was away.
+            they sum to 1, and emotions that never were are left out. Empty if emotion was not requested.
+        steps: Seconds and mean emotion scores of each step of time, None for the scores while it was absent.
         picture: The face at its largest, ``(144, 144, 3)`` RGB uint8; None where frames were not given.
     """
 
@@ -48,7 +48,7 @@ class Person:
         raise AttributeError(f"'Person' object has no attribute {name!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an attribute that was not asked for is null."""
+        """Plain data for JSON; an attribute that was not requested is null."""
         attributes = {name: self.values[name].to_dict() if name in self.values else None for name in ATTRIBUTES}
         attributes |= {name: self.values[name].to_dict() for name in ON_REQUEST if name in self.values}
         steps = [

@@ -1,4 +1,4 @@
-"""Reading videos frame by frame, through PyAV, as a player shows them."""
+"""Read videos frame by frame with PyAV, as a player shows them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _DELAY = Fraction(1, 10)  # seconds by which sound must start earlier for a play
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video says of itself, and its first frame shows.
+    """Facts about a video, from its container and first frame.
 
     Attributes:
         width: Width in pixels, upright and with square pixels.
         height: Height in pixels, likewise.
-        seconds: How long it plays; None where the file does not say.
-        frames: Number of frames that a player shows, counted, or in large files estimated from length and rate; None
-            where neither is known.
-        rate: Frames per second on average; None where the file does not say.
+        seconds: Its duration; None if the file does not tell.
+        frames: Number of frames that a player shows, counted, or in large files estimated from duration and rate; None
+            if unknown.
+        rate: Average frames per second; None if the file does not tell.
         audio: Whether it has sound.
     """
 
@@ -57,14 +57,14 @@ class VideoInfo:
 
 
 def video_info(source: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> VideoInfo:
-    """Read what is known of a video before it is analyzed.
+    """Read facts about a video, without decoding it.
 
     Args:
         source: Path of the video.
-        max_pixels: The most pixels of a frame; a video with larger ones is refused.
+        max_pixels: Maximum pixels per frame; a video with larger ones is refused.
 
     Raises:
-        VideoError: If it is no video that can be read.
+        VideoError: If it is not a readable video.
 
     Example:
         >>> video_info("party.mp4").seconds      # doctest: +SKIP
@@ -95,7 +95,7 @@ def check_source(source: str | os.PathLike[str]) -> Path:
 
 
 def load_av() -> ModuleType:
-    """The library that reads and writes videos, loaded when it is needed.
+    """Import PyAV on first use.
 
     Raises:
         VideoError: If it is not installed.
@@ -109,7 +109,7 @@ def load_av() -> ModuleType:
 
 
 class Reader:
-    """One reading of a video.
+    """One pass over a video.
 
     Args:
         path: Of the file.
@@ -123,7 +123,7 @@ class Reader:
         problem: When `frames` has ended: what is missing or wrong, or None.
 
     Raises:
-        VideoError: If PyAV is missing, or the file is no video that can be read.
+        VideoError: If PyAV is missing, or the file is not a readable video.
     """
 
     def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
@@ -229,7 +229,7 @@ class Reader:
         """Yield the time of each frame, in seconds of a player's clock, and the frame.
 
         Args:
-            on_audio: Is given the packets of the sound as they come along.
+            on_audio: Called with each audio packet.
         """
         last, duration, count, packets = -1.0, 0.0, 0, 0
         sound_end = 0.0  # in the file's own clock
@@ -322,7 +322,7 @@ class Reader:
 
     @property
     def _tolerance(self) -> float:
-        """How much earlier than promised a video may end, in seconds."""
+        """By how many seconds a video may end early without being incomplete."""
         return max(1.0, 3 / (self.rate or 25), 0.02 * (self.seconds or 0))
 
     def no_frames(self) -> VideoError:

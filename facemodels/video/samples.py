@@ -1,4 +1,4 @@
-"""The frames of a video that the models see."""
+"""The frames of a video that are analyzed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A frame for the models, and what came before it.
+    """A frame to analyze, and the skipped frames before it.
 
     Attributes:
         index: Number of the frame.
@@ -27,7 +27,7 @@ class Sample:
         pixels: Of the frame.
         skipped: Number and time of the frames since the sample before.
         is_cut: Whether a new scene begins with it.
-        total: Frames in the video, as far as is known.
+        total: Frames in the video, if known.
         end: Of the last sample: when the video ends, in seconds; else None.
         problem: Of the last sample, as in `VideoFrame`.
     """
@@ -43,14 +43,14 @@ class Sample:
 
 
 def read_samples(reader: Reader, fps: float | None) -> Iterator[Sample]:
-    """Read the video, and take the frames that are due for the models.
+    """Read the video and yield the frames to analyze.
 
     Args:
         reader: Of the video.
-        fps: How many frames per second are due; None for every frame.
+        fps: Frames per second to analyze; None for every frame.
 
     Raises:
-        VideoError: If it has no frame.
+        VideoError: If it has no frames.
     """
     skipped: list[tuple[int, float]] = []
     taken = -1

@@ -1,7 +1,7 @@
-"""Work beside the caller's: items made ahead of it, and items used up behind it, each in a thread of its own.
+"""Pipelining: items produced ahead of the caller, and items consumed behind it, each in a thread of its own.
 
-Order is kept, queues are bounded, an error is raised where the other side waits, and leaving a context ends its thread.
-The threads are daemons, since a generator that nobody closes must not keep the interpreter from ending.
+Order is kept, queues are bounded, errors are raised on the other side, and leaving a context ends its thread. The
+threads are daemons, since an unclosed generator must not keep the interpreter from exiting.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Closed(Exception):
 
 
 class Channel(Generic[T]):
-    """A bounded queue from one thread to another. As a context it is the sender's: it tells of the end or the error.
+    """A bounded queue between two threads. As a context manager it is the sender's: it passes on the end or the error.
 
     Args:
-        size: Items that wait at most.
+        size: Maximum number of waiting items.
     """
 
     def __init__(self, size: int) -> None:
@@ -47,13 +47,13 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Nothing more comes: the receiver meets the end, or the error, after what is there."""
+        """End the queue: the receiver gets the end, or the error, after the remaining items."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Either side leaves, and what is under way is lost."""
+        """Leave, on either side; items in the queue are lost."""
         with self._changed:
             self._closed = True
             self._items.clear()
@@ -82,11 +82,11 @@ class Channel(Generic[T]):
 
 
 class Ahead(Generic[T]):
-    """Iterates in a thread of its own, a few items ahead of who iterates over this.
+    """Iterates in a thread of its own, a few items ahead of the consumer.
 
     Args:
-        items: Makes the items; is used in that thread alone.
-        size: Items that wait at most.
+        items: Produces the items; used only in that thread.
+        size: Maximum number of waiting items.
     """
 
     def __init__(self, items: Iterator[T], size: int) -> None:
@@ -112,14 +112,13 @@ class Ahead(Generic[T]):
 
 
 class Behind(Generic[T]):
-    """Uses items up in a thread of its own.
+    """Consumes items in a thread of its own.
 
     Leaving the context waits until all is done; after an error in the context the thread ends at once instead.
 
     Args:
-        use: Is given the items, one after the other, in that thread. They end with `Closed` if the work is not to be
-            completed.
-        size: Items that wait at most.
+        use: Called with the iterator of items, in that thread. It raises `Closed` if the work is cancelled.
+        size: Maximum number of waiting items.
     """
 
     def __init__(self, use: Callable[[Iterator[T]], None], size: int) -> None:
@@ -137,7 +136,7 @@ class Behind(Generic[T]):
                 self._channel.close()
 
     def put(self, item: T) -> None:
-        """Wait for room, and hand an item over.
+        """Wait for room, and pass an item on.
 
         Raises:
             Exception: What went wrong in the thread.

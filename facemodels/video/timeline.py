@@ -1,4 +1,4 @@
-"""Who was seen in a video, when, and with which emotions: kept in little space however long the video."""
+"""Who was seen in a video, when, and with which emotions, in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _THUMBNAIL = 144  # side of the image of a person, in pixels
 
 
 class Timeline:
-    """Gathers what is seen in the frames of a video, one person per `track_id`.
+    """Collects the faces of a video's frames, one person per `track_id`.
 
     Args:
         most_people: Keep at most this many people, those seen longest; the others are only counted.
 
     Raises:
-        ArgumentError: If `most_people` is no whole number from 1 up.
+        ArgumentError: If `most_people` is not a whole number of at least 1.
 
     Example:
         >>> from facemodels.types import Box, Classification
@@ -54,12 +54,12 @@ class Timeline:
         """When the last frame was added, or after `finish`, when the video ends."""
 
     def add(self, time: float, analysis: Analysis, pixels: np.ndarray | None = None) -> None:
-        """Take the next analyzed frame.
+        """Add the next analyzed frame.
 
         Args:
             time: Seconds of a player's clock, not less than before.
-            analysis: Its faces; those without a `track_id` are passed over.
-            pixels: The frame, ``(H, W, 3)`` RGB uint8, to cut a small image of each person from.
+            analysis: Its faces; those without a `track_id` are skipped.
+            pixels: The frame, ``(H, W, 3)`` RGB uint8, for a small image of each person.
         """
         if not self._starts or self._filled == self._width:
             if len(self._starts) == _STEPS:
@@ -88,17 +88,17 @@ class Timeline:
                 self._forgotten += 1
 
     def finish(self, time: float) -> None:
-        """The video ends.
+        """End the video.
 
         Args:
-            time: When its last frame gives way, in seconds.
+            time: When its last frame ends, in seconds.
         """
         self._count_time(max(0.0, time - self._added))
         self._in_view = {}
         self.seconds = max(self.seconds, time)
 
     def _count_time(self, seconds: float) -> None:
-        """Who was in the last frame was there until now."""
+        """Count the time until now for those in the last frame."""
         for id_, emotion in self._in_view.items():
             self._people[id_].count_time(emotion, seconds)
 
@@ -122,7 +122,7 @@ class Timeline:
 
     @property
     def others(self) -> int:
-        """How many more were seen than `people` holds."""
+        """How many people were seen besides `people`."""
         return self._forgotten + max(0, len(self._people) - self._most)
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Timeline:
         return {"seconds": round(self.seconds, 4), "people": people, "others": self.others}
 
     def to_svg(self, title: str = "") -> str:
-        """A drawing of its own, a plot per person, readable in any browser or editor."""
+        """An SVG document with a plot per person."""
         return timeline_svg(self.people, self.others, self.seconds, title)
 
 
@@ -157,7 +157,7 @@ class _Sum:
 
 
 class _Gathered:
-    """A person who may still be seen again."""
+    """A person who may be seen again."""
 
     def __init__(self, first: float) -> None:
         self.first = self.last = first

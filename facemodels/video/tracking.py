@@ -1,6 +1,6 @@
-"""Faces followed over the frames of a video: the same id for the same face, and values that do not flicker.
+"""Track faces over the frames of a video: the same id for the same face, and smoothed values.
 
-A `FaceTracker` sees no pixels and holds no model: analyses go in, analyses come out. Standard library only.
+A `FaceTracker` uses no pixels and no model: analyses in, analyses out. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from facemodels.types import Analysis, Box, Face
 
 
 class FaceTracker:
-    """Gives faces an id that lasts, and smooths their boxes and attributes.
+    """Gives faces a stable id, and smooths their boxes and attributes.
 
-    A face is the one of an earlier update whose expected position (where it was, moved on as it was moving) it overlaps
-    most; for fast motion, one of about its size less than a face away will do. The less a box moves, the more it is
-    smoothed, so that a still face does not tremble and a moving one is not left behind.
+    A face is matched with the one of an earlier update whose predicted position it overlaps most; for fast motion, one
+    of about its size less than a face away is accepted. The less a box moves, the more it is smoothed, so that it
+    neither jitters nor lags.
 
-    One tracker follows one video and is not safe to share between threads: give each visitor an own one. It can be
+    One tracker is for one video and is not thread-safe: use one per video or visitor. It can be
     copied and pickled, and the same analyses in the same order give the same results.
 
     Args:
-        max_age: How many updates a face may be away (turned, hidden) and still get its id back.
+        max_age: For how many updates a face may be missing (turned, hidden) and still get its id back.
         min_overlap: Overlap (intersection over union), above 0 up to 1, that makes two boxes the same face.
         smoothing: Weight of the past, 0 (none) to below 1.
         switch_margin: By how much, 0..1, the score of another label must lead before the label changes.
@@ -54,31 +54,31 @@ class FaceTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all faces; the next new one is number 1 again."""
+        """Forget all faces; ids start at 1 again."""
         self._tracks: list[_Track] = []
         self._models: dict[str, str] = {}
         self._size: tuple[int, int] | None = None
         self._last_id = 0
 
     def cut(self) -> None:
-        """Another scene begins: all faces from here on are new ones, and ids go on counting."""
+        """Begin a new scene: all following faces are new ones; ids continue."""
         self._tracks = []
 
     def update(self, analysis: Analysis) -> Analysis:
-        """Take the next frame's analysis.
+        """Track the faces of the next frame.
 
         Args:
-            analysis: What was found in the frame. An attribute that is None for a face keeps the last value its track
-                has, so attributes need not be asked for in every frame. An analysis with an `error` changes nothing:
-                not to know is not to be away. With another frame size all faces are new ones.
+            analysis: The analysis of the frame. An attribute that is None for a face keeps the last value of its track,
+                so attributes need not be requested in every frame. An analysis with an `error` changes nothing. With
+                another frame size all faces are new ones.
 
         Returns:
             The same faces in the same order with `track_id`, and with smoothed boxes, landmarks and attributes. Scores
-            sum to 1; a label is kept until another leads by `switch_margin`, so for a while it may not be the most
-            probable one, and `score` is the label's own.
+            sum to 1; a label is kept until another leads by `switch_margin`, so it may temporarily not be the most
+            probable one; `score` is that of the label.
 
         Raises:
-            ArgumentError: If it is not an `Analysis`.
+            ArgumentError: If `analysis` is not an `Analysis`.
         """
         if not isinstance(analysis, Analysis):
             raise ArgumentError(f"analysis must be an Analysis, not {type(analysis).__name__}")
@@ -106,7 +106,7 @@ class FaceTracker:
         return replace(analysis, faces=tuple(faces), models=dict(self._models))
 
     def _match(self, faces: Sequence[Face]) -> dict[int, _Track]:
-        """Index of a face to its track: the best pair first, then the best of the rest, and so on."""
+        """Index of a face to its track, by greedy matching: the best pair first."""
         pairs = []
         for number, track in enumerate(self._tracks):
             for index, face in enumerate(faces):
@@ -122,7 +122,7 @@ class FaceTracker:
         return matches
 
     def _smoothed(self, track: _Track, seen: Face) -> Face:
-        """What is seen now, evened out by what its track had."""
+        """The face, smoothed by the values of its track."""
         past, keep = track.face, self._smoothing
         moved = seen.interpolate(past, keep * past.box.iou(seen.box) ** 2)
         values: dict[str, Any] = dict(seen.values)
@@ -141,11 +141,11 @@ class _Track:
 
     Attributes:
         seen: Its box as last seen, not smoothed.
-        face: What was last said of it.
+        face: Its last result.
         missed: Updates since it was seen.
         dx: Its motion, pixels per update to the right.
         dy: Pixels per update downwards.
-        ahead: How often `dx`, `dy` are to be added to `seen` for the position where it is expected.
+        ahead: How often `dx`, `dy` are added to `seen` for its predicted position.
     """
 
     seen: Box
@@ -157,16 +157,16 @@ class _Track:
 
     @property
     def expected(self) -> Box:
-        """Where it should be now."""
+        """Its predicted box."""
         return self.seen.moved(self.dx * self.ahead, self.dy * self.ahead)
 
     def advance(self) -> None:
-        """One more update begins; a face that stays away is expected to slow down, not to run off."""
+        """Begin an update; a missing face is predicted to slow down."""
         self.ahead += 0.7**self.missed
         self.missed += 1
 
     def see(self, box: Box) -> None:
-        """It was found."""
+        """Update it with a detected box."""
         (x, y), (old_x, old_y) = box.centre, self.seen.centre
         self.dx = _mix(self.dx, (x - old_x) / self.missed, 0.5)
         self.dy = _mix(self.dy, (y - old_y) / self.missed, 0.5)

@@ -1,4 +1,4 @@
-"""Writing a copy and the table of a video: each appears under its name when it is whole."""
+"""Write the copy and the table of a video; each appears under its name when it is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DRAWN_AHEAD = 4  # that wait for being encoded
 
 
 def check_target(name: str, target: Path, source: Path, overwrite: bool) -> Path:
-    """The absolute path of a file to write.
+    """Check the path of a file to write and make it absolute.
 
     Raises:
         ArgumentError: If it is the source, by whatever name, cannot be written, or exists and `overwrite` is not set.
@@ -50,7 +50,7 @@ def check_target(name: str, target: Path, source: Path, overwrite: bool) -> Path
 
 
 def check_mp4(name: str, target: Path) -> None:
-    """Refuse a name that is not of an MP4 file.
+    """Refuse a name without the suffix .mp4.
 
     Raises:
         ArgumentError: If it is not.
@@ -60,7 +60,7 @@ def check_mp4(name: str, target: Path) -> None:
 
 
 def check_max_side(max_side: int | None) -> None:
-    """Refuse a longest side of a copy that makes no sense.
+    """Check the longest side of a copy.
 
     Raises:
         ArgumentError: If it is neither None nor a whole number from 16 up.
@@ -71,7 +71,7 @@ def check_max_side(max_side: int | None) -> None:
 
 @contextmanager
 def write_table(target: Path, *, overwrite: bool) -> Iterator[Callable[[VideoFrame], None]]:
-    """A CSV file that grows with every frame: the context's value takes them."""
+    """Write a CSV file; the context manager's value is called with each frame."""
     with written_whole(target, overwrite=overwrite, error=VideoError) as part:
         with _writing(target):
             file = part.open("w", encoding="utf-8", newline="")
@@ -102,16 +102,16 @@ def write_copy(
     draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray],
     sound: bool = True,
 ) -> Iterator[Callable[[VideoFrame], None]]:
-    """The video read again, drawn on and encoded in threads of their own: the context's value takes every frame.
+    """Read the video again, draw and encode it in threads; the context manager's value is called with every frame.
 
-    A second reading needs no memory for the frames that wait until the faces in them are known.
+    A second pass needs no memory for frames that wait until their faces are known.
 
     Args:
         source: The video.
         target: The copy.
         max_side: See `analyze_video`.
         overwrite: See `analyze_video`.
-        draw: Makes the pixels of the copy from those of a frame and its faces.
+        draw: Returns the pixels of the copy for a frame's pixels and faces.
         sound: Whether the copy has the sound.
     """
     with written_whole(target, overwrite=overwrite, error=VideoError) as part:
@@ -156,10 +156,10 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 class Writer:
-    """An MP4 file that browsers play while it loads: H.264, and the sound of `reader`.
+    """Writes an MP4 file that browsers can stream: H.264, and the sound of `reader`.
 
     Args:
-        reader: The reading that the frames come from.
+        reader: The reader of the frames.
         part: Path to write to.
         target: Its final name, for messages.
         sound: Whether to write the sound.
@@ -191,7 +191,7 @@ class Writer:
             return  # an error is under way already, or the work was cancelled; the file is deleted
 
     def write(self, items: Iterator[tuple[float, np.ndarray] | av.Packet[AudioStream]]) -> None:
-        """Write frames, each with the time of a player's clock when it appears, and packets of the sound."""
+        """Write frames, each with its time on a player's clock, and audio packets."""
         for item in items:
             if isinstance(item, tuple):
                 self._write_frame(*item)
@@ -199,7 +199,7 @@ class Writer:
                 self._write_audio(item)
 
     def finish(self) -> None:
-        """Write what is still under way, and the file's index."""
+        """Flush the encoders and write the file's index."""
         with self._errors():
             if self._video is not None:
                 self._encode(round(self._reader.end * _CLOCK))
@@ -226,7 +226,7 @@ class Writer:
             self._held = frame
 
     def _encode(self, until: int) -> None:
-        """Encode the frame that is held, now that it is known when it gives way."""
+        """Encode the pending frame, now that its end is known."""
         assert self._held is not None and self._held.pts is not None and self._video is not None
         self._durations[self._held.pts] = max(1, until - self._held.pts)
         self._mux(self._video.encode(self._held))
@@ -276,7 +276,7 @@ class Writer:
 
 
 class _Sound:
-    """The sound on its way into the copy: as it is where browsers play that, else encoded as AAC."""
+    """The sound of the copy: copied if browsers play its codec, else encoded as AAC."""
 
     def __init__(
         self,
