@@ -106,7 +106,7 @@ class Interpreters:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            with _NOTICE.kept_from_stderr():
+            with NOTICE.kept_from_stderr():
                 interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
                 (image,) = interpreter.get_input_details()
                 interpreter.resize_tensor_input(image["index"], shape)
@@ -213,4 +213,4 @@ class _Notice:
         os.close(stderr)
 
 
-_NOTICE = _Notice()
+NOTICE = _Notice()

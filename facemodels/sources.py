@@ -56,7 +56,7 @@ class Source(NamedTuple):
 class Seen:
     """A set of names that takes 16 bytes for each: their hashes, sorted by the first half."""
 
-    _PENDING = 20_000  # at least, of those that are not sorted in yet
+    PENDING = 20_000  # at least, of those that are not sorted in yet
 
     def __init__(self) -> None:
         self._first = self._second = np.empty(0, np.uint64)
@@ -74,7 +74,7 @@ class Seen:
         if (first, second) in self._pending:
             return False
         self._pending.add((first, second))
-        if len(self._pending) >= max(self._PENDING, len(self._first) // 8):
+        if len(self._pending) >= max(self.PENDING, len(self._first) // 8):
             pending = np.array(list(self._pending), np.uint64)
             firsts = np.concatenate([self._first, pending[:, 0]])
             order = np.argsort(firsts)

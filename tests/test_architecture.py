@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -137,6 +138,16 @@ def hands_on(handler: ast.ExceptHandler) -> bool:
         isinstance(node, ast.Raise) or (isinstance(node, ast.Attribute) and node.attr == "set_exception")
         for node in ast.walk(handler)
     )
+
+
+def test_tests_use_public_names_only() -> None:
+    private = re.compile(
+        r"(from (facemodels|training)\S* import .*\b_[a-z]|monkeypatch\.setattr\([^\"]*[\"']_[A-Za-z])", re.I
+    )
+    lines = [
+        (path.name, line) for path in (ROOT / "tests").glob("*.py") for line in path.read_text("utf-8").splitlines()
+    ]
+    assert not [line for line in lines if private.search(line[1]) and line[0] != "test_architecture.py"]
 
 
 def test_public_names() -> None:

@@ -219,7 +219,7 @@ def test_a_file_name_that_is_no_text(here: None, analyzer: FaceAnalyzer, tmp_pat
 
 
 def test_seen_holds_each_name_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Seen, "_PENDING", 10)
+    monkeypatch.setattr(Seen, "PENDING", 10)
     seen = Seen()
     assert all(seen.add(f"{number}.jpg") for number in range(100))
     assert not any(seen.add(f"{number}.jpg") for number in range(100)) and seen.add("100.jpg")
@@ -229,7 +229,7 @@ def test_a_run_goes_on_where_the_last_one_ended(
     here: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(run, "_CHUNK_ITEMS", 2)
+    monkeypatch.setattr(run, "CHUNK_ITEMS", 2)
     add = output.OutputTables.add
 
     def fail(tables: output.OutputTables, result: Result) -> None:
@@ -412,8 +412,8 @@ def test_crops_and_copies_of_videos(
 ) -> None:
     out = tmp_path / "out"
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut[20:220, 150:310], 10), rate=5)
-    monkeypatch.setattr(spool, "_IN_MEMORY", 10_000)
-    monkeypatch.setattr(spool, "_FRAMES", 3)
+    monkeypatch.setattr(spool, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(spool, "FRAMES", 3)
     analyze_many(clip, out, FaceAnalyzer(["age"], threads=1), fps=5, crops=True, anonymized=True)
     rows = [(row["source"], row["frame"], row["face"]) for row in faces(out)]
     crops = shards(out / "crops")
@@ -426,8 +426,8 @@ def test_crops_and_copies_of_videos(
 
 
 def test_long_videos_are_held_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_IN_MEMORY", 2_000)
-    monkeypatch.setattr(spool, "_FRAMES", 4)
+    monkeypatch.setattr(spool, "IN_MEMORY", 2_000)
+    monkeypatch.setattr(spool, "FRAMES", 4)
     box = Box(1, 2, 3, 4)
     given = [
         VideoFrame(index, index / 5, Analysis((Face(box),) * (index % 3), 10, 10, {}), True) for index in range(99)
@@ -908,6 +908,6 @@ def test_a_node_that_is_lost_costs_nothing(
 ) -> None:
     from benchmarks import scale
 
-    monkeypatch.setattr(run, "_CHUNK_ITEMS", 4)
+    monkeypatch.setattr(run, "CHUNK_ITEMS", 4)
     photos = scale.archive(tmp_path, 120, (160, 120))
     assert "Lost: 0, twice: 0" in scale.cluster(photos, tmp_path / "out")

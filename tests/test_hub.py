@@ -371,7 +371,7 @@ class TestDownload:
     def test_download_defaults(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         contents = {name: weights() for name in registry.DEFAULT_MODELS.values()}
         specs = [make_spec(files, name=name) for name, files in contents.items()]
-        monkeypatch.setattr(registry, "_table", lambda: {spec.id: spec for spec in specs})
+        monkeypatch.setattr(registry, "all_specs", lambda: {spec.id: spec for spec in specs})
         folders = {name: write(registry.WEIGHTS / name, files) for name, files in contents.items()}
         assert store.download() == folders
 
@@ -396,13 +396,13 @@ class TestPublishedSpec:
     def test_other_version_of_a_known_name(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         old = publish(server, weights())
         new = make_spec(weights(), version="1.2.0", revision="1" * 40)
-        monkeypatch.setattr(registry, "_table", lambda: {new.id: new})
+        monkeypatch.setattr(registry, "all_specs", lambda: {new.id: new})
         assert store.resolve("emotion-tiny") == new
         assert store.resolve("emotion-tiny@1.1.0") == old
         with pytest.raises(HubError, match=r"someone/emotion-tiny@1\.0\.0"):
             store.resolve("emotion-tiny@1.0.0")
         unpublished = replace(new, revision=None)  # whoever owns a repository of that name is a stranger
-        monkeypatch.setattr(registry, "_table", lambda: {new.id: unpublished})
+        monkeypatch.setattr(registry, "all_specs", lambda: {new.id: unpublished})
         with pytest.raises(UnknownModelError, match=r"known here: emotion-tiny@1\.2\.0"):
             store.resolve("emotion-tiny@1.1.0")
 

@@ -189,14 +189,14 @@ os.write(2, b'after\\n')
 def test_a_process_started_meanwhile_has_a_live_standard_error() -> None:
     done = run_python(
         """
-from facemodels.litert import _NOTICE
-with _NOTICE.kept_from_stderr():
+from facemodels.litert import NOTICE
+with NOTICE.kept_from_stderr():
     child = subprocess.Popen([sys.executable, '-c', "import os; input(); os.write(2, b'alive\\\\n')"], stdin=-1)
     os.write(2, b'within\\n')
 child.communicate(b'go\\n')
 print(child.returncode)
 for _ in range(3):
-    with _NOTICE.kept_from_stderr():  # from now on nothing is turned aside
+    with NOTICE.kept_from_stderr():  # from now on nothing is turned aside
         print(os.fstat(2) == os.fstat(0) or os.fstat(2).st_ino)
 print(os.fstat(2).st_ino)
 time.sleep(0.5)

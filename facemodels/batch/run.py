@@ -29,7 +29,7 @@ from facemodels.files import OutputFolder
 T = TypeVar("T")
 
 ENGINES = ("local", "ray")
-_CHUNK_ITEMS = 32
+CHUNK_ITEMS = 32
 _CHUNK_BYTES = 32 * 2**20
 _UNKNOWN_BYTES = 4 * 2**20  # of an item whose size nobody has said
 _CHUNKS_READY = 4
@@ -309,7 +309,7 @@ def _chunks(items: Iterable[Item]) -> Iterator[Chunk]:
     room = _CHUNK_BYTES
     for item in items:
         size = _CHUNK_BYTES if item.is_video else _size(item)
-        if chunk and (size > room or len(chunk) == _CHUNK_ITEMS):
+        if chunk and (size > room or len(chunk) == CHUNK_ITEMS):
             yield tuple(chunk)
             chunk, room = [], _CHUNK_BYTES
         chunk.append(item)

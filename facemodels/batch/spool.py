@@ -15,8 +15,8 @@ from typing import BinaryIO, Self
 from facemodels.files import write_errors
 from facemodels.video.frames import VideoFrame
 
-_IN_MEMORY = 4 * 2**20  # bytes that are held at most
-_FRAMES = 200  # of a video that are written together
+IN_MEMORY = 4 * 2**20  # bytes that are held at most
+FRAMES = 200  # of a video that are written together
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Spool:
         Raises:
             FaceModelsError: If there is no room for them.
         """
-        if self._file is None and self._data.tell() + len(data) <= _IN_MEMORY:
+        if self._file is None and self._data.tell() + len(data) <= IN_MEMORY:
             self._data.write(data)
             return
         with write_errors(self._folder):
@@ -143,7 +143,7 @@ class FramesWriter:
         self._held.append(frame)
         self._count += 1
         self._faces += len(frame.analysis)
-        if len(self._held) >= _FRAMES:
+        if len(self._held) >= FRAMES:
             self._write()
 
     def finish(self) -> Frames:

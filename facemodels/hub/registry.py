@@ -285,7 +285,7 @@ def _check_head(head: Head) -> None:
 
 
 @cache
-def _table() -> dict[str, ModelSpec]:
+def all_specs() -> dict[str, ModelSpec]:
     """The specs that ship with the package, by ``name@version``; read once, on first use."""
     specs = (ModelSpec.from_file(path) for path in sorted(WEIGHTS.glob(f"*/{SPEC_FILE}")))
     return {spec.id: spec for spec in specs}
@@ -293,7 +293,7 @@ def _table() -> dict[str, ModelSpec]:
 
 def is_bundled(file: WeightsFile) -> bool:
     """Whether a file has the very bytes of one that this version of facemodels lists, wherever it lies."""
-    return any(file in spec.files.values() for spec in _table().values())
+    return any(file in spec.files.values() for spec in all_specs().values())
 
 
 def list_models(attribute: str | None = None) -> list[ModelSpec]:
@@ -314,7 +314,7 @@ def list_models(attribute: str | None = None) -> list[ModelSpec]:
     """
     if attribute is not None and attribute not in ALL_ATTRIBUTES:
         raise UnknownModelError(f"unknown attribute {attribute!r}; known: {', '.join(ALL_ATTRIBUTES)}")
-    return [spec for spec in _table().values() if attribute is None or attribute in spec.attributes]
+    return [spec for spec in all_specs().values() if attribute is None or attribute in spec.attributes]
 
 
 def get_spec(reference: str) -> ModelSpec:
@@ -331,8 +331,8 @@ def get_spec(reference: str) -> ModelSpec:
         'attributes'
     """
     name, _, version = reference.partition("@")
-    versions = [spec for spec in _table().values() if spec.name == name and version in ("", spec.version)]
+    versions = [spec for spec in all_specs().values() if spec.name == name and version in ("", spec.version)]
     if not versions:
-        known = ", ".join(_table()) or "none"
+        known = ", ".join(all_specs()) or "none"
         raise UnknownModelError(f"unknown model {reference!r}; known here: {known}")
     return max(versions, key=lambda spec: tuple(int(part) for part in spec.version.split(".")))
