@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,24 +14,17 @@ import pytest
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 import httpx
+from fake_app import start_app
 from starlette.testclient import TestClient
 from test_app import free_port, wait_for
 
 from facemodels.app.draining import RefusesWhenStopping
 
-ROOT = Path(__file__).parent.parent
-SERVE = """
-import sys, time
-from facemodels.app import main, server
-from test_app import FakeAnalyzer
-class Analyzer(FakeAnalyzer):
-    def __init__(self, **options): super().__init__()
-    def warmup(self, attributes): pass
-    def analyze(self, image, **options):
-        time.sleep(0.1)
-        return super().analyze(image, **options)
-server.FaceAnalyzer = Analyzer
-main(sys.argv[1:])
+SLOW = """
+def warmup(self, attributes): pass
+def analyze(self, image, **options):
+    time.sleep(0.1)
+    return super().analyze(image, **options)
 """
 
 
@@ -106,8 +96,7 @@ class Callers:
 @pytest.mark.slow
 def test_under_load_with_a_video_running(photo: Path, clip: Path, tmp_path: Path) -> None:
     port = free_port()
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "GRADIO_TEMP_DIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "-c", SERVE, "--port", str(port)], cwd=ROOT, env=environment)
+    process = start_app(SLOW, port, tmp_path)
     try:
         url = f"http://127.0.0.1:{port}/"
         wait_for(f"{url}health", process)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,24 +10,17 @@ import pytest
 
 pytest.importorskip("gradio", reason="the app needs Gradio: pip install -e '.[app]'")
 import gradio as gr
+from fake_app import start_app
 from test_app import free_port, wait_for
 
 from benchmarks.memory import encode, send
 from benchmarks.webcam import resident
 from facemodels.app.sessions import Sessions
 
-ROOT = Path(__file__).parent.parent
-SERVE = """
-import sys
-from facemodels.app import main, server
-from test_app import FakeAnalyzer
-class Analyzer(FakeAnalyzer):
-    def __init__(self, **options): super().__init__()
-    def warmup(self, attributes):  # all that the start loads is loaded
-        needless = {"av", "keras", "matplotlib", "onnx", "scipy", "tensorflow"} & set(sys.modules)
-        assert not needless, needless
-server.FaceAnalyzer = Analyzer
-main(sys.argv[1:])
+WARMUP = """
+def warmup(self, attributes):  # all that the start loads is loaded
+    needless = {"av", "keras", "matplotlib", "onnx", "scipy", "tensorflow"} & set(sys.modules)
+    assert not needless, needless
 """
 
 
@@ -78,8 +69,7 @@ def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks) -> Non
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_calls_leave_little_memory_behind(tmp_path: Path) -> None:
     port = free_port()
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "GRADIO_TEMP_DIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "-c", SERVE, "--port", str(port)], cwd=ROOT, env=environment)
+    process = start_app(WARMUP, port, tmp_path)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(f"{url}/health", process)
