@@ -698,6 +698,22 @@ def client(analyzer: FakeAnalyzer, tmp_path_factory: pytest.TempPathFactory) -> 
             yield client
 
 
+@pytest.mark.slow
+def test_no_request_of_the_described_api_breaks_the_server(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    """Schemathesis sends what the app's OpenAPI allows, and what it does not, for about a minute."""
+    pytest.importorskip("schemathesis", reason="it is installed by: pip install -e '.[fuzz]'")
+    with serving(analyzer) as url:
+        command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+        command += [f"{url}gradio_api/openapi.json", "--checks", "not_a_server_error", "--max-examples", "30"]
+        command += ["--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-shrink", "--request-timeout", "60"]
+        # Gradio describes files in a list by a type that JSON Schema does not have.
+        command += ["--exclude-path-regex", "call/v2/analyze_batch", "--max-failures", "20"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        with urllib.request.urlopen(f"{url}gradio_api/info", timeout=30) as answer:
+            assert answer.status == 200
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
 def test_the_api_is_these_endpoints(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert api["unnamed_endpoints"] == {}

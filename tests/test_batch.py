@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import io
 import json
 import os
 import pickle
+import random
 import re
 import signal
 import subprocess
@@ -25,6 +27,7 @@ import pytest
 from conftest import moving_face, write_clip
 from PIL import Image
 
+from benchmarks.robustness import damaged
 from facemodels import (
     Analysis,
     ArgumentError,
@@ -554,6 +557,52 @@ def test_a_shard_that_is_cut_short(tmp_path: Path) -> None:
         assert good and last.source == str(path) and "cut short" in str(last.problem)
         with pytest.raises(FaceModelsError, match="cut short"):
             last.read()
+
+
+def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    """A header of a tar file, with any size."""
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (header("0.jpg", size=-1024), "a header says that -1,024 bytes follow"),
+        (header("x", tarfile.XHDTYPE, -1536), "-1,536 bytes"),
+        (header("x", tarfile.GNUTYPE_LONGNAME, 2**33), "8,589,934,592 bytes"),
+        (header("x", tarfile.XHDTYPE, 14) + b"14 size=-1536\n".ljust(512, b"\0") + header("0.jpg"), "leads back"),
+        (header("x", tarfile.XHDTYPE, 11) + b"11 size=4x\n".ljust(512, b"\0") + header("0.jpg"), ""),
+        (header("x", tarfile.XHDTYPE, 0) * 3000, "recursion|empty|cut short"),
+    ],
+)
+@pytest.mark.parametrize("name", ["shard.tar", "shard.tar.gz"])
+def test_a_shard_that_leads_astray(content: bytes, problem: str, name: str, tmp_path: Path) -> None:
+    content = header("good.jpg", size=4) + b"good".ljust(512, b"\0") + content + bytes(1024)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    first, *others = items(path, out=tmp_path / "out")
+    assert first.read() == b"good"
+    assert [item for item in others if item.problem and re.search(problem, item.problem)] or not problem
+
+
+def test_damaged_shards_and_tables_cost_only_themselves(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    members = {f"{number}.jpg": image() for number in range(3)} | {"a" * 120 + ".jpg": image()}
+    sources = [tar(tmp_path / "shard.tar", members), tar(tmp_path / "shard.tgz", members, "w:gz")]
+    table = pa.table({"image": pa.array([image(), None, image(EMPTY)], pa.binary())})
+    pq.write_table(table, tmp_path / "table.parquet", row_group_size=2)
+    with pa.OSFile(str(tmp_path / "table.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    sources += [tmp_path / "table.parquet", tmp_path / "table.arrow"]
+    for source in sources:
+        for _ in range(60):
+            path = tmp_path / f"damaged{source.suffix}"
+            path.write_bytes(damaged(source.read_bytes(), chance))
+            for item in items(path, out=tmp_path / "out"):
+                with suppress(FaceModelsError):
+                    item.read()
 
 
 def test_tables_of_images(tmp_path: Path) -> None:

@@ -76,6 +76,23 @@ def test_without_a_login_only_what_is_public_is_told(served: tuple[gr.Blocks, st
         assert client.get("/config").status_code == 401
 
 
+def test_the_results_of_no_event_are_not_found(capfd: pytest.CaptureFixture[str]) -> None:
+    analyzer = FakeAnalyzer()
+    demo = build_demo(analyzer)
+    url = launch(demo, analyzer, prevent_thread_lock=True, quiet=True)
+    try:
+        with httpx.Client(base_url=f"{url.rstrip('/')}/gradio_api", timeout=30) as client:
+            for path in ("call/analyze/0", "call/models/none/", "call/v2/analyze/0", "queue/data?session_hash=none"):
+                answer = client.get(f"/{path}")
+                assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"}), path
+            event = client.post("/call/models", json={"data": []}).json()["event_id"]
+            assert "event: complete" in client.get(f"/call/models/{event}").text
+            assert client.get(f"/call/models/{event}").status_code == 404  # its results were read
+    finally:
+        demo.close(verbose=False)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_other_hosts_are_refused(served: tuple[gr.Blocks, str]) -> None:
     with httpx.Client(base_url=served[1], timeout=10) as client:
         for host, status in (("evil.example", 400), ("faces.example:8000", 200), ("localhost", 200)):

@@ -471,6 +471,13 @@ class TestRemoteVersions:
         (found,) = remote_versions("someone")
         assert isinstance(found, RemoteVersion) and found.spec is None and "schema 7" in found.problem
 
+    def test_one_that_is_no_release_does_not_end_the_list(self, server: HubServer, tmp_path: Path) -> None:
+        server.add("someone/a-draft", {"README.md": b"---\ntags: [facemodels]\n---\n"}, "v1.0.0")
+        spec = publish(make_release(tmp_path / "release")).spec
+        draft, good = remote_versions("someone")
+        assert draft.spec is None and "no such file" in draft.problem
+        assert good.spec == spec
+
     def test_nobody_there(self, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "ANSWER_SECONDS", 1)
         server.stop()

@@ -151,6 +151,40 @@ class AnswersMalformed:
             await JSONResponse({"detail": "The request is malformed."}, 400)(scope, receive, send)
 
 
+class RefusesUnknownEvents:
+    """ASGI middleware that answers 404 to who asks for the results of no event, or of one whose results were read.
+
+    Gradio says so when it has begun to answer, so that the connection breaks and the log gets a traceback, or never.
+
+    Args:
+        app: What is asked about events that there are.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if _asks_for_nothing(scope):
+            await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _asks_for_nothing(scope: Scope) -> bool:
+    """Whether a request would read the results of an event or a session that there is not."""
+    route = route_of(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+    if route is None or route.path not in (f"{API}call/", f"{API}queue/data"):
+        return False
+    queue = scope["app"].get_blocks()._queue
+    if route.path == f"{API}queue/data":
+        session = HTTPConnection(scope).query_params.get("session_hash")
+        return session is not None and session not in queue.pending_messages_per_session
+    event = scope["path"].rstrip("/").rpartition("/")[2]
+    waiting = queue.pending_event_ids_session.values()  # whose results were not read
+    return event not in queue.event_ids_to_events and not any(event in events for events in waiting)
+
+
 class LoginDelay:
     """ASGI middleware that has an address wait after failed logins: 429 until a time that doubles with each of them.
 

@@ -25,7 +25,7 @@ from facemodels.app.analyzers import Analyzer
 from facemodels.app.build import build_demo
 from facemodels.app.components import static
 from facemodels.app.draining import RefusesWhenStopping, drain
-from facemodels.app.guard import AnswersMalformed, LoginDelay, ServesOnlyRoutes
+from facemodels.app.guard import AnswersMalformed, LoginDelay, RefusesUnknownEvents, ServesOnlyRoutes
 from facemodels.app.link_preview import FAVICON, PICTURE, LinkPreview
 from facemodels.app.memory import keep_heaps_small
 from facemodels.app.requests import standard
@@ -121,6 +121,7 @@ def launch(
                 Middleware(ServesOnlyRoutes, login=options.get("auth") is not None),
                 Middleware(LoginDelay),
                 Middleware(AnswersMalformed),
+                Middleware(RefusesUnknownEvents),
                 Middleware(CompressedPage, minimum_size=10_000),
                 Middleware(LinkPreview),
             ],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from facemodels.errors import ArgumentError, FaceModelsError
 from facemodels.evaluation.tables import read_table
@@ -28,6 +28,14 @@ _LISTS = frozenset((".txt", ".csv"))
 _IN_THIS_PROCESS = ("memory://",)  # stores that other processes do not see
 _MOST_SUFFIXES = 50  # counted one by one
 _ROWS = 16  # of a table of images that are held at a time
+_MOST_ROWS = 1_000_000  # of a row group of such a table
+_MOST_HEADER = 2**20  # bytes of the names and attributes of a shard's member
+# Headers of a tar file whose content `tarfile` reads whole: long names, and attributes.
+_READ_WHOLE = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
+)  # fmt: skip
+# What `tarfile` and pyarrow raise over damaged files, beside errors of their own.
+_DAMAGED = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError)
 
 
 class UnreachableError(FaceModelsError):
@@ -223,8 +231,15 @@ class Inputs:
         """The images and videos in a tar file. One that is not compressed is only indexed here."""
         plain = _suffix(location) == ".tar"
         try:
-            with _opened(location) as file, tarfile.open(fileobj=file, mode="r:" if plain else "r|gz") as tar:
+            with (
+                _opened(location) as file,
+                tarfile.open(fileobj=file, mode="r:" if plain else "r|gz", tarinfo=_Header) as tar,
+            ):
+                at = -1
                 while member := tar.next():
+                    if tar.offset <= at:
+                        raise tarfile.ReadError(f"the header of {member.name!r} leads back")
+                    at = tar.offset
                     tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
                     suffix = _suffix(member.name)
                     if not member.isfile():
@@ -243,7 +258,7 @@ class Inputs:
                     file.seek(tar.offset)
                     if file.read(512) != bytes(512):
                         raise tarfile.ReadError("the mark at its end is missing")
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except (tarfile.TarError, *_DAMAGED) as error:
             yield from _claimed(Item(location, problem=f"the shard is damaged or cut short: {error}"), claim)
         except FaceModelsError as error:
             yield from _claimed(Item(location, problem=str(error)), claim)
@@ -267,15 +282,17 @@ class Inputs:
                     batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
                     parts = ((batch.num_rows, iter([batch])) for batch in batches)
                 for rows, contents in parts:
+                    if not 0 <= rows <= _MOST_ROWS:
+                        raise OSError(f"{rows:,} rows in one group")
                     names = [f"{location}#{row}" for row in range(number, number + rows)]
                     number += rows
                     wanted = [claim(name) for name in names]
                     if any(wanted):
-                        images = (image for batch in contents for image in batch.column(column).to_pylist())
+                        images = (image for batch in contents for image in _cells(batch.column(column)))
                         for name, image, is_wanted in zip(names, images, wanted, strict=True):
                             if is_wanted:
                                 yield _from_cell(name, image)
-        except (arrow.ArrowException, OSError) as error:
+        except (arrow.ArrowException, *_DAMAGED) as error:
             yield from _claimed(Item(location, problem=f"the table is damaged: {error}"), claim)
         except FaceModelsError as error:
             yield from _claimed(Item(location, problem=str(error)), claim)
@@ -304,6 +321,18 @@ class Inputs:
         return wanted
 
 
+class _Header(tarfile.TarInfo):
+    """A header that does not make `tarfile` go back, or hold much in memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See `tarfile.TarInfo.frombuf`."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in _READ_WHOLE and info.size > _MOST_HEADER):
+            raise tarfile.ReadError(f"a header says that {info.size:,} bytes follow")
+        return info
+
+
 def _walked(system: Any, path: str) -> Iterator[str]:
     for folder, _, files in system.walk(path, on_error="raise"):
         yield from (f"{folder}/{name}" for name in sorted(files))
@@ -311,6 +340,12 @@ def _walked(system: Any, path: str) -> Iterator[str]:
 
 def _batches(table: Any, group: int, column: str) -> Iterator[Any]:
     yield from table.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[column])
+
+
+def _cells(column: Any) -> list[Any]:
+    """What is in a column; pyarrow does not check by itself that its cells lie within the file, and crashes."""
+    column.validate(full=True)
+    return column.to_pylist()
 
 
 def _from_cell(name: str, image: Any) -> Item:

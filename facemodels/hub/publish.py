@@ -152,8 +152,10 @@ def remote_versions(owner: str) -> list[RemoteVersion]:
         for version in sorted(found, key=lambda text: [int(part) for part in text.split(".")]):
             reference = f"{repo_id}@{version}"
             try:
-                versions.append(RemoteVersion(reference, store.resolve(reference)))
-            except WeightsError as error:
+                versions.append(RemoteVersion(reference, store.published_spec(repo_id, version)))
+            except (WeightsError, HubError) as error:
+                if isinstance(error, HubError) and not store.was_answered(error):
+                    raise
                 versions.append(RemoteVersion(reference, None, str(error)))
     return versions
 
@@ -334,8 +336,9 @@ def _golden_problems(spec: ModelSpec, path: Path) -> Iterator[str]:
 
 
 def _repositories(api: HfApi, owner: str) -> list[str]:
-    return sorted(model.id for model in api.list_models(author=owner, filter="facemodels", limit=100))
+    names = (str(model.id) for model in api.list_models(author=owner, filter="facemodels", limit=100))
+    return sorted(name for name in names if registry.REPO_ID.fullmatch(name))
 
 
 def _tags(api: HfApi, repo_id: str) -> list[str]:
-    return [tag.name for tag in api.list_repo_refs(repo_id).tags]
+    return [str(tag.name) for tag in api.list_repo_refs(repo_id).tags]

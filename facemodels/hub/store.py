@@ -92,7 +92,7 @@ def resolve(reference: str | os.PathLike[str]) -> ModelSpec:
         raise UnknownModelError(
             f"{text!r} names no version, and a branch can change at any time: pin one, as in {text}@1.1.0"
         )
-    return _published_spec(repo_id, version)
+    return published_spec(repo_id, version)
 
 
 def fetch(spec: ModelSpec, name: str) -> Path:
@@ -330,6 +330,16 @@ def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
         raise HubError(f"{what}: {_reason(error)}") from error
 
 
+def was_answered(error: HubError) -> bool:
+    """Whether the hub said no, rather than nothing."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HfHubHTTPError):
+        cause = cause.__cause__
+    return cause is not None
+
+
 def transfer_seconds(size: int) -> float:
     """How long a transfer of so many bytes may take."""
     return PATIENCE_SECONDS + size / SLOWEST_BYTES
@@ -501,10 +511,18 @@ def _named_spec(text: str) -> ModelSpec:
         raise
 
 
-def _published_spec(repo_id: str, version: str) -> ModelSpec:
+def published_spec(repo_id: str, version: str) -> ModelSpec:
     """The spec of a published version, from the cache or, the first time, from the hub.
 
     Once known, a tag's commit is kept: moving the tag later does not change what a reference means here.
+
+    Args:
+        repo_id: ``owner/name``.
+        version: ``1.1.0``.
+
+    Raises:
+        WeightsError: If its `config.json` is not a usable spec.
+        HubError: If the hub had to be asked, and could not be or does not have it.
     """
     reference = f"{repo_id}@{version}"
     repository = _snapshots(repo_id).parent
