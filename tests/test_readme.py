@@ -147,6 +147,18 @@ def test_requirements_and_project_agree() -> None:
     }
 
 
+def test_every_extra_that_is_named_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [*ROOT.glob("*.md"), ROOT / "training" / "README.md", *(ROOT / "facemodels").rglob("*.py")]
+    named = {
+        extra
+        for file in files
+        for found in re.findall(r"pip install (?:-e )?[\"']\.\[([a-z,]+)\]", file.read_text(encoding="utf-8"))
+        for extra in found.split(",")
+    }
+    assert {"app", "batch", "heic"} <= named <= extras.keys()
+
+
 def test_the_space_header() -> None:
     card = SpaceCard.load(ROOT / "README.md")
     data = card.data.to_dict()
