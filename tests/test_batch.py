@@ -870,13 +870,19 @@ def test_on_the_command_line(photo: Path, tmp_path: Path, capsys: pytest.Capture
     assert "made with fps 5.0, not 1.0" in json.loads(capsys.readouterr().err)["message"]
 
 
-def test_a_report(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], here: None) -> None:
+def test_a_report(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(3):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(photo.read_bytes())
     sources = [str(tmp_path / "photos" / f"{number}.jpg") for number in range(3)]
     out = tmp_path / "out"
     analyze_many(tmp_path / "photos", out)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "matplotlib.figure", None)
+        assert main(["report", str(out)]) == 1 and not (out / "report").exists()
+        assert "needs matplotlib" in capsys.readouterr().err
     labels = tmp_path / "labels.csv"
     lines = [f"{sources[0]},happy,41,a", f"{sources[1]},sad,41,b", "elsewhere.jpg,happy,,a"]
     labels.write_text("source,emotion,age,camera\n" + "\n".join(lines) + "\n")

@@ -77,9 +77,9 @@ def report(out: Path, labels: Path | None = None, groups: Sequence[str] = (), *,
     if labels is not None:
         audited = audit(out, labels, groups)
         texts.append(markdown(audited.report).replace("\n#", "\n##").replace("# ", "## Audit: ", 1))
+    figure = _figure(found)
     with write_errors(page.parent):
         page.parent.mkdir(exist_ok=True)
-    figure = _figure(found)
     with written_whole(plot, overwrite=overwrite) as part, write_errors(plot):
         figure.savefig(part, dpi=120)
     with written_whole(page, overwrite=overwrite) as part, write_errors(page):

@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     counts, run = summary["counts"], summary["run"]
     sys.stdout.write(
         f"{options.out}: faces {counts['faces']:,}, inputs {counts['inputs']:,}, errors {counts['errors']:,}\n"
-        f"this run: inputs {run['inputs']:,}, seconds {run['seconds']:.1f}, a second {run['inputs_per_second']:.1f}\n"
+        f"this run: inputs {run['inputs']:,}, seconds {run['seconds']:.1f}, per second {run['inputs_per_second']:.1f}\n"
     )
     return FAILED if counts["errors"] or summary["problems"] else OK
 
