@@ -1,4 +1,4 @@
-"""Code that may crash, run in a child process with limits: only the child ends when the worst happens."""
+"""Run code that may crash in a child process with limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def call(module: str, header: dict[str, Any], content: bytes, *, seconds: float,
         What `main` returned.
 
     Raises:
-        ChildError: If no answer came.
+        ChildError: If the child gave no result.
 
     Example:
         >>> call("facemodels.sandbox", {"echo": 1}, b"", seconds=60, memory=2**30)
@@ -66,7 +66,7 @@ def call(module: str, header: dict[str, Any], content: bytes, *, seconds: float,
 
 
 def serve(module: str, memory: int, seconds: float) -> None:
-    """What the child process runs; see `call`."""
+    """The entry point of the child process; see `call`."""
     import importlib
 
     _limit(memory, seconds)

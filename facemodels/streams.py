@@ -1,4 +1,4 @@
-"""Standard output and error: UTF-8 where they are redirected, and whole items where a run is interrupted.
+"""Standard output and error: UTF-8 where redirected, and complete items where a run is interrupted.
 
 Standard library only.
 """
@@ -19,7 +19,7 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 def use_utf8() -> None:
-    """Make redirected output UTF-8, whatever the system's encoding; nothing that cannot be encoded ends a run.
+    """Make redirected output UTF-8, whatever the system's encoding; unencodable text never ends a run.
 
     A file name that is no text in the system's encoding comes out as ``\\udcXX``, in JSON an escape that leads back to
     it. A stream that was closed before the start swallows what is written to it.
@@ -42,8 +42,8 @@ def _nowhere() -> io.TextIOWrapper:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold an interruption (Ctrl-C, a polite end by the system) back until the block has ended, so that no item is cut
-    in two where the reader of a pipe is slow. A second one is not held back.
+    """Hold an interruption (Ctrl-C, SIGTERM) back until the block has ended, so that no item is cut in two where the
+    reader of a pipe is slow. A second one is not held back.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,7 +1,7 @@
-"""The table of models: what each is called, what it answers, and exactly which bytes it is.
+"""The registry of models: the name, heads and exact files of each.
 
-A spec is the `config.json` beside a model's weights. Those that ship with the package stand under `weights/<name>/`; a
-spec without bundled files (the detector `yunet`, say) names files that the hub has. Standard library only.
+A spec is the `config.json` beside a model's weights. Bundled models are under `weights/<name>/`; a spec without
+bundled files (the detector `yunet`, say) names files on the hub. Standard library only.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NOT_WRITTEN = {"folder", "output"}  # fields of a spec that belong to one use o
 
 @dataclass(frozen=True)
 class Head:
-    """One answer of a model.
+    """One output of a model, and the attribute that it answers.
 
     Attributes:
         attribute: The attribute it answers: ``emotion``, ``age``, ``gender``, ``ethnicity``, ``points`` or ``pose``.
@@ -49,9 +49,9 @@ class Head:
         kind: ``classification``, ``age`` for a distribution over years, ``points`` or ``pose``.
         labels: One per output, in order (for ages, the years).
         views: Coarser views: name to a mapping from label to group.
-        prior: How common each label was among the faces it was trained on, summing to one; empty where not stated.
+        prior: The frequency of each label among the training faces, summing to one; empty if not stated.
         prior_strength: How far the weights correct for that prior (logit adjustment, Menon et al. 2021): the scores are
-            ``p(label | face) / prior ** prior_strength``, normalized. 0 leaves the prior in, 1 evens it out.
+            ``p(label | face) / prior ** prior_strength``, normalized. 0 keeps the prior, 1 removes it.
     """
 
     attribute: str
@@ -65,7 +65,7 @@ class Head:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """One file of a model, and the bytes it must have.
+    """One file of a model, identified by its bytes.
 
     Attributes:
         sha256: Hexadecimal digest.
@@ -78,13 +78,13 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that code needs to know of one version of one model.
+    """The specification of one version of a model: everything that code needs.
 
     Attributes:
         name: Published name, for example ``emotion-efficientnet``.
         version: ``MAJOR.MINOR.PATCH``; new bytes mean a new version.
         kind: ``attributes``, or ``detector`` for a face detector.
-        heads: What it answers.
+        heads: Its heads.
         input_size: Side of the square RGB input in pixels, values 0..255.
         margin: Room around a detected box, as a fraction of its longer side, that gives the framing of the training
             crops.
@@ -95,12 +95,12 @@ class ModelSpec:
         files: File name to its bytes.
         license: SPDX id, or ``other`` with `license_name`.
         license_name: Name of a licence that has no SPDX id.
-        datasets: What it learned from.
+        datasets: The data sets that it was trained on.
         metrics: Headline figures as measured by ``training/evaluate.py``: dataset, metric, value.
         tolerance: Largest difference between the Keras and the LiteRT file's outputs, as measured at export.
         schema: Version of this layout.
-        folder: Where the files are, for a model that was given as a folder; never written to a file.
-        output: The head that was asked for by name, ``name@version#output``; never written to a file.
+        folder: The folder of the files, for a model given as a folder; never written to a file.
+        output: The head that was requested by name, ``name@version#output``; never written to a file.
 
     Example:
         >>> get_spec("emotion-efficientnet").attributes
@@ -134,24 +134,24 @@ class ModelSpec:
 
     @property
     def answering(self) -> str:
-        """`id`, with the head that was asked for by name."""
+        """`id`, with the head that was requested by name."""
         return f"{self.id}#{self.output}" if self.output else self.id
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attributes it answers, each once: that of the head asked for by name, or all."""
+        """The attributes it answers, each once: that of the head requested by name, or all."""
         heads = (head for head in self.heads if not self.output or head.output == self.output)
         return tuple(dict.fromkeys(head.attribute for head in heads))
 
     def heads_for(self, attribute: str) -> tuple[Head, ...]:
-        """The heads that answer an attribute, the one that does so unasked first."""
+        """The heads that answer an attribute, the default first."""
         return tuple(head for head in self.heads if head.attribute == attribute)
 
     def head(self, attribute: str) -> Head:
-        """The head that answers an attribute: the one asked for by name, or the first.
+        """The head that answers an attribute: the one requested by name, or the first.
 
         Raises:
-            UnknownModelError: If the model does not answer it, or the head asked for by name answers another.
+            UnknownModelError: If the model does not answer it, or the head requested by name answers another.
         """
         answering = self.heads_for(attribute)
         if self.output:
@@ -164,7 +164,7 @@ class ModelSpec:
         raise UnknownModelError(f"{self.id} does not answer {attribute!r}; it answers: {', '.join(self.attributes)}")
 
     def with_output(self, output: str) -> ModelSpec:
-        """This spec with one of its heads asked for by name.
+        """This spec with one of its heads requested by name.
 
         Raises:
             UnknownModelError: If it has no such head.
@@ -222,7 +222,7 @@ class ModelSpec:
 
 
 def _check(spec: ModelSpec) -> None:
-    """Raise ValueError for values that must never be used (a spec may come from a stranger's repository)."""
+    """Raise ValueError for values that must never be used (a spec may be untrusted)."""
     if not _NAME.fullmatch(spec.name):
         raise ValueError(f"name {spec.name!r} must match {_NAME.pattern}")
     if not VERSION.fullmatch(spec.version):
@@ -292,7 +292,7 @@ def all_specs() -> dict[str, ModelSpec]:
 
 
 def is_bundled(file: WeightsFile) -> bool:
-    """Whether a file has the very bytes of one that this version of facemodels lists, wherever it lies."""
+    """Whether a file has the same bytes as one in the bundled specs, wherever it is."""
     return any(file in spec.files.values() for spec in all_specs().values())
 
 
@@ -303,7 +303,7 @@ def list_models(attribute: str | None = None) -> list[ModelSpec]:
         attribute: Only those that answer this attribute.
 
     Returns:
-        Their specs, by name and version; without `attribute` the detectors that need a file too.
+        Their specs, by name and version; without `attribute` also the detectors that need a file.
 
     Raises:
         UnknownModelError: If there is no such attribute.
@@ -324,7 +324,7 @@ def get_spec(reference: str) -> ModelSpec:
         reference: ``name`` (its newest version here) or ``name@version``.
 
     Raises:
-        UnknownModelError: If it is not known; the message lists what is.
+        UnknownModelError: If it is unknown; the message lists the known ones.
 
     Example:
         >>> get_spec("emotion-efficientnet").kind

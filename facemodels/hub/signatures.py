@@ -1,7 +1,7 @@
-"""Signatures of published models, in the OpenSSF's format for models: who holds the key made these very files.
+"""Signatures of published models, in the OpenSSF's format for models: proof that the holder of a key made these files.
 
-A signature (`model.sig`, a Sigstore bundle) covers the card, the spec, every weights file and the golden outputs, and
-not the pictures of the card. It is made and verified offline with a pair of elliptic-curve keys, by the package
+A signature (`model.sig`, a Sigstore bundle) covers the card, the spec, every weights file and the golden outputs, but
+not the figures of the card. It is made and verified offline with a pair of elliptic-curve keys, by the package
 `model-signing`; its own command verifies the same file.
 """
 
@@ -21,7 +21,7 @@ _KEYS = "an elliptic-curve key in PEM format (P-256, P-384 or P-521)"
 
 
 def load_private_key(path: str | os.PathLike[str], password: str | None = None) -> Any:
-    """What `sign` signs with.
+    """Load the key for `sign`.
 
     Args:
         path: A private key, see `_KEYS`.

@@ -1,4 +1,4 @@
-"""From a model's name to files that can be trusted: found here or downloaded, and checked by sha256 either way.
+"""Resolve a model's name to verified files: local or downloaded, checked by sha256 either way.
 
 A file is looked for in the folder the caller named (then nowhere else), in the local hub cache, in the copy that ships
 with the package, and last on the hub, pinned to a commit. What is here is never asked for over the network, and every
@@ -226,7 +226,7 @@ def verify(path: Path, expected: WeightsFile) -> bytes:
 
 
 def locate(spec: ModelSpec, backend: str = "litert") -> str:
-    """Where a model would load from now, without touching the network.
+    """The place that a model would be loaded from now, without network access.
 
     Returns:
         ``folder``, ``cache``, ``bundled``, ``hub`` (it would be downloaded) or ``missing``.
@@ -259,7 +259,7 @@ def download(
     backend: str = "litert",
     public_key: str | os.PathLike[str] | None = None,
 ) -> dict[str, Path]:
-    """Have the weights of models here and verified, so that using them needs no network.
+    """Download and verify the weights of models, for use without a network.
 
     Args:
         names: References as for `resolve`, one or several; None for the default models.
@@ -295,7 +295,7 @@ def download(
 
 
 def ask(what: str, call: Callable[[], T], seconds: float | None = None) -> T:
-    """Run one exchange with the hub for a bounded time; whatever goes wrong becomes a HubError.
+    """Run a request to the hub with a time limit; any failure becomes a HubError.
 
     The client library bounds neither a name lookup nor an answer that trickles. So the exchange has its own thread,
     which is left behind when time is up: it ends with the process, and what it still writes is verified before use.

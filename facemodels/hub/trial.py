@@ -1,6 +1,6 @@
-"""The first run of somebody else's model, in a child process (see `facemodels.sandbox`).
+"""The trial run of an untrusted model, in a child process (see `facemodels.sandbox`).
 
-LiteRT and Keras do not survive every file: one changed byte can end the process. This module is what the child runs.
+LiteRT and Keras do not survive every file: one changed byte can end the process. The child process runs this module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(header: dict[str, Any], content: bytes) -> str:
         content: The weights.
 
     Returns:
-        What is wrong with it; empty if nothing is.
+        A description of the problem; empty if there is none.
     """
     try:
         spec = ModelSpec.from_dict(header["spec"])
