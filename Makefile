@@ -45,8 +45,8 @@ lock: ## pin every requirement with its hashes: requirements.lock
 	$(IN)uv pip compile -q requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --upgrade -o requirements.lock
 
-audit: ## list known vulnerabilities of what is pinned; asks the internet
-	$(IN)pip-audit --require-hashes --disable-pip -r requirements.lock
+audit: ## list known vulnerabilities of what is pinned; asks the internet, and fails where it could not ask
+	$(IN)pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 sbom: ## write a bill of materials of what is pinned: dist/sbom.json (CycloneDX)
 	mkdir -p dist

@@ -929,6 +929,44 @@ def test_the_queries_of_the_readme(photo: Path, here: None, tmp_path: Path, monk
     assert names["ages"].loc["happy", "count"] == 1
 
 
+@pytest.mark.slow
+def test_an_object_store(here: None, analyzer: FaceAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 as moto speaks it, on loopback."""
+    server = pytest.importorskip("moto.server", reason="pip install 'moto[server]' s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="pip install 'moto[server]' s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()
+    moto = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "NO_PROXY": "127.0.0.1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        store = s3fs.S3FileSystem()
+        store.mkdir("photos")
+        shard = tar(tmp_path / "shard.tar", {"a.jpg": image()}).read_bytes()
+        store.pipe({"photos/1.jpg": image(), "photos/deep/2.jpg": image(EMPTY), "photos/shard.tar": shard})
+        summary = analyze_many("s3://photos", tmp_path / "out", analyzer)
+        assert summary["counts"] == {"inputs": 3, "videos": 0, "faces": 2, "errors": 0}
+        assert {row["source"] for row in faces(tmp_path / "out")} == {
+            "s3://photos/1.jpg",
+            "s3://photos/shard.tar#a.jpg",
+        }
+        assert analyze_many("s3://photos", tmp_path / "out", analyzer)["run"]["inputs"] == 0
+        analyze_many("s3://photos/none.jpg", tmp_path / "none", analyzer)
+        assert "no such file" in errors(tmp_path / "none")["s3://photos/none.jpg"]
+        with pytest.raises(FaceModelsError):
+            analyze_many("s3://no-such-bucket/*.jpg", tmp_path / "no-bucket", analyzer)
+    finally:
+        moto.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
 # --- Ray -------------------------------------------------------------------------------------------------------------
 
 
@@ -955,6 +993,34 @@ def test_on_ray(ray_finds_this: None, analyzer: FaceAnalyzer, photos: Path, tmp_
     assert analyze_many(photos, out, analyzer, crops=True)["run"]["inputs"] == 0  # the engine is no setting
     with pytest.raises(FaceModelsError, match="the Ray cluster 127.0.0.1:9 cannot be used"):
         analyze_many(photos, tmp_path / "none", analyzer, engine="ray", address="127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_the_metrics_of_an_actor(analyzer: FaceAnalyzer, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = pytest.importorskip("ray.util.metrics", reason="the engine needs Ray: pip install -e '.[dev]'")
+    from facemodels.batch import cluster
+
+    counts = Counter[str]()
+
+    class Counting:
+        def __init__(self, name: str, description: str) -> None:
+            assert description
+            self.name = name
+
+        def inc(self, count: int) -> None:
+            counts[self.name] += count
+
+    monkeypatch.setattr(metrics, "Counter", Counting)
+    monkeypatch.setattr(cluster, "LocalEngine", InProcess)
+    actor = cluster._Actor(analyzer, Task(), 10.0)
+    found = [Item(path.name, str(path)) for path in sorted(photos.glob("*.jpg"))]
+    answer = actor({"chunk": [pickle.dumps(tuple(found))]})
+    results = pickle.loads(answer["results"][0])
+    assert counts == {
+        "facemodels_faces": sum(result.faces for result in results),
+        "facemodels_errors": sum(result.error is not None for result in results),
+    }
+    assert all(counts.values())
 
 
 @pytest.mark.slow

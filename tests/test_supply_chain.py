@@ -38,6 +38,12 @@ def test_every_requirement_is_pinned_with_hashes() -> None:
             assert all(wanted.specifier.contains(version) for version in pins[wanted.name]), f"{line}: run make lock"
 
 
+def test_an_audit_that_could_not_ask_is_none() -> None:
+    """Without --strict pip-audit ends with 0 where it found none of the requirements in the index."""
+    (command,) = re.findall(r"pip-audit.*", (ROOT / "Makefile").read_text())
+    assert "--strict" in command and "-r requirements.lock" in command
+
+
 def test_every_bundled_file_has_its_licence() -> None:
     licences = PROJECT["license"].split(" AND ")
     terms = (ROOT / "LICENSES" / "LicenseRef-non-commercial-research.txt").read_text()
