@@ -53,6 +53,7 @@ sbom: ## write a bill of materials of what is pinned: dist/sbom.json (CycloneDX)
 	$(IN)cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.json
 
 wheel: ## build a wheel whose bytes depend on the commit and on setuptools alone
+	rm -rf build # modules of another commit would be packed, too
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(IN)pip wheel -q . --no-deps -w dist
 
 clean:

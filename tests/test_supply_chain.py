@@ -44,6 +44,11 @@ def test_an_audit_that_could_not_ask_is_none() -> None:
     assert "--strict" in command and "-r requirements.lock" in command
 
 
+def test_a_wheel_holds_nothing_of_another_commit() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\nwheel:")[2].partition("\n\n")[0]
+    assert recipe.index("rm -rf build") < recipe.index("pip wheel")
+
+
 def test_every_bundled_file_has_its_licence() -> None:
     licences = PROJECT["license"].split(" AND ")
     terms = (ROOT / "LICENSES" / "LicenseRef-non-commercial-research.txt").read_text()
