@@ -27,6 +27,7 @@ smoke: ## train a tiny model on synthetic faces
 bench: ## measure speed, the webcam tab, peers (PICTURES=folder) and accuracy (DATA=folder), and write the results into benchmarks/README.md
 	$(IN)python -m benchmarks.speed --write
 	$(IN)python -m benchmarks.webcam --write
+	$(IN)python -m benchmarks.page --write
 	$(IN)python -m benchmarks.api --write
 	$(IN)python -m benchmarks.peers --install --write $(PICTURES) $(if $(DATA),--data $(DATA))
 	$(if $(DATA),$(IN)python -m benchmarks.accuracy --write --data $(DATA))

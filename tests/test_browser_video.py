@@ -30,6 +30,7 @@ from test_browser import (  # noqa: F401
     FLAGS,
     GRADIOS_OWN,
     PHONE,
+    TOO_SMALL,
     open_page,
     pytestmark,
     shoot,
@@ -276,7 +277,7 @@ def test_what_went_wrong_is_told(
             page.get_by_text("No clip yet").wait_for()
 
         expect(blank, "No face found", "Analyze more frames")
-        expect(cut, "Not the whole clip", "cut.webm: the video is", "1 person")
+        expect(cut, "Not the whole clip", "What could be read was analyzed", "1 person")
         words = tmp_path / "words.mp4"
         words.write_text("no video")
         expect(words, "words.mp4: this is not a video")
@@ -304,6 +305,7 @@ def test_the_tab_fits(
     page.wait_for_selector("#fm-clip-results .fm-card")
     page.wait_for_function("document.querySelector('#fm-clip-drawn video').readyState >= 2")
     shoot(page, f"video-{name}")
+    assert page.evaluate(TOO_SMALL) == []
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= size["width"], f"the tab is {wide} pixels wide"
 
