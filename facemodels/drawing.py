@@ -7,7 +7,7 @@ blended, so that the cost depends on the number of faces and hardly on the size 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Box, Face
-from facemodels.values import Classification, Pose
+from facemodels.values import Classification, Pose, readable
 
 Colour = tuple[int, int, int]
 
@@ -41,7 +41,23 @@ NOSE = 30  # its tip, of the 68 points
 _SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
 
 
-def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Lettering:
+    """The words and the letters of captions.
+
+    Attributes:
+        words: Labels and doubts (``middle_eastern``, ``blurred``) to what captions say.
+        font: Path of a TrueType font that has all their letters; None for Pillow's own, which has those of English.
+    """
+
+    words: Callable[[str], str] = readable
+    font: str | None = None
+
+
+ENGLISH = Lettering()
+
+
+def annotate(image: np.ndarray, faces: Analysis | Iterable[Face], lettering: Lettering = ENGLISH) -> np.ndarray:
     """Draw faces on a copy of their image.
 
     Each face gets a box in the colour of its emotion and a caption: emotion and score, gender, age with its error,
@@ -52,6 +68,7 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
     Args:
         image: ``(H, W, 3)`` uint8, RGB; not modified. `read_image` makes one from anything else.
         faces: An analysis of this image, or faces with boxes in its pixels.
+        lettering: Of the captions.
 
     Returns:
         A new ``(H, W, 3)`` uint8 array, RGB.
@@ -72,19 +89,20 @@ def annotate(image: np.ndarray, faces: Analysis | Iterable[Face]) -> np.ndarray:
         frame = _visible(face.box, canvas)
         _draw_face(out, face, frame, _colour(face), _line_width(frame, canvas))
     # Captions come last, so that no box runs through them.
-    for face, caption in zip(drawn, layout(drawn, canvas.width, canvas.height), strict=True):
+    for face, caption in zip(drawn, layout(drawn, canvas.width, canvas.height, lettering), strict=True):
         if caption is not None:
             _draw_caption(out, caption, _colour(face))
     return out
 
 
-def layout(faces: Sequence[Face], width: int, height: int) -> list[Caption | None]:
+def layout(faces: Sequence[Face], width: int, height: int, lettering: Lettering = ENGLISH) -> list[Caption | None]:
     """Place the captions of faces in an image.
 
     Args:
         faces: Faces with boxes in pixels of the image.
         width: Width of the image in pixels.
         height: Height of the image in pixels.
+        lettering: Of the captions.
 
     Returns:
         A caption per face, clear of the faces and of the captions before it as far as possible; None if there is
@@ -95,7 +113,8 @@ def layout(faces: Sequence[Face], width: int, height: int) -> list[Caption | Non
     taken = np.array([frame.corners for frame in frames], np.int64).reshape(-1, 4)
     captions = []
     for index, (face, frame) in enumerate(zip(faces, frames, strict=True)):
-        caption = _best_caption(face, frame, np.delete(taken, index, axis=0), canvas, width / (len(faces) + 1))
+        others = np.delete(taken, index, axis=0)
+        caption = _best_caption(face, frame, others, canvas, width / (len(faces) + 1), lettering)
         if caption is not None:
             taken = np.concatenate([taken, [caption.frame.corners]])
         captions.append(caption)
@@ -159,14 +178,15 @@ def _line_width(frame: Frame, canvas: Frame) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Lines of text of one size, and the plate they stand on."""
+    """Lines of text of one size and font, and the plate they stand on."""
 
     lines: tuple[str, ...]
     size: int
     frame: Frame
+    font: str | None = None
 
 
-def _texts(face: Face) -> list[tuple[str, ...]]:
+def _texts(face: Face, words: Callable[[str], str]) -> list[tuple[str, ...]]:
     """Candidate texts of a caption, longest first; empty if there is nothing to show."""
     number = "" if face.track_id is None else f"#{face.track_id}"
     label, full = number, [number]
@@ -176,15 +196,15 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
     for name, value in sorted(perceived.items(), key=lambda item: ATTRIBUTES[item[0]].caption):
         kind, line = ATTRIBUTES[name].kind, ATTRIBUTES[name].caption[0]
         if name == HEADLINE:
-            label = kind.short_text(value)
-            full.append(kind.text(value))
+            label = kind.short_text(value, words)
+            full.append(kind.text(value, words))
         else:
             # A label is clear by itself; a number needs its error.
-            lines[line > 1].append(kind.text(value) if kind.named else kind.short_text(value))
+            lines[line > 1].append((kind.text if kind.named else kind.short_text)(value, words))
             if line == 1:
-                short.append(kind.short_text(value))
+                short.append(kind.short_text(value, words))
     head = "  ".join(filter(None, full))
-    doubts = f"({', '.join(face.doubts)})" if face.doubts else ""
+    doubts = f"({', '.join(map(words, face.doubts))})" if face.doubts else ""
     ladder = [
         (head, ", ".join(lines[0]), ", ".join(lines[1]), doubts),
         (head, ", ".join(short), doubts),
@@ -196,7 +216,9 @@ def _texts(face: Face) -> list[tuple[str, ...]]:
     return [lines for lines in dict.fromkeys(texts) if lines]
 
 
-def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, widest: float) -> Caption | None:
+def _best_caption(
+    face: Face, own: Frame, others: np.ndarray, canvas: Frame, widest: float, lettering: Lettering
+) -> Caption | None:
     """The longest caption that fits beside its face; else the one that covers least.
 
     Args:
@@ -205,8 +227,9 @@ def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, wid
         others: Corners of what should stay free: the other faces and the plates placed so far.
         canvas: The image.
         widest: Width in pixels of the widest plate beside a narrower face, which leaves room for the others.
+        lettering: Of the caption.
     """
-    texts = _texts(face)
+    texts = _texts(face, lettering.words)
     longest = max(canvas.width, canvas.height)
     legible = max(9, round(longest / 70))
     size = round(min(max(0.115 * own.width, legible), longest / 36 + 6))
@@ -216,7 +239,7 @@ def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, wid
     steps += [(lines, points) for lines in texts[-1:] for points in range(smaller - 1, smallest - 1, -1)]
     best: tuple[int, Caption] | None = None
     for step, (lines, points) in enumerate(steps):
-        wide, high = plate_size(lines, points)
+        wide, high = plate_size(lines, points, lettering.font)
         too_wide = wide > max(1.3 * own.width, widest) and step < len(steps) - 1
         if wide > canvas.width or high > canvas.height or too_wide:
             continue
@@ -227,7 +250,7 @@ def _best_caption(face: Face, own: Frame, others: np.ndarray, canvas: Frame, wid
         covered = over_face + _covered(frames, others)
         least = int(covered.argmin())  # the first of equals
         if best is None or covered[least] < best[0]:
-            best = int(covered[least]), Caption(lines, points, frames[least])
+            best = int(covered[least]), Caption(lines, points, frames[least], lettering.font)
         if best[0] == 0:
             break
     return best[1] if best else None
@@ -258,8 +281,8 @@ def _covered(frames: list[Frame], others: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _font(size: int, file: str | None) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
 
 
 def _line_height(size: int) -> int:
@@ -271,8 +294,8 @@ def _padding(size: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def plate_size(lines: tuple[str, ...], size: int) -> tuple[int, int]:
-    text = max(math.ceil(_font(size).getlength(text)) for text in lines)
+def plate_size(lines: tuple[str, ...], size: int, font: str | None = None) -> tuple[int, int]:
+    text = max(math.ceil(_font(size, font).getlength(text)) for text in lines)
     return text + 2 * _padding(size), len(lines) * _line_height(size) + _padding(size)
 
 
@@ -309,19 +332,19 @@ def _draw_caption(out: np.ndarray, caption: Caption, colour: Colour) -> None:
     corners = _rounded(frame, min(0.25 * size, frame.height / 2))
     cv2.fillPoly(out, [corners], colour, cv2.LINE_AA, _SHIFT)
     cv2.polylines(out, [corners], True, DARK, 1, cv2.LINE_AA, _SHIFT)
-    alpha = _text_mask(caption.lines, size, frame.width, frame.height)
+    alpha = _text_mask(caption.lines, size, frame.width, frame.height, caption.font)
     under = out[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
     under[:] = np.rint(under + (np.array(ink_for(colour), np.float32) - under) * alpha)
 
 
 @lru_cache(maxsize=256)  # a caption stays the same over many frames of a video
-def _text_mask(lines: tuple[str, ...], size: int, width: int, height: int) -> np.ndarray:
+def _text_mask(lines: tuple[str, ...], size: int, width: int, height: int, font: str | None) -> np.ndarray:
     """Opacity of the text on a plate, 0..1: ``(height, width, 1)``, read-only."""
     mask = Image.new("L", (width, height))
     draw = ImageDraw.Draw(mask)
     for row, text in enumerate(lines):
         baseline = _padding(size) / 2 + (row + 0.78) * _line_height(size)
-        draw.text((_padding(size), baseline), text, fill=255, font=_font(size), anchor="ls")
+        draw.text((_padding(size), baseline), text, fill=255, font=_font(size, font), anchor="ls")
     alpha: np.ndarray = np.asarray(mask, np.float32)[:, :, None] / 255
     alpha.flags.writeable = False
     return alpha

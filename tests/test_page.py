@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import io
 import json
 import re
@@ -15,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image
 
-from facemodels import Analysis, Box, Classification, Estimate, Face, list_models, read_image, video_info
+from facemodels import Analysis, Box, Classification, Estimate, Face, annotate, list_models, read_image, video_info
+from facemodels.app import endpoints
 from facemodels.app.components import static
 from facemodels.app.html.image import (
     FIRST_FACES,
@@ -32,15 +35,18 @@ from facemodels.app.html.image import (
 from facemodels.app.html.live import LIVE_HTML
 from facemodels.app.html.models import fold_sections, models_html
 from facemodels.app.html.parts import error_html, header_html
+from facemodels.app.lettering import lettering
 from facemodels.app.limits import Limits
 from facemodels.app.measured import measured
 from facemodels.app.requests import gone, named_as_uploaded, too_long
 from facemodels.app.theme import make_theme
 from facemodels.app.words import PREFIX, Words, languages, texts_of, translations, words_in
 from facemodels.attributes import ATTRIBUTES, EMOTIONS, ETHNICITIES, GENDERS, ON_REQUEST
+from facemodels.drawing import ENGLISH, layout
 from facemodels.errors import FaceModelsError, ImageError, VideoError
 from facemodels.hub.registry import WEIGHTS
 from facemodels.types import DOUBTS, Quality
+from facemodels.video.frames import PROBLEMS
 
 PAGE = Path(__file__).parent.parent / "facemodels" / "app"
 SAY = words_in("en")
@@ -298,7 +304,7 @@ def unused(keys: Iterable[str]) -> list[str]:
     quoted |= set(re.findall(r"texts\[\w+\]\.(\w+)", code))  # in a template
     prefixes = set(re.findall(r"""["'`]([a-z_]+_)(?:\$?\{|' *\+)""", code))
     suffixes = quoted | {*ATTRIBUTES} | {label for row in ATTRIBUTES.values() for label in row.known_labels}
-    suffixes |= {*DOUBTS, *ON_REQUEST}
+    suffixes |= {*DOUBTS, *ON_REQUEST, *PROBLEMS}
     suffixes |= {row["label"] for spec in list_models() for row in spec.metrics}
     suffixes |= {row.kind.unit for row in ATTRIBUTES.values() if row.kind.unit}
 
@@ -376,7 +382,43 @@ def test_why_a_video_is_refused_is_said_in_the_pages_language(name: str, tmp_pat
 def test_heic_photos_are_refused_in_german() -> None:
     error = ImageError("HEIC photos can't be read here", name="a.heic", code="heic")
     assert "a.heic: HEIC-Fotos können hier nicht gelesen werden. Speichern Sie" in error_html(error, words_in("de"))
-    assert "the weights &lt;b&gt;" in error_html(FaceModelsError("the weights <b>"), words_in("de"))
+
+
+@pytest.mark.parametrize("name", sorted(languages()))
+def test_other_errors_say_in_the_pages_language_that_there_is_one(name: str) -> None:
+    error, say = FaceModelsError("the weights <b>"), languages()[name]
+    detail = "the weights &lt;b&gt;"
+    said = detail if name == "en" else f'{say("refused_other")} <small lang="en" dir="ltr">{detail}</small>'
+    assert f"<p>{said}</p>" in error_html(error, say)
+
+    # So do the notes of handlers that show nothing themselves.
+    def refuse(language: str, file: str) -> None:
+        raise ImageError("it is gone", name=file, code="gone", minutes=15)
+
+    with pytest.raises(endpoints.gr.Error) as caught:
+        endpoints.answers_visitors(refuse)(name, "<my> photo.jpg")
+    assert caught.value.title == say("failed")
+    assert caught.value.message == f"&lt;my&gt; photo.jpg: {say('refused_gone', minutes=15)}"
+
+
+@pytest.mark.parametrize("name", sorted(languages()))
+def test_captions_of_videos_speak_the_pages_language(name: str) -> None:
+    say = languages()[name]
+    speaks = lettering(say)
+    if name == "en":
+        assert speaks is ENGLISH
+        return
+    face = FACE.replace(track_id=3, quality=Quality(0.5, 80, 0.01, 0.5, 0, 0, ("blurred", "turned")))
+    (caption,) = layout([face], 512, 512, speaks)
+    assert caption is not None
+    said = " ".join(caption.lines)
+    for text in (say.label("happy"), say.label("female"), say("doubt_blurred"), say("doubt_turned")):
+        assert html.unescape(text) in said
+    known = set(TTFont(str(speaks.font)).getBestCmap())
+    words = {key: text for key, text in say.texts.items() if key.startswith(("label_", "doubt_"))}
+    assert not {letter for letter in "".join(words.values()) + "#<>±%(), 0123456789" if ord(letter) not in known}
+    plain, drawn = (annotate(np.full((512, 512, 3), 90, np.uint8), [face], one) for one in (ENGLISH, speaks))
+    assert (plain != drawn).any()
 
 
 def test_one_and_many() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -12,8 +13,9 @@ import pytest
 
 from facemodels import Analysis, ArgumentError, Box, Classification, Estimate, Face, Timeline
 from facemodels.app.components import static
-from facemodels.app.html.clip import clip_empty_html, clip_html, progress_html
+from facemodels.app.html.clip import clip_empty_html, clip_html, plot_words, progress_html
 from facemodels.app.words import languages, words_in
+from facemodels.video.frames import PROBLEMS, Problem
 from facemodels.video.plot import LINE_COLOURS, LINE_DASHES, OTHER_LINE, clock
 
 SAY = words_in("en")
@@ -125,7 +127,7 @@ def test_the_drawing_is_a_plot_per_person() -> None:
     plots = drawing.findall(f"{SVG}g")
     assert [plot.get("aria-label") for plot in plots] == ["Person 1", "Person 2"]
     text = "".join(plots[0].itertext())
-    assert "#1, mostly happy, 0:00 to 0:09" in text and "sad" in text
+    assert "Person 1, mostly happy, 0:00 to 0:09" in text and "sad" in text
     colours = {path.get("stroke") for path in plots[0].findall(f"{SVG}path")}
     assert {LINE_COLOURS["happy"], LINE_COLOURS["sad"]} < colours
 
@@ -206,7 +208,8 @@ def test_the_page_about_a_clip() -> None:
     timeline = Timeline()
     for place in range(10):
         timeline.add(float(place), seen(1, 2), np.zeros((480, 640, 3), np.uint8))
-    page = clip_html(timeline, 100, 10, '"<script>.mp4', "<script> is incomplete", 5, "data:image/jpeg;base64,x", SAY)
+    problem = Problem("a.mp4: …", "cut", last="<script>", seconds="9.0")
+    page = clip_html(timeline, 100, 10, '"<script>.mp4', problem, 5, "data:image/jpeg;base64,x", SAY)
     assert (
         'data-poster="data:image/jpeg;base64,x"' in page
         and "2 people" in page
@@ -214,9 +217,31 @@ def test_the_page_about_a_clip() -> None:
     )
     assert page.count("<article") == 2 and page.count('role="img"') == 2 and page.count("<img") == 2
     assert "Not the whole clip" in page and "after 5 minutes" in page
+    assert "It ends after &lt;script&gt; of 9.0 seconds. What could be read was analyzed" in page
     assert "<script" not in page and "&lt;script&gt;" in page
-    for say in languages().values():
+    for name, say in languages().items():
         assert clip_html(timeline, 100, 10, "a.mp4", None, 5, None, say).count("<article") == 2
+        for problem in (Problem("The English words", code, last=1.5, seconds=2.5, count=3) for code in PROBLEMS):
+            page = clip_html(timeline, 100, 10, "a.mp4", problem, 5, None, say)
+            assert say(f"clip_problem_{problem.code}", **problem.values) in page and "English" not in page
+            assert (say("clip_broken") in page) == (problem.code != "colours"), name
+
+
+def test_a_problem_goes_to_another_process_whole() -> None:
+    problem = pickle.loads(pickle.dumps(Problem("it ends", "cut", last=1.5, seconds=2.5)))
+    assert (problem, problem.code, problem.values) == ("it ends", "cut", {"last": 1.5, "seconds": 2.5})
+
+
+def test_the_drawing_of_a_timeline_speaks_the_pages_language() -> None:
+    timeline = Timeline(most_people=1)
+    for place in range(10):
+        timeline.add(float(place), seen(1, 2))
+    for name, say in languages().items():
+        text = " ".join(ElementTree.fromstring(timeline.to_svg("a.mp4", plot_words(say))).itertext())
+        english = {"mostly", "happy", "sad", "to", "score", "time (min:s)", "more"}
+        assert name == "en" or not english & set(re.split("[ ,\n]+", text)), text
+        assert name == "en" or all(say(key) in text for key in ("label_happy", "axis_score", "axis_time"))
+    assert say("no_face") in Timeline().to_svg("a.mp4", plot_words(say))
 
 
 def test_the_page_tells_totals_and_axes_and_offers_json() -> None:

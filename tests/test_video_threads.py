@@ -138,7 +138,7 @@ def test_models_answer_in_the_callers_thread(clip: Path) -> None:
 def test_an_error_while_drawing_is_raised_and_leaves_no_file(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise MemoryError("no room to draw")
 
     monkeypatch.setattr(analyze, "annotate", fail)

@@ -72,7 +72,7 @@ def build_demo(
             with gr.Tab(t("tab_models"), id="models") as models:
                 models_tab(analyzer)
         release_cameras(tabs, picture, webcam)
-        connect_snapshots(tools, tabs, picture)
+        connect_snapshots(tools, tabs, picture, language)
         names = {"image": image, "webcam": live, "video": video, "models": models}
         keep_in_address(demo, tabs, names, {**of_image, **of_webcam, **of_video})
         add_endpoints(analyzer, limits, memory, stopping)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import gradio as gr
 from gradio.components.api_component import Api
@@ -15,9 +15,11 @@ from facemodels import list_models
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.handlers.image import analyze_upload, analyze_uploads, annotate_result
 from facemodels.app.handlers.models import describe
+from facemodels.app.html.parts import named_error_text
 from facemodels.app.limits import Limits
 from facemodels.app.memory import ImageMemory
 from facemodels.app.requests import MAX_FACES, MAX_IMAGES
+from facemodels.app.words import words_in
 from facemodels.attributes import ALL_ATTRIBUTES, ON_REQUEST
 from facemodels.errors import FaceModelsError
 
@@ -56,6 +58,20 @@ def answers_errors(handler: Callable[P, R]) -> Callable[P, R]:
             return handler(*args, **kwargs)
         except FaceModelsError as error:
             raise gr.Error(str(error), print_exception=False) from error
+
+    return answer
+
+
+def answers_visitors(handler: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """As `answers_errors`, for handlers of the page: in the visitor's language, which is their first argument."""
+
+    @functools.wraps(handler)
+    def answer(language: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(language, *args, **kwargs)
+        except FaceModelsError as error:
+            say = words_in(language)
+            raise gr.Error(named_error_text(error, say), title=say("failed"), print_exception=False) from error
 
     return answer
 

@@ -15,7 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from facemodels.values import percent
+
 PREFIX = "fm_"  # keeps our keys apart from Gradio's own
+RIGHT_TO_LEFT = ("ar",)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Words:
     def label(self, label: str) -> str:
         """A model's label; one that no file knows, of a model of the visitor's own, is shown as it is."""
         return self.texts.get(f"label_{label}") or html.escape(label.replace("_", " ").title())
+
+    def percent(self, score: float) -> str:
+        """A score, HTML; among text that runs from right to left it goes its own way, or ``<1%`` would read ``>1%``."""
+        text = html.escape(percent(score))
+        return f"\N{LEFT-TO-RIGHT ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}" if self.language in RIGHT_TO_LEFT else text
 
     def measured(self, label: str) -> str:
         """What a figure of a model's spec was measured of, shown as it is where no file knows it."""

@@ -203,7 +203,8 @@ class Worker:
                 for part in crops(item, pixels, frame.analysis, frame.index):
                     cuts.write(part)
 
-            wanted, copies, problem = self._task.copies, {}, None
+            wanted, copies = self._task.copies, {}
+            problem: str | None = None
             try:
                 work = analyze_video(
                     path, self._analyzer, fps=self._task.fps, preview=keep if CROPS in wanted else None

@@ -218,6 +218,7 @@ class _Video:
 
         from facemodels.video.analyze import analyze_video
 
+        problem: str | None = None
         try:
             work = analyze_video(self._path, self._analyzer, timeline=self.timeline, **self._options)
             # Closed whatever happens, so that a video that was interrupted leaves no half file.

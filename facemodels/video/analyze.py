@@ -7,6 +7,7 @@ interpolate boxes, are kept without their pixels.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facemodels.drawing import annotate
+from facemodels.drawing import ENGLISH, Lettering, annotate
 from facemodels.errors import ArgumentError
 from facemodels.types import Face
 from facemodels.video.frames import ImageAnalyzer, VideoFrame
@@ -45,6 +46,7 @@ def analyze_video(
     max_side: int | None = None,
     overwrite: bool = False,
     preview: Preview | None = None,
+    lettering: Lettering = ENGLISH,
 ) -> Generator[VideoFrame, None, None]:
     """Analyze a video frame by frame.
 
@@ -68,6 +70,7 @@ def analyze_video(
         overwrite: Replace files that exist at `annotated` and `csv`. The video itself is never replaced.
         preview: Called with each analyzed frame and its pixels, ``(H, W, 3)`` RGB uint8, before the frame is yielded,
             to show progress.
+        lettering: Of the captions in the annotated copy.
 
     Returns:
         A generator over all frames. If the video is incomplete, the last one says so in `VideoFrame.problem`: what
@@ -103,7 +106,7 @@ def analyze_video(
         max_age = max(1, round(MAX_ABSENCE * updates))
         tracker = FaceTracker(max_age=max_age, smoothing=0.5 ** (1 / updates / SCORE_HALF_LIFE))
     run = _Run(analyzer, tracker, timeline, preview)
-    return _frames(reader, run, fps, targets, max_side, overwrite)
+    return _frames(reader, run, fps, targets, max_side, overwrite, functools.partial(annotate, lettering=lettering))
 
 
 def _frames(
@@ -113,6 +116,7 @@ def _frames(
     targets: dict[str, Path],
     max_side: int | None,
     overwrite: bool,
+    draw: Callable[[np.ndarray, tuple[Face, ...]], np.ndarray],
 ) -> Generator[VideoFrame, None, None]:
     with ExitStack() as stack:
         stack.enter_context(reader)
@@ -121,7 +125,7 @@ def _frames(
             writers.append(stack.enter_context(write_table(targets["csv"], overwrite=overwrite)))
         if "annotated" in targets:
             target = targets["annotated"]
-            copy = write_copy(reader.path, target, max_side=max_side, overwrite=overwrite, draw=annotate)
+            copy = write_copy(reader.path, target, max_side=max_side, overwrite=overwrite, draw=draw)
             writers.append(stack.enter_context(copy))
         samples = stack.enter_context(Ahead(read_samples(reader, fps), SAMPLES_AHEAD))
         for frame in run.frames(samples):

@@ -20,6 +20,28 @@ class ImageAnalyzer(Protocol):
         ...
 
 
+PROBLEMS = ("cut", "end", "damaged", "unreadable", "colours")
+
+
+class Problem(str):
+    """Why a video is incomplete, damaged or not in its natural colours.
+
+    Attributes:
+        code: One of `PROBLEMS`, for translations: ``cut`` (it ends after `last` of `seconds`), ``end`` (it is missing),
+            ``damaged`` (`count` pieces were skipped), ``unreadable`` (from there on) or ``colours``.
+        values: What the sentence holds, for translations.
+    """
+
+    code: str
+    values: dict[str, Any]
+
+    def __new__(cls, text: str, code: str = "", **values: Any) -> Problem:
+        """The sentence itself is the text. What is pickled comes back by it, and then by its attributes."""
+        problem = super().__new__(cls, text)
+        problem.code, problem.values = code, values
+        return problem
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
     """One frame of a video, and the faces in it.
@@ -38,7 +60,7 @@ class VideoFrame:
     analysis: Analysis
     analyzed: bool
     total: int | None = None
-    problem: str | None = None
+    problem: Problem | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: the number, the time, and the faces as `Face.to_dict` gives them."""

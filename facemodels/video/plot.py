@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from facemodels.values import readable
 from facemodels.video.person import Person
 
 # Contrast of 3:1 and more both on white and on the dark cards of the page (see the test).
@@ -30,10 +32,40 @@ LINE_DASHES: Mapping[str, str] = {
     "neutral": "1 5",
     "contempt": "5 3 1 3",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PlotWords:
+    """What a drawing says.
+
+    Attributes:
+        label: A label as text.
+        person: Who a plot is about, with ``{place}``.
+        mostly: Their emotion, with ``{label}``.
+        span: From when to when they were seen, with ``{first}`` and ``{last}``.
+        score: Name of the axis of scores.
+        time: Name of the axis of time.
+        nobody: What stands where nobody was seen.
+        others: How many more there were.
+    """
+
+    label: Callable[[str], str] = readable
+    person: str = "Person {place}"
+    mostly: str = "mostly {label}"
+    span: str = "{first} to {last}"
+    score: str = "score"
+    time: str = "time (min:s)"
+    nobody: str = "No face was seen."
+    others: Callable[[int], str] = "and {} more who were seen for less long".format
+
+
+ENGLISH = PlotWords()
 _LEFT, _TOP, _WIDTH, _HEIGHT, _EACH = 72, 20, 690, 85, 176  # of a plot, in pixels
 
 
-def timeline_svg(people: Sequence[Person], others: int, seconds: float, title: str = "") -> str:
+def timeline_svg(
+    people: Sequence[Person], others: int, seconds: float, title: str = "", words: PlotWords = ENGLISH
+) -> str:
     """Emotions over time as an SVG drawing, a plot per person.
 
     Args:
@@ -41,6 +73,7 @@ def timeline_svg(people: Sequence[Person], others: int, seconds: float, title: s
         others: How many more there were.
         seconds: Length of the time axis.
         title: Heading.
+        words: What it says besides.
     """
     height = 50 + _EACH * max(len(people), 1) + 24 * bool(others)
     parts = [
@@ -50,24 +83,27 @@ def timeline_svg(people: Sequence[Person], others: int, seconds: float, title: s
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="20" y="30" font-size="17" font-weight="700">{html.escape(title)}</text>',
     ]
-    parts += [_plot(person, seconds, 50 + _EACH * index) for index, person in enumerate(people)]
+    parts += [_plot(person, seconds, 50 + _EACH * index, words) for index, person in enumerate(people)]
     if not people:
-        parts.append('<text x="20" y="90">No face was seen.</text>')
+        parts.append(f'<text x="20" y="90">{html.escape(words.nobody)}</text>')
     if others:
-        parts.append(f'<text x="20" y="{height - 14}">and {others} more who were seen for less long</text>')
+        parts.append(f'<text x="20" y="{height - 14}">{html.escape(words.others(others))}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _plot(person: Person, seconds: float, top: int) -> str:
+def _plot(person: Person, seconds: float, top: int, words: PlotWords) -> str:
     lines = person.lines()
     across = _WIDTH / max(seconds, 1e-3)
-    mostly = f", mostly {person.emotion.label.replace('_', ' ')}" if person.emotion else ""
+    name = words.person.format(place=person.track_id)
+    told = ["", words.span.format(first=clock(person.first), last=clock(person.last))]
+    if person.emotion:
+        told.insert(1, words.mostly.format(label=words.label(person.emotion.label)))
     parts = [
-        f'<g transform="translate({_LEFT} {top})" role="img" aria-label="Person {person.track_id}">',
-        f'<text y="8"><tspan font-weight="700">#{person.track_id}</tspan>'
-        f"{html.escape(mostly)}, {clock(person.first)} to {clock(person.last)}</text>",
-        f'<text transform="translate(-46 {_TOP + _HEIGHT / 2}) rotate(-90)" text-anchor="middle">score</text>',
-        f'<text x="{_WIDTH / 2}" y="{_TOP + _HEIGHT + 17}" text-anchor="middle">time (min:s)</text>',
+        f'<g transform="translate({_LEFT} {top})" role="img" aria-label="{html.escape(name)}">',
+        f'<text y="8"><tspan font-weight="700">{html.escape(name)}</tspan>{html.escape(", ".join(told))}</text>',
+        f'<text transform="translate(-46 {_TOP + _HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
+        f"{html.escape(words.score)}</text>",
+        f'<text x="{_WIDTH / 2}" y="{_TOP + _HEIGHT + 17}" text-anchor="middle">{html.escape(words.time)}</text>',
     ]
     for percent in (0, 50, 100):
         y = _TOP + _HEIGHT * (1 - percent / 100)
@@ -78,7 +114,7 @@ def _plot(person: Person, seconds: float, top: int) -> str:
     foot = _TOP + _HEIGHT + 17
     parts.append(f'<text y="{foot}">0:00</text><text x="{_WIDTH}" y="{foot}" text-anchor="end">{clock(seconds)}</text>')
     for index, (label, path) in enumerate(lines.items()):
-        name = html.escape(label.replace("_", " "))
+        name = html.escape(words.label(label))
         style = f'stroke="{LINE_COLOURS.get(label, OTHER_LINE)}" stroke-dasharray="{LINE_DASHES.get(label) or "none"}"'
         left = index * 84
         parts.append(

@@ -19,6 +19,7 @@ from facemodels.errors import VideoError
 from facemodels.video.colours import ColourTable, can_convert, needs_table
 from facemodels.video.containers import container_kind, is_cut_short
 from facemodels.video.cuts import HEIGHT, WIDTH
+from facemodels.video.frames import Problem
 
 if TYPE_CHECKING:
     import av
@@ -130,7 +131,7 @@ class Reader:
         self.path = path
         self._max_pixels = max_pixels
         self._av: Any = load_av()
-        self.problem: str | None = None
+        self.problem: Problem | None = None
         self._damaged = 0
         self._size: tuple[int, int] | None = None
         self._table: ColourTable | None = None
@@ -271,7 +272,7 @@ class Reader:
         try:
             yield from self._container.demux(streams)
         except self._av.error.FFmpegError as error:
-            self.problem = f"{self.path}: the video is damaged or incomplete and was read up to there: {error.strerror}"
+            self._complain(f"damaged or incomplete and was read up to there: {error.strerror}", "unreadable")
             yield None
 
     def _decoded(self, packet: av.Packet[VideoStream] | None) -> list[av.VideoFrame]:
@@ -305,20 +306,21 @@ class Reader:
         if not cut_short and kind == "mp4":  # its index names bytes that are not there
             cut_short = packets < (self.total or 0)
         if self._damaged and not cut_short:
-            self._complain(f"damaged: {self._damaged} of its pieces were skipped")
+            self._complain(f"damaged: {self._damaged} of its pieces were skipped", "damaged", count=self._damaged)
         elif cut_short and self.seconds is not None and self.seconds - last > self._tolerance:
-            self._complain(f"incomplete: it ends after {last:.1f} of {self.seconds:.1f} seconds")
+            end, whole = f"{last:.1f}", f"{self.seconds:.1f}"
+            self._complain(f"incomplete: it ends after {end} of {whole} seconds", "cut", last=end, seconds=whole)
         elif cut_short:
-            self._complain("incomplete: its end is missing")
+            self._complain("incomplete: its end is missing", "end")
         elif self._strange_colours:
-            self._complain("recorded in colours that cannot be converted: they are not natural here")
+            self._complain("recorded in colours that cannot be converted: they are not natural here", "colours")
         self.end = last + (duration or 1 / (self.rate or 25))
         if self.problem is None and promised is not None and promised > last and kind not in ("mpeg", "mpegts"):
             self.end = promised  # unlike a stream's, whose length is a guess
 
-    def _complain(self, why: str) -> None:
+    def _complain(self, why: str, code: str, **values: object) -> None:
         if self.problem is None:
-            self.problem = f"{self.path}: the video is {why}"
+            self.problem = Problem(f"{self.path}: the video is {why}", code, **values)
 
     @property
     def _tolerance(self) -> float:

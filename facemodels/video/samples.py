@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from facemodels.video.cuts import mark_cuts
+from facemodels.video.frames import Problem
 from facemodels.video.reading import Reader
 
 SAMPLES_AHEAD = 2  # that wait for the models
@@ -39,7 +40,7 @@ class Sample:
     is_cut: bool
     total: int | None
     end: float | None
-    problem: str | None
+    problem: Problem | None
 
 
 def read_samples(reader: Reader, fps: float | None) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from facemodels.crops import cut, face_window
 from facemodels.errors import ArgumentError
 from facemodels.types import Analysis, Classification, Face
 from facemodels.video.person import Person
-from facemodels.video.plot import timeline_svg
+from facemodels.video.plot import ENGLISH, PlotWords, timeline_svg
 
 _STEPS = 240  # of the plot; when they are used up, two become one
 _THUMBNAIL = 144  # side of the image of a person, in pixels
@@ -130,9 +130,9 @@ class Timeline:
         people = [person.to_dict() for person in self.people]
         return {"seconds": round(self.seconds, 4), "people": people, "others": self.others}
 
-    def to_svg(self, title: str = "") -> str:
-        """An SVG document with a plot per person."""
-        return timeline_svg(self.people, self.others, self.seconds, title)
+    def to_svg(self, title: str = "", words: PlotWords = ENGLISH) -> str:
+        """An SVG document with a plot per person; `words` are its language."""
+        return timeline_svg(self.people, self.others, self.seconds, title, words)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from facemodels.app.analyzers import Analyzer, choose
 from facemodels.app.handlers.image import analyze_upload
-from facemodels.app.html.parts import error_html, error_text, no_attribute_html
+from facemodels.app.html.parts import error_html, error_text, message_html, no_attribute_html
 from facemodels.app.html.photos import Photo, photos_html, photos_progress_html, shrink
 from facemodels.app.memory import ImageMemory
 from facemodels.app.progress import REPORT_SECONDS, Stop
@@ -19,7 +19,7 @@ from facemodels.app.requests import (
     file_name,
 )
 from facemodels.app.words import words_in
-from facemodels.errors import ArgumentError, FaceModelsError
+from facemodels.errors import FaceModelsError
 from facemodels.types import Analysis
 
 
@@ -46,9 +46,10 @@ def analyze_photos(
     if attributes == []:
         yield no_attribute_html(say)
         return
+    if len(images) > MAX_IMAGES:
+        yield message_html(say("failed"), say("photos_limit", limit=MAX_IMAGES, count=len(images)), "error")
+        return
     try:
-        if len(images) > MAX_IMAGES:
-            raise ArgumentError(say("photos_limit", limit=MAX_IMAGES, count=len(images)))
         chosen = choose(analyzer, models, detector, min_score)
     except FaceModelsError as error:
         yield error_html(error, say)

@@ -18,6 +18,7 @@ from facemodels import Timeline, analyze_video, annotate, anonymize_video
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.html.clip import clip_html, preview_html, progress_html
 from facemodels.app.html.parts import error_html, message_html, no_attribute_html, picture_url
+from facemodels.app.lettering import lettering
 from facemodels.app.limits import Limits
 from facemodels.app.progress import REPORT_SECONDS
 from facemodels.app.requests import (
@@ -25,12 +26,12 @@ from facemodels.app.requests import (
     check_clip,
     check_rate,
     file_name,
-    hide_path,
     named_as_uploaded,
     too_long,
 )
 from facemodels.app.uploads import KEEP_SECONDS, touch, upload_folder
 from facemodels.app.words import Words, words_in
+from facemodels.drawing import Lettering
 from facemodels.errors import FaceModelsError
 from facemodels.files import fit_name
 from facemodels.video.frames import VideoFrame
@@ -42,12 +43,16 @@ PREVIEW_SIDE = 640  # of the frames shown while it is analyzed
 class _Preview:
     """What is seen of a video while it is analyzed, and what stands for it afterwards.
 
+    Args:
+        lettering: Of its captions.
+
     Attributes:
         poster: The first of the drawn frames with the most faces, as a data URL; None before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lettering: Lettering) -> None:
         self.poster: str | None = None
+        self._lettering = lettering
         self._faces = -1
         self._latest: tuple[VideoFrame, np.ndarray] | None = None
 
@@ -64,7 +69,8 @@ class _Preview:
         frame, pixels = self._latest
         image = Image.fromarray(pixels)
         image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        drawn = picture_url(annotate(np.asarray(image), frame.analysis.scaled(*image.size).faces))
+        faces = frame.analysis.scaled(*image.size).faces
+        drawn = picture_url(annotate(np.asarray(image), faces, self._lettering))
         if len(frame.analysis) > self._faces:
             self._faces, self.poster = len(frame.analysis), drawn
         return drawn
@@ -93,7 +99,7 @@ def analyze_clip(
         folder = upload_folder("clip-")
         drawn, table, timeline = folder / f"{path.stem}-faces.mp4", folder / f"{path.stem}.csv", Timeline()
         start = told = time.monotonic()
-        analyzed, frame, preview = 0, None, _Preview()
+        analyzed, frame, preview = 0, None, _Preview(lettering(say))
         with closing(
             analyze_video(
                 path,
@@ -104,6 +110,7 @@ def analyze_clip(
                 timeline=timeline,
                 max_side=CLIP_SIDE,
                 preview=preview.take,
+                lettering=lettering(say),
             )
         ) as frames:
             for frame in frames:
@@ -119,8 +126,6 @@ def analyze_clip(
                     yield None, told_so, None, preview_html(preview.draw(), say)
         count, problem = (frame.index + 1, frame.problem) if frame else (0, None)
         name, minutes = file_name(clip), KEEP_SECONDS // 60
-        if problem is not None:
-            problem = hide_path(problem, clip)
         answer = clip_html(timeline, count, analyzed, name, problem, minutes, preview.poster, say)
         folder = None  # from here on its files are deleted by their age
         yield str(drawn), answer, str(table), None

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from facemodels.app.html.parts import download_html, facts_html, message_html, picture_url
 from facemodels.app.words import Words
+from facemodels.video.frames import Problem
 from facemodels.video.person import Person
-from facemodels.video.plot import LINE_COLOURS, OTHER_LINE, clock
+from facemodels.video.plot import LINE_COLOURS, OTHER_LINE, PlotWords, clock
 from facemodels.video.timeline import Timeline
 
 
@@ -66,7 +67,7 @@ def clip_html(
     frames: int,
     analyzed: int,
     name: str,
-    problem: str | None,
+    problem: Problem | None,
     minutes: int,
     poster: str | None,
     say: Words,
@@ -94,7 +95,8 @@ def clip_html(
     data = json.dumps({"file": name, **timeline.to_dict()}, indent=1)
     links += download_html("JSON", f"{html.escape(stem)}.json", "application/json", data, say)
     if people:
-        links += download_html("SVG", f"{html.escape(stem)}.svg", "image/svg+xml", timeline.to_svg(name), say)
+        drawing = timeline.to_svg(name, plot_words(say))
+        links += download_html("SVG", f"{html.escape(stem)}.svg", "image/svg+xml", drawing, say)
     links += f'<button class="fm-download" data-action="anonymize">{say("anonymized")}</button>'
     parts = [
         f'<div class="fm-summary" role="status" data-poster="{poster or ""}">'
@@ -103,11 +105,9 @@ def clip_html(
         f'<span class="fm-downloads">{say("download")} {links}</span></div>'
     ]
     if problem is not None:
-        parts.append(
-            message_html(
-                say("clip_broken"), f"{say('clip_broken_text')}<br><small>{html.escape(problem)}</small>", "warning"
-            )
-        )
+        title, rest = ("clip_colours", "") if problem.code == "colours" else ("clip_broken", say("clip_broken_text"))
+        why = say(f"clip_problem_{problem.code}", **problem.values)
+        parts.append(message_html(say(title), f"{why} {rest}".strip(), "warning"))
     if people:
         cards = "".join(person_html(person, timeline.seconds, say) for person in people)
         parts.append(f'<div class="fm-cards fm-people">{cards}</div>')
@@ -117,6 +117,22 @@ def clip_html(
         parts.append(f'<p class="fm-note">{say.count("clip_others", timeline.others)}</p>')
     parts.append(f'<p class="fm-note">{say("clip_kept", minutes=minutes)}</p>')
     return "".join(parts)
+
+
+def plot_words(say: Words) -> PlotWords:
+    """What the drawing of a timeline says; English says it in the library's words."""
+    if say.language == "en":
+        return PlotWords()
+    return PlotWords(
+        label=lambda label: html.unescape(say.label(label)),
+        person=say.texts["clip_person"],
+        mostly="{label}",
+        span=say.texts["clip_span"],
+        score=say.texts["axis_score"],
+        time=say.texts["axis_time"],
+        nobody=say.texts["no_face"],
+        others=lambda count: say.count("clip_others", count),
+    )
 
 
 def person_html(person: Person, seconds: float, say: Words) -> str:

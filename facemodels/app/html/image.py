@@ -30,7 +30,7 @@ from facemodels.errors import UnknownModelError
 from facemodels.hub.registry import get_spec
 from facemodels.results import CsvSink
 from facemodels.types import Analysis, Face
-from facemodels.values import POSE_LABELS, Classification, Value, percent
+from facemodels.values import POSE_LABELS, Classification, Value
 from facemodels.video.reading import Reader
 
 FIRST_FACES = 12  # cards shown at once; the others unfold
@@ -249,7 +249,7 @@ def columns_of(attributes: Iterable[str], say: Words) -> dict[str, Callable[[Fac
     columns: dict[str, Callable[[Face], str]] = {}
     for name in attributes:
         columns[fact_name(name, say)] = functools.partial(_value, name, say)
-    columns[say("table_found")] = lambda face: html.escape(percent(face.score))
+    columns[say("table_found")] = lambda face: say.percent(face.score)
     columns[say("table_place")] = functools.partial(_box_text, say)
     return columns
 
@@ -284,7 +284,7 @@ def face_html(
     label, headline, bars = "", "", ""
     if face.emotion is not None:
         label = say.label(face.emotion.label)
-        headline = f'<p data-attribute="{HEADLINE}"><b>{label} {html.escape(percent(face.emotion.score))}</b></p>'
+        headline = f'<p data-attribute="{HEADLINE}"><b>{label} {say.percent(face.emotion.score)}</b></p>'
         bars = f'<div data-attribute="{HEADLINE}">{bars_html(face.emotion, say)}</div>'
     box = f"{face.box.x1:.0f} {face.box.y1:.0f} {face.box.width:.0f} {face.box.height:.0f}"
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (face.points.points if face.points else face.landmarks or ()))
@@ -335,7 +335,7 @@ def correct_html(values: Mapping[str, Value], say: Words) -> str:
 
 def doubts_html(face: Face, say: Words) -> str:
     """The detector's score, and what makes the answers less sure."""
-    told = [say("face_found", score=percent(face.score))]
+    told = [say("face_found", score=html.unescape(say.percent(face.score)))]
     if doubts := [html.unescape(say(f"doubt_{doubt}")) for doubt in face.doubts if doubt != "weak"]:
         told.append(say("doubtful", doubts=", ".join(doubts)))
     if "weak" in face.doubts:
@@ -347,7 +347,7 @@ def bars_html(value: Classification, say: Words) -> str:
     """A bar per label, the likeliest first; the text says it all, so the bars are hidden from screen readers."""
     rows = [
         f"<li{' class=fm-top' if label == value.label else ''}><span>{say.label(label)}</span>"
-        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{html.escape(percent(score))}</span></li>'
+        f'<i aria-hidden="true"><i style="width:{score:.1%}"></i></i><span>{say.percent(score)}</span></li>'
         for label, score in sorted(value.scores.items(), key=lambda item: -item[1])
     ]
     top = f'<ul class="fm-bars" aria-label="{say("scores")}">{"".join(rows[:TOP_LABELS])}</ul>'

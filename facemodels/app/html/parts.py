@@ -13,7 +13,7 @@ from PIL import Image
 from facemodels.app.words import Words
 from facemodels.attributes import ATTRIBUTES, HEADLINE
 from facemodels.errors import SourceError
-from facemodels.values import Classification, Points, Pose, Value, percent
+from facemodels.values import Classification, Points, Pose, Value
 
 # Of the words of `SourceError.code`, those that a visitor's file can give.
 REFUSALS = frozenset(
@@ -47,20 +47,25 @@ def no_attribute_html(say: Words) -> str:
 
 
 def error_html(error: Exception, say: Words) -> str:
-    """What went wrong, in the page's language where a file was refused; other errors speak English, as everywhere."""
-    name = (
-        f"{html.escape(error.name)}: "
-        if isinstance(error, SourceError) and error.code in REFUSALS and error.name
-        else ""
-    )
-    return message_html(say("failed"), name + error_text(error, say), "error")
+    """What went wrong, as a message."""
+    return message_html(say("failed"), named_error_text(error, say), "error")
+
+
+def named_error_text(error: Exception, say: Words) -> str:
+    """As `error_text`, with the name of a file that was refused."""
+    name = error.name if isinstance(error, SourceError) and error.code in REFUSALS else ""
+    return (f"{html.escape(name)}: " if name else "") + error_text(error, say)
 
 
 def error_text(error: Exception, say: Words) -> str:
-    """As `error_html`, without the name of a file that was refused."""
+    """Why a file was refused, or what else went wrong, HTML in the page's language.
+
+    What no visitor can bring about by the page has no words of its own: its English ones are the detail.
+    """
     if isinstance(error, SourceError) and error.code in REFUSALS:
         return say(f"refused_{error.code}", **error.values)
-    return html.escape(str(error))
+    detail = html.escape(str(error))
+    return detail if say.language == "en" else f'{say("refused_other")} <small lang="en" dir="ltr">{detail}</small>'
 
 
 def download_html(name: str, file: str, kind: str, text: str, say: Words) -> str:
@@ -153,7 +158,7 @@ def _top_scores(value: Classification, say: Words) -> str:
     """The likely labels with their scores: ``Female 93 %``, or up to three where the model hesitates."""
     best = sorted(value.scores.items(), key=lambda item: -item[1])[:3]
     shown = [best[0], *(item for item in best[1:] if item[1] >= 0.1)]
-    return " · ".join(f"{say.label(label)}\N{NO-BREAK SPACE}{html.escape(percent(score))}" for label, score in shown)
+    return " · ".join(f"{say.label(label)}\N{NO-BREAK SPACE}{say.percent(score)}" for label, score in shown)
 
 
 def picture_url(pixels: np.ndarray) -> str:

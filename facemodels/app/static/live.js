@@ -202,5 +202,5 @@ watch('value', () => {
   drawCards(value.faces, grown);
   save.hidden = !curves.people.size;
   const faces = count('live_faces', value.faces.length);
-  status.textContent = value.error ?? say('live_status', {rate: rate.toFixed(0), ms: value.ms.toFixed(0), faces});
+  status.textContent = value.error ? say('live_failed') : say('live_status', {rate: rate.toFixed(0), ms: value.ms.toFixed(0), faces});
 });

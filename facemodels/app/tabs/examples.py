@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from facemodels.app.components import in_every_language, static
-from facemodels.app.endpoints import answers_errors
+from facemodels.app.endpoints import answers_visitors
 from facemodels.app.handlers.image import take_example
 from facemodels.app.html.image import examples_html
 from facemodels.app.settings import EXAMPLES
@@ -26,9 +27,9 @@ def example_strip(examples: Sequence[Path], elem_id: str) -> gr.HTML:
 
 
 def taker(examples: Sequence[Path]) -> Callable[..., str]:
-    """The handler of ``pick``: a copy of the chosen example among the uploads."""
+    """The handler of ``pick``, whose input is the language: a copy of the chosen example among the uploads."""
 
-    def take_chosen(event: gr.EventData) -> str:
+    def take_chosen(language: Any, event: gr.EventData) -> str:
         return take_example(examples, getattr(event, "example", None))
 
-    return answers_errors(take_chosen)
+    return answers_visitors(take_chosen)

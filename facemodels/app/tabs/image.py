@@ -12,7 +12,7 @@ import gradio as gr
 from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer, offered_detectors, offered_models
 from facemodels.app.components import in_every_language, script, static, t
-from facemodels.app.endpoints import answers_errors
+from facemodels.app.endpoints import answers_visitors
 from facemodels.app.handlers.image import (
     LOWEST_SCORE,
     Shown,
@@ -57,14 +57,14 @@ def image_tab(
                 type="filepath",
                 height=460,
                 elem_id="fm-picture",
-                alt_text="The picture to analyze",
+                alt_text=t("picture_alt"),  # type: ignore[arg-type]
                 buttons=["fullscreen"],
             )
             if examples:
                 strip = example_strip(examples, elem_id="fm-examples")
                 strip.pick(
                     taker(examples),
-                    None,
+                    language,
                     picture,
                     queue=False,
                     show_progress="hidden",
@@ -111,7 +111,7 @@ def image_tab(
                 elem_id="fm-results",
             )
     settings = [max_faces, attributes, detector, min_score, language, *models]
-    photos_part(analyzer, memory, stopping, picture, settings, offered)
+    photos_part(analyzer, memory, stopping, picture, language, settings, offered)
     shown = gr.State(None)  # what `results` shows, and what is known; this visitor's own
     explained = gr.HTML(
         {},
@@ -182,19 +182,19 @@ def image_tab(
         **shared,
     )
 
-    def decode(image: Any) -> str:
+    def decode(language: Any, image: Any) -> str:
         return decode_upload(image, memory)
 
-    def anonymize(image: Any, shown: Shown | None) -> str | None:
+    def anonymize(language: Any, image: Any, shown: Shown | None) -> str | None:
         return anonymize_upload(analyzer, image, None if shown is None else shown.analysis, memory)
 
-    results.decode(answers_errors(decode), picture, file, **shared).success(
+    results.decode(answers_visitors(decode), [language, picture], file, **shared).success(
         None,
         file,
         js="(file) => { window.dispatchEvent(new CustomEvent('fm-decoded', {detail: file.url})); }",
         api_visibility="private",
     )
-    results.anonymize(answers_errors(anonymize), [picture, shown], file, **shared).success(
+    results.anonymize(answers_visitors(anonymize), [language, picture, shown], file, **shared).success(
         None, js="() => document.querySelector('#fm-file').click()", api_visibility="private"
     )
     return picture, {

@@ -11,7 +11,7 @@ import gradio as gr
 
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import in_every_language, static, t
-from facemodels.app.endpoints import answers_errors
+from facemodels.app.endpoints import answers_visitors
 from facemodels.app.handlers.photos import analyze_photos, open_photo
 from facemodels.app.html.photos import photos_empty_html
 from facemodels.app.memory import ImageMemory
@@ -24,6 +24,7 @@ def photos_part(
     memory: ImageMemory,
     stopping: threading.Event,
     picture: gr.Image,
+    language: gr.HTML,
     settings: Sequence[Any],
     offered: Sequence[str],
 ) -> None:
@@ -34,6 +35,7 @@ def photos_part(
         memory: Of the images in progress.
         stopping: Ends the work early once it is set.
         picture: The tab's picture, in which a photo opens.
+        language: The visitor's.
         settings: Components: most faces, attributes, detector, score threshold, language, and a model per attribute.
         offered: The attributes of those models.
     """
@@ -68,7 +70,7 @@ def photos_part(
         if stop is not None:
             stop.wanted = True
 
-    def open_chosen(images: Any, event: gr.EventData) -> str:
+    def open_chosen(language: Any, images: Any, event: gr.EventData) -> str:
         return open_photo(images, getattr(event, "photo", None))
 
     at_once: dict[str, Any] = {
@@ -89,6 +91,6 @@ def photos_part(
     ).then(lambda: gr.Button(visible=False), None, cancel, **at_once)
     cancel.click(halt, stop, None, **at_once)
     photos.clear(halt, stop, None, **at_once).then(lambda: None, None, results, **at_once)
-    results.open(answers_errors(open_chosen), photos, picture, **at_once).success(
+    results.open(answers_visitors(open_chosen), [language, photos], picture, **at_once).success(
         None, js="() => document.querySelector('#fm-pictures').scrollIntoView()", api_visibility="private"
     )

@@ -125,7 +125,7 @@ def video_tab(
     }
     works = [gr.on([clip.upload, button.click], **begun)]
     if examples:
-        works.append(strip.pick(taker(examples), None, clip, **at_once).success(**begun))
+        works.append(strip.pick(taker(examples), language, clip, **at_once).success(**begun))
     works = [work.then(handle, [clip, rate, attributes, language, stop], shown, **in_turn) for work in works]
     for work in works:
         work.then(end, None, buttons, **at_once)

@@ -11,7 +11,7 @@ from facemodels.app.address import Choice
 from facemodels.app.analyzers import Analyzer
 from facemodels.app.components import script, static, t
 from facemodels.app.draining import WEBCAM_QUEUE
-from facemodels.app.endpoints import answers_errors
+from facemodels.app.endpoints import answers_visitors
 from facemodels.app.handlers.webcam import analyze_frame
 from facemodels.app.html.live import LIVE_HTML, SWITCH_HTML, TOOLS_HTML
 from facemodels.app.limits import Limits
@@ -99,14 +99,14 @@ def webcam_tab(analyzer: Analyzer, limits: Limits, memory: ImageMemory) -> tuple
     return camera, tools, {"webcam-attributes": Choice(attributes, offered, several=True)}
 
 
-def connect_snapshots(tools: gr.HTML, tabs: gr.Tabs, picture: gr.Image) -> None:
+def connect_snapshots(tools: gr.HTML, tabs: gr.Tabs, picture: gr.Image, language: gr.HTML) -> None:
     """Show a snapshot of the webcam in the image tab, where it is analyzed as any other image."""
 
-    def show(event: gr.EventData) -> tuple[str, gr.Tabs]:
+    def show(language: Any, event: gr.EventData) -> tuple[str, gr.Tabs]:
         path = check_image({"path": getattr(event, "path", None)})
         return str(path), gr.Tabs(selected="image")
 
-    tools.snapshot(answers_errors(show), None, [picture, tabs], show_progress="hidden", api_visibility="private")
+    tools.snapshot(answers_visitors(show), language, [picture, tabs], show_progress="hidden", api_visibility="private")
 
 
 def release_cameras(tabs: gr.Tabs, picture: gr.Image, webcam: gr.Image) -> None:
