@@ -1066,6 +1066,9 @@ def test_every_tab_fits(open_page: Callable[..., Any], url: str, photo: Path, si
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= size["width"], f"{tab} is {wide} pixels wide"
         assert page.evaluate(TOO_SMALL) == [], tab
+        for target in page.locator(".label-wrap, .fm-download, .icon-button, .source-selection button").all():
+            if size is PHONE and target.is_visible():
+                assert target.bounding_box()["height"] >= 44, target.inner_text()
 
     choose(page, photo)
     page.wait_for_selector("#fm-results .fm-card")
