@@ -995,8 +995,7 @@ def test_models_tab(open_page: Callable[..., Any], url: str) -> None:
     page.get_by_text("/analyze_batch").first.wait_for()
     panel = page.locator(".api-docs").inner_text()
     assert "handle_file('photo.jpg')" in panel and "MCP" not in panel and "Recorder" not in panel
-    page.keyboard.press("Escape")
-    page.locator(".api-docs .backdrop").click(position={"x": 5, "y": 5})
+    page.goto(url)
     page.get_by_role("button", name="Settings").click()
     page.get_by_text("Display Theme").wait_for()
     panel = page.locator(".api-docs").inner_text()
