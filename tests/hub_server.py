@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -164,7 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
         ("GET", r"/api/models", "list_models"),
         ("GET", r"/api/models/([^/]+/[^/]+)/refs", "refs"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
+        ("POST", r"/api/models/([^/]+/[^/]+)/paths-info/([^/]+)", "paths_info"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", "tree"),
         ("GET", r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", "revision"),
         ("GET", r"/api/models/([^/]+/[^/]+)", "revision"),
         ("HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
@@ -381,15 +382,29 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": name} for name in repository.commits[commit]]
         self._json({"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": False})
 
-    def tree(self, repo_id: str, revision: str) -> None:
+    def tree(self, repo_id: str, revision: str, folder: str | None = None) -> None:
+        start = f"{folder}/" if folder else ""
+        rows = [row for row in self._rows(repo_id, revision) if row["path"].startswith(start)]
+        if self.query.get("recursive", ["false"]) != ["true"]:
+            rows = [row for row in rows if "/" not in row["path"].removeprefix(start)]
+        self._json(rows)
+
+    def paths_info(self, repo_id: str, revision: str) -> None:
+        asked = parse_qs(self.body.decode())["paths"]
+        self._json([row for row in self._rows(repo_id, revision) if row["path"] in asked])
+
+    def _rows(self, repo_id: str, revision: str) -> list[dict[str, Any]]:
+        """The files and folders of a commit."""
         repository, commit = self._found(repo_id, revision)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        folders = {str(parent) for name in repository.commits[commit] for parent in PurePosixPath(name).parents} - {"."}
+        rows += ({"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in sorted(folders))
         for name, data in repository.commits[commit].items():
             row: dict[str, Any] = {"type": "file", "path": name, "size": len(data), "oid": git_blob_id(data)}
             if name.endswith(LARGE):
                 row["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
             rows.append(row)
-        self._json(rows)
+        return rows
 
     def resolve(self, repo_id: str, revision: str, path: str) -> None:
         repository, commit = self._found(repo_id, revision)
@@ -403,7 +418,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"", 302, {**headers, "Location": f"{self.hub.storage_url}/stored/{digest}/{path}"})
             return
         sent = self.hub.fault(path, data) if self.hub.fault and self.command == "GET" else data
-        self._send(sent, 200, {**headers, "ETag": f'"{git_blob_id(data)}"'}, declared=len(data))
+        headers["ETag"] = f'"{git_blob_id(data)}"'
+        if match := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):  # of readers that seek
+            part = data[int(match[1]) : int(match[2]) + 1]
+            headers["Content-Range"] = f"bytes {match[1]}-{int(match[1]) + len(part) - 1}/{len(data)}"
+            self._send(part, 206, headers)
+            return
+        self._send(sent, 200, headers, declared=len(data))
 
 
 class _Storage(_Handler):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import moving_face, write_clip
+from hub_server import HubServer, point_at, private_cache
 from PIL import Image
 
 from benchmarks.robustness import damaged
@@ -927,6 +928,27 @@ def test_the_queries_of_the_readme(photo: Path, here: None, tmp_path: Path, monk
     names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["ages"].loc["happy", "count"] == 1
+
+
+def test_a_repository_of_the_hub(
+    here: None, analyzer: FaceAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfFileSystem
+
+    private_cache(tmp_path, monkeypatch)
+    HfFileSystem.clear_instance_cache()
+    with HubServer() as server:
+        point_at(server.url, monkeypatch)
+        shard = tar(tmp_path / "shard.tar", {"a.jpg": image()}).read_bytes()
+        server.add("me/photos", {"1.jpg": image(), "deep/2.jpg": image(EMPTY), "deep/shard.tar": shard})
+        try:
+            summary = analyze_many("hf://me/photos", tmp_path / "out", analyzer)
+            assert summary["counts"] == {"inputs": 3, "videos": 0, "faces": 2, "errors": 0}, errors(tmp_path / "out")
+            assert {row["source"] for row in faces(tmp_path / "out")} == {
+                *("hf://me/photos/1.jpg", "hf://me/photos/deep/shard.tar#a.jpg")
+            }
+        finally:
+            HfFileSystem.clear_instance_cache()
 
 
 @pytest.mark.slow
