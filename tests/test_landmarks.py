@@ -69,7 +69,7 @@ def test_crops_targets_losses_and_the_two_parts() -> None:
     pytest.importorskip("keras", reason="training needs Keras: pip install -e '.[training]'")
     from training.landmarks import train
 
-    config = replace(load_config("landmarks-efficientnet"), epoch_size=40)
+    config = replace(load_config("landmarks-efficientnet"), epoch_size=40, batch_size=20)
     rng = np.random.default_rng(0)
     faces = object.__new__(train.Faces)
     faces.images = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(3)]
@@ -94,3 +94,17 @@ def test_crops_targets_losses_and_the_two_parts() -> None:
     whole = model.predict(images[:4].astype(np.float32), verbose=0)
     assert {name: rows.shape[1] for name, rows in whole.items()} == {name: len(HEADS[name]) for name in config.heads}
     assert all(np.allclose(apart[name], whole[name], atol=1e-4) for name in whole)
+
+    # In the last stage no crop comes twice, and what is frozen stays.
+    batches = train.NewCrops(faces, config)
+    assert len(batches) == 2
+    epochs = []
+    for _ in range(config.epochs):
+        epochs += [batches[step][0] for step in range(len(batches))]
+        batches.on_epoch_end()
+    assert len({images.tobytes() for images in epochs}) == len(epochs) == 2 * config.epochs
+    assert batches[0][0].tobytes() == epochs[0].tobytes()  # whatever Keras counts
+    train.freeze(model, config.freeze_blocks)
+    learning = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    assert "block5_expand_conv" in learning and "points_logits" in learning
+    assert not {name for name in learning if name.startswith(("stem", "block0", "block4")) or name.endswith("_bn")}

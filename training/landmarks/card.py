@@ -14,7 +14,7 @@ from facemodels.hub.registry import ModelSpec
 from training.config import config_from
 from training.data.face_data import HEADS
 from training.landmarks.mesh import PACKAGE
-from training.release.card import DATASET_CARDS, table
+from training.release.card import DATASET_CARDS, source, table
 
 TEMPLATE = Path(__file__).parents[2] / "model_cards" / "_landmarks.md"
 ALL = "all test faces"
@@ -108,7 +108,8 @@ def write_card(spec: ModelSpec, measured: dict[str, Any]) -> str:
         epochs=measured["epochs"],
         chosen=measured["chosen_epoch"],
         crops=f"{config.epoch_size:,}",
-        start=config.start,
+        start=source(config.start),
+        frozen=config.freeze_blocks,
         licences="\n".join(f"- {DATASET_CARDS[name]['licence']}" for name in config.datasets),
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"

@@ -2,7 +2,10 @@
 
 The network learns where the mesh sees the 68 points, how it sees the head turned, and whether there is a face at all,
 from crops that are turned, loose or tight, mirrored, dark, blurred or covered. What lies outside of a training crop is
-filled in several ways, so that the network cannot go by it. The trunk stays as it is, so its maps are computed once.
+filled in several ways, so that the network cannot go by it.
+
+Where a config freezes the whole trunk, its maps are computed once, and only what follows learns; else crops are made as
+they are needed, and none is seen twice.
 """
 
 from __future__ import annotations
@@ -305,15 +308,37 @@ class Batches(keras.utils.PyDataset):
         return maps, {head: array[rows] for head, array in self.data.targets.items()}
 
 
+class NewCrops(keras.utils.PyDataset):
+    """Batches of crops and their targets, `Config.epoch_size` others in each epoch."""
+
+    def __init__(self, faces: Faces, config: Config, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.crops = Crops(faces, replace(config, epoch_size=config.epoch_size * config.epochs))
+        self.config, self.epoch = config, 0
+
+    def __len__(self) -> int:
+        return self.config.epoch_size // self.config.batch_size
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        # Keras may call `on_epoch_end` more often than epochs end.
+        first = (self.epoch * self.config.epoch_size + step * self.config.batch_size) % len(self.crops)
+        made = [self.crops.make(index) for index in range(first, first + self.config.batch_size)]
+        images, points, poses = (np.stack(column) for column in zip(*made, strict=True))
+        return images.astype(np.float32), {"points": points, "pose": poses}
+
+
 class Validate(keras.callbacks.Callback):
     """At each epoch's end, the median errors on the validation faces, into the epoch's log."""
 
-    def __init__(self, maps: list[np.ndarray], points: np.ndarray, poses: np.ndarray) -> None:
+    def __init__(self, inputs: np.ndarray | list[np.ndarray], points: np.ndarray, poses: np.ndarray) -> None:
         super().__init__()
-        self.maps, self.points, self.poses = maps, points, poses
+        self.inputs, self.points, self.poses = inputs, points, poses
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        answers = self.model.predict(self.maps, batch_size=256, verbose=0)
+        answers = self.model.predict(self.inputs, batch_size=256, verbose=0)
         found = errors(answers, self.points, self.poses)
         assert logs is not None
         logs["val_points"] = float(np.median(found["points"]))
@@ -343,23 +368,35 @@ def train(config: Config, data_folder: str | Path, run: Path, limit: int | None 
 
     model = build(config)
     log.info("%d layers from %s", networks.load_trained(model, config.start), config.start)
-    trunk, head = trunk_and_head(model)
-    lite = compiled(trunk, run)
     crops, points, poses = held_out_crops(held_out, config)
-    validate = Validate(seen_by(lite, crops), points, poses)
-    data = learned(Crops(faces, config), lite, run / "maps")
-
-    # Every face is near the mean one: begin there.
-    kernel, bias = model.get_layer("points_logits").get_weights()
-    present = data.targets["points"][:, 136] > 0
-    bias[:136] = data.targets["points"][present, :136].mean(axis=0) / SCALES["points"][0]
-    model.get_layer("points_logits").set_weights([kernel, bias])
-    batches = Batches(data, config)
-    head.compile(optimizer_of(config, len(batches)), {"points": points_loss, "pose": pose_loss}, jit_compile=False)
-    head.fit(batches, epochs=config.epochs, callbacks=callbacks(config, run, validate), verbose=2)
-    head.load_weights(run / BEST)
+    if config.freeze_blocks < config.network_options["blocks"]:
+        learning, batches = model, NewCrops(faces, config, workers=2, max_queue_size=16)
+        freeze(model, config.freeze_blocks)
+        validate = Validate(crops.astype(np.float32), points, poses)
+    else:
+        trunk, learning = trunk_and_head(model)
+        lite = compiled(trunk, run)
+        validate = Validate(seen_by(lite, crops), points, poses)
+        data = learned(Crops(faces, config), lite, run / "maps")
+        batches = Batches(data, config)
+        # Every face is near the mean one: begin there.
+        kernel, bias = model.get_layer("points_logits").get_weights()
+        present = data.targets["points"][:, 136] > 0
+        bias[:136] = data.targets["points"][present, :136].mean(axis=0) / SCALES["points"][0]
+        model.get_layer("points_logits").set_weights([kernel, bias])
+    learning.compile(optimizer_of(config, len(batches)), {"points": points_loss, "pose": pose_loss}, jit_compile=False)
+    learning.fit(batches, epochs=config.epochs, callbacks=callbacks(config, run, validate), verbose=2)
+    learning.load_weights(run / BEST)
     model.save(run / "model.keras")
     return model
+
+
+def freeze(model: keras.Model, blocks: int) -> None:
+    """Let the stem and the first blocks keep their weights, and every normalization its statistics."""
+    frozen = ("stem", *(f"block{index}" for index in range(blocks)))
+    for layer in model.layers:
+        if layer.name.split("_")[0] in frozen or isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -452,12 +452,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _training(config: Config, measured: dict[str, Any]) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in measured["temperatures"].items())
-    start = f"the weights of {_source(config.start)}" if config.start else "ImageNet weights"
+    start = f"the weights of {source(config.start)}" if config.start else "ImageNet weights"
     start += ", the heads fitted to it first" if config.probe else ""
     start = start if config.start or config.imagenet else "random weights"
     beside = f" Learned beside, to help, and dropped: {', '.join(config.auxiliary)}." if config.auxiliary else ""
     taught = (
-        f" {config.distil:.0%} of the targets are the answers of {', '.join(map(_source, config.teachers))}."
+        f" {config.distil:.0%} of the targets are the answers of {', '.join(map(source, config.teachers))}."
         if config.teachers
         else ""
     )
@@ -469,7 +469,7 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     for group, times in config.emphasis.items():
         drawn += f" Faces of {group} are drawn {times:g} times as often."
     averaged = "".join(
-        f" Of the final weights {share:.0%} are those of {_source(run)}." for run, share in config.average.items()
+        f" Of the final weights {share:.0%} are those of {source(run)}." for run, share in config.average.items()
     )
     schedule = "cosine" if config.schedule == "cosine" else f"halved after {config.plateau} epochs without progress"
     frozen = f", the stem and the first {config.freeze_blocks} blocks frozen" if config.freeze_blocks >= 0 else ""
@@ -482,7 +482,7 @@ def _training(config: Config, measured: dict[str, Any]) -> str:
     )
 
 
-def _source(reference: str) -> str:
+def source(reference: str) -> str:
     """A network that this one comes from, in words: nobody else has its run folder."""
     if reference == FACERES:
         return "HSE-FaceRes"
@@ -517,5 +517,5 @@ def _licences(config: Config) -> list[str]:
     if FACERES in behind:
         lines.append(FACERES_LICENCE)
     unknown = [reference for reference, one in behind.items() if one is None and reference != FACERES]
-    lines += [f"It descends from {_source(reference)}, whose own licence holds too." for reference in unknown]
+    lines += [f"It descends from {source(reference)}, whose own licence holds too." for reference in unknown]
     return [*lines, IMAGENET_LICENCE] if config.imagenet else lines
