@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import platform
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +38,7 @@ from training.landmarks.train import FRAMING, Crops, Faces, errors, held_out_cro
 from training.release.card import DATASET_CARDS
 from training.release.compile import save_keras, save_tflite
 from training.release.describe import card_elsewhere, spec_of, write_json
-from training.release.export import history
+from training.release.export import history, put_in_place
 
 log = logging.getLogger("training")
 
@@ -199,9 +198,7 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
         spec = replace(spec, tolerance=tolerance, metrics=tuple(headline(measured)))
         write_json(folder / SPEC_FILE, spec.to_dict())
         (folder / "README.md").write_text(write_card(spec, measured), encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
+        put_in_place(folder, target)
     return ModelSpec.from_file(target / SPEC_FILE)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +130,12 @@ def release(
         save_keras(model, folder / "model.keras")
         made = {**made, **compile_serving_file(folder, config, data_folder, limit)}
         describe(folder, made, data_folder, limit)
-        if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
+        put_in_place(folder, target)
     return ModelSpec.from_file(target / SPEC_FILE)
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Move a finished folder to its place; an older one there goes beside `folder`, which is temporary."""
+    if target.exists():
+        target.rename(folder.with_name(f"{folder.name}-before"))
+    folder.rename(target)
