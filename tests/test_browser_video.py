@@ -168,7 +168,8 @@ def test_an_example_is_analyzed_and_leaves_anonymized(open_page: Callable[..., A
         page.locator("#fm-clip-hiding", has_text="Watch the copy before you share it").wait_for()
         page.locator("#fm-clip").get_by_label("Clear").click()
         page.get_by_text("No clip yet").wait_for()
-        assert strip.is_visible() and not page.locator("#fm-clip-hiding").is_visible()
+        strip.wait_for()
+        page.locator("#fm-clip-hiding").wait_for(state="hidden")
         page.close()  # before the server goes
 
 
