@@ -71,6 +71,7 @@ class Kind(ABC, Generic[V]):
     placed: ClassVar[bool] = False  # whether its values depend on where the crop lies in the image
     averaged: ClassVar[bool] = True  # whether the mean over a video is meaningful
     pipeline_tag: ClassVar[str] = "image-classification"  # the hub's name for such a task
+    outputs: ClassVar[tuple[str, ...]] = ()  # all that a head must answer, in order; none: some of the labels
 
     @abstractmethod
     def decode(self, labels: Sequence[str], rows: Any) -> list[V]:
@@ -318,7 +319,6 @@ class Unlabelled(Kind[V]):
     probabilities: ClassVar[bool] = False
     placed: ClassVar[bool] = True
     pipeline_tag: ClassVar[str] = "keypoint-detection"
-    outputs: ClassVar[tuple[str, ...]]
 
     def short_text(self, value: V, label: Callable[[str], str] = readable) -> str:
         return self.text(value, label)

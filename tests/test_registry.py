@@ -196,6 +196,10 @@ ROW = {"dataset": "mine", "label": "emotion", "metric": "accuracy", "value": 0.5
         ({"heads": [HEAD, HEAD]}, "output 'emotion' appears twice"),
         ({"heads": [{**HEAD, "labels": ["sad", "sad"]}]}, r"heads\[0\] .*labels: 'sad' appears twice"),
         ({"heads": [{**HEAD, "labels": []}]}, r"heads\[0\] .*labels: there are none"),
+        (
+            {"heads": [{**HEAD, "attribute": "pose", "kind": "pose", "labels": ["yaw", "roll"]}]},
+            r"heads\[0\] .*labels: pose needs yaw, pitch, … roll, in this order",
+        ),
         ({"heads": [{**HEAD, "labels": ["glad"]}]}, r"heads\[0\] .*labels: 'glad' can be no emotion; known: angry"),
         ({"heads": [{**HEAD, "attribute": "age", "kind": "age", "labels": ["nan"]}]}, "labels: 'nan' can be no age"),
         ({"heads": [{**HEAD, "views": {"two": {"happy": "good"}}}]}, r"heads\[0\] .*views: 'two' does not map"),

@@ -101,15 +101,15 @@ def test_age_targets_and_estimates_fit_together() -> None:
 
 def test_age_bins_become_distributions_that_a_smooth_curve_shares_out() -> None:
     years = np.arange(YEARS)
-    young, middle, old = (((years >= a) & (years <= b)).astype(np.float32) for a, b in ((20, 29), (30, 39), (70, 100)))
+    young, middle, old = (((years >= a) & (years <= b)).astype(np.float32) for a, b in ((50, 59), (60, 69), (70, 100)))
     unknown, known = np.ones(YEARS, np.float32), age_distribution(np.array([31.0]))[0]
     target = np.stack([young] * 8 + [middle] * 4 + [old] + [unknown, known])
     smooth = smooth_bins(target)
     np.testing.assert_array_equal(smooth[-2:], target[-2:])
     np.testing.assert_allclose(smooth[:-2].sum(1), 1, rtol=1e-5)
     assert not smooth[:-2][target[:-2] == 0].any()
-    # The thirties get rarer towards the forties, as the twenties are more common; of the old most are just that.
-    assert smooth[8, 30] > 1.5 * smooth[8, 39] and smooth[12, 70] > 10 * smooth[12, 95]
+    # The sixties get rarer towards the seventies, as the fifties are more common; of the old most are just that.
+    assert smooth[8, 60] > 1.5 * smooth[8, 69] and smooth[12, 70] > 5 * smooth[12, 95]
     np.testing.assert_array_equal(target[0], young)
 
 

@@ -273,6 +273,8 @@ def _check_head(head: Head) -> None:
     if unknown := [label for label in head.labels if not attribute.kind.is_output(attribute, label)]:
         wrong = ", ".join(map(repr, unknown[:5]))
         raise ValueError(f"labels: {wrong} can be no {attribute.name}; known: {attribute.label_text}")
+    if (outputs := attribute.kind.outputs) and head.labels != outputs:
+        raise ValueError(f"labels: {attribute.name} needs {outputs[0]}, {outputs[1]}, … {outputs[-1]}, in this order")
     if head.prior and not (len(head.prior) == len(head.labels) and all(value > 0 for value in head.prior)):
         raise ValueError("prior: needs a positive number for each label")
     if head.prior_strength and not head.prior:
