@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -694,8 +695,13 @@ def analyzer() -> FakeAnalyzer:
 def client(analyzer: FakeAnalyzer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with serving(analyzer) as url:
         client = Client(url, download_files=str(tmp_path_factory.mktemp("downloads")), verbose=False)
+        before = set(Path(tempfile.gettempdir()).iterdir())
         with closing(client):
             yield client
+    for folder in set(Path(tempfile.gettempdir()).iterdir()) - before:
+        # The client leaves an empty folder for every file that it downloads.
+        if re.fullmatch("[0-9a-f]{40}", folder.name) and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @pytest.mark.slow
