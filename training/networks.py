@@ -250,6 +250,14 @@ NETWORKS: dict[str, Callable[..., keras.KerasTensor]] = {
 }
 
 
+def freeze(model: keras.Model, blocks: int) -> None:
+    """Let the stem and the first blocks of a network keep their weights; -1 lets all of it learn."""
+    frozen = ("stem", *(f"block{index}" for index in range(blocks))) if blocks >= 0 else ()
+    for layer in model.layers:
+        if layer.name.split("_")[0] in frozen:
+            layer.trainable = False
+
+
 def open_trained(reference: str) -> keras.Model:
     """The network of a finished run (its folder) or of a release (its name, ``name@version`` or folder).
 

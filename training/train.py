@@ -271,11 +271,7 @@ def build_model(config: Config) -> keras.Model:
         log.info("%d layers from %s", networks.load_trained(model, config.start), config.start)
     elif config.imagenet:
         log.info("%d arrays from ImageNet", imagenet.load_imagenet_lite0(model))
-    if config.freeze_blocks >= 0:
-        frozen = ("stem", *(f"block{i}" for i in range(config.freeze_blocks)))
-        for layer in model.layers:
-            if layer.name.split("_")[0] in frozen:
-                layer.trainable = False
+    networks.freeze(model, config.freeze_blocks)
     return model
 
 

@@ -1,7 +1,6 @@
 """Age, gender and ethnicity from FairFace (CC BY 4.0) and ImageNet weights alone, for uses that other data forbids."""
 
-from training.augment import Augment
-from training.config import Config
+from training.config import Config, load_config
 
 config = Config(
     model="demographics-fairface",
@@ -21,5 +20,5 @@ config = Config(
     balance=0.5,
     loss_weights={"age": 0.5, "gender": 1.5},
     epochs=14,
-    augment=Augment(rotation=20, shift=0.08, zoom=(0.8, 1.25), grey=0.1, blur=0.2, jpeg=0.2, erase=0.4),
+    augment=load_config("demographics-faces").augment,
 )

@@ -393,9 +393,9 @@ def train(config: Config, data_folder: str | Path, run: Path, limit: int | None 
 
 def freeze(model: keras.Model, blocks: int) -> None:
     """Let the stem and the first blocks keep their weights, and every normalization its statistics."""
-    frozen = ("stem", *(f"block{index}" for index in range(blocks)))
+    networks.freeze(model, blocks)
     for layer in model.layers:
-        if layer.name.split("_")[0] in frozen or isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
 

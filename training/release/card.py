@@ -86,13 +86,10 @@ LIMITS = {
 }
 # The same of an attribute as a data set has it.
 DATASET_LIMITS = {
-    (
-        "utkface",
-        "ethnicity",
-    ): "UTKFace knows five groups only, and folds Latino and Middle Eastern people into `other`; "
-    "FairFace alone tells all seven apart.",
-    ("fairface", "age"): "FairFace's ages are ranges of ten years. Years within a range come from how common they are.",
+    ("utkface", "ethnicity"): "UTKFace knows five groups only, and folds Latino and Middle Eastern people into "
+    "`other`; FairFace alone tells all seven apart.",
 }
+SMOOTH_BINS_LIMIT = "FairFace's ages are ranges of ten years. Years within a range come from how common they are."
 SERVING = {
     "int8": "weights and activations in int8, the heads in float32",
     "float16": "weights in half precision, arithmetic in full",
@@ -192,10 +189,9 @@ def licence_of(config: Config) -> tuple[str, str | None]:
 def _limits(spec: ModelSpec, config: Config) -> list[str]:
     limits = []
     for attribute in spec.attributes:
-        beside = (DATASET_LIMITS.get((name, attribute)) for name in config.datasets)
-        # Where another data set has ages in years, ranges are no limit.
-        known = () if attribute == "age" and len(config.datasets) > 1 else filter(None, beside)
-        limits.append(" ".join((LIMITS[attribute], *known)))
+        beside = [DATASET_LIMITS.get((name, attribute), "") for name in config.datasets]
+        binned = SMOOTH_BINS_LIMIT if config.smooth_bins and is_numeric(attribute) else ""
+        limits.append(" ".join(filter(None, (LIMITS[attribute], *beside, binned))))
     return limits
 
 
