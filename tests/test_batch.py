@@ -12,6 +12,7 @@ import pickle
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -1018,31 +1020,33 @@ def test_on_ray(ray_finds_this: None, analyzer: FaceAnalyzer, photos: Path, tmp_
 
 
 @pytest.mark.slow
-def test_the_metrics_of_an_actor(analyzer: FaceAnalyzer, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics = pytest.importorskip("ray.util.metrics", reason="the engine needs Ray: pip install -e '.[dev]'")
-    from facemodels.batch import cluster
-
-    counts = Counter[str]()
-
-    class Counting:
-        def __init__(self, name: str, description: str) -> None:
-            assert description
-            self.name = name
-
-        def inc(self, count: int) -> None:
-            counts[self.name] += count
-
-    monkeypatch.setattr(metrics, "Counter", Counting)
-    monkeypatch.setattr(cluster, "LocalEngine", InProcess)
-    actor = cluster._Actor(analyzer, Task(), 10.0)
-    found = [Item(path.name, str(path)) for path in sorted(photos.glob("*.jpg"))]
-    answer = actor({"chunk": [pickle.dumps(tuple(found))]})
-    results = pickle.loads(answer["results"][0])
-    assert counts == {
-        "facemodels_faces": sum(result.faces for result in results),
-        "facemodels_errors": sum(result.error is not None for result in results),
-    }
-    assert all(counts.values())
+def test_a_monitor_reads_faces_and_errors_from_the_cluster(
+    ray_finds_this: None, analyzer: FaceAnalyzer, photos: Path, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason="the engine needs Ray: pip install -e '.[dev]'")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+        _metrics_export_port=port,
+        _system_config={"metrics_report_interval_ms": 500},
+    )
+    wanted = {"faces": 11.0, "errors": 1.0}
+    found: dict[str, float] = {}
+    try:
+        summary = analyze_many(photos, tmp_path / "out", analyzer, engine="ray", workers=(1, 1))
+        assert {name: summary["counts"][name] for name in wanted} == wanted
+        until = time.monotonic() + 60
+        while found != wanted and time.monotonic() < until:
+            time.sleep(0.5)
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                lines = re.findall(r"^ray_facemodels_(\w+)_total\{.*\} (\S+)$", answer.read().decode(), re.MULTILINE)
+                found = {name: float(value) for name, value in lines}
+    finally:
+        ray.shutdown()
+    assert found == wanted
 
 
 @pytest.mark.slow
