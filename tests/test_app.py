@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -965,6 +966,16 @@ def test_nothing_is_sent_home_or_remembered(analyzer: FakeAnalyzer) -> None:
     assert demo.analytics_enabled is False
     assert demo.delete_cache is None  # uploads are deleted without Gradio: test_uploads.py
     assert server.LAUNCH["run_history"] is False
+
+
+def test_work_can_begin_in_a_session_that_the_app_has_forgotten(analyzer: FakeAnalyzer) -> None:
+    ran = set()
+    for event in build_demo(analyzer).fns.values():
+        if event.fn and "stop" in signature(event.fn).parameters:
+            answer = event.fn(*[None] * len(event.inputs))  # what the state of such a session is
+            ran.add((event.name, len(list(answer)) if isinstance(answer, Iterator) else 0))
+    assert {name for name, _ in ran} == {"handle", "hide", "give_up", "forget", "halt"}
+    assert ("handle", 0) not in ran and ("hide", 0) not in ran
 
 
 def test_webcams_have_a_limit_of_their_own(analyzer: FakeAnalyzer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_a_session_keeps_its_state_and_nothing_of_the_page(demo: gr.Blocks) -> N
     assert not [config for config in session.components if config["id"] != state]
 
 
-def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks) -> None:
+def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facemodels.app.sessions._FRESH", timedelta(0))
     sessions = Sessions(demo)
     sessions.capacity = 5
     for name in ("one", "two"):
@@ -63,6 +65,22 @@ def test_calls_of_endpoints_never_end_a_visitors_session(demo: gr.Blocks) -> Non
         sessions[f"visitor {number}"][state_of(demo)] = number
     assert list(sessions.session_data) == [f"visitor {number}" for number in range(15, 20)]
     assert set(sessions.time_last_used) == set(sessions.session_data)
+
+
+def test_a_session_that_has_just_begun_gets_its_state_however_full_it_is(demo: gr.Blocks) -> None:
+    sessions, state = Sessions(demo), state_of(demo)
+    sessions.capacity = 5
+    for number in range(5):
+        sessions[f"visitor {number}"][state] = number
+    begun = sessions["new"]  # its first event is at work
+    for number in range(3):
+        sessions[f"call {number}"]
+    begun[state] = "new"
+    assert sessions["new"][state] == "new"
+    for name in list(sessions.time_last_used):
+        sessions.time_last_used[name] -= timedelta(minutes=1)
+    sessions["call 3"]
+    assert list(sessions.session_data) == ["visitor 2", "visitor 3", "visitor 4", "new", "call 3"]
 
 
 @pytest.mark.slow

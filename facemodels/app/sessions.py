@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from gradio.state_holder import SessionState, StateHolder
+
+_FRESH = timedelta(seconds=10)  # long enough for a first answer, which is what gives a session its state
 
 
 class Session(SessionState):
@@ -29,8 +32,9 @@ class Session(SessionState):
 class Sessions(StateHolder):
     """The sessions of an app; beyond `state_session_capacity`, those without any state go first, then the oldest.
 
-    A call of an endpoint is a session of its own, which has no state: visitors keep theirs however many calls come.
-    With a session goes what Gradio's queue never forgets of it.
+    A call of an endpoint is a session of its own, which has no state: visitors keep theirs however many calls come. A
+    session that has only just begun stays, as it may be about to get its state. With a session goes what Gradio's
+    queue never forgets of it.
 
     Args:
         blocks: The app, which was launched.
@@ -47,13 +51,30 @@ class Sessions(StateHolder):
                 self._make_room(session_id)
         return super().__getitem__(session_id)
 
+    def update(self, session_id: str) -> None:
+        """Mark a session as the one used last. Gradio's own method would also end the one used longest ago."""
+        with self.lock:
+            if session_id in self.session_data:
+                self.session_data.move_to_end(session_id)
+
     def _make_room(self, new: str) -> None:
         while len(self.session_data) > self.capacity:
-            others = [name for name in self.session_data if name != new]
-            evicted = next((name for name in others if not self.session_data[name].state_data), others[0])
+            evicted = self._dispensable(new)
+            if evicted is None:
+                return
             del self.session_data[evicted]
             self.time_last_used.pop(evicted, None)
             queue = self.blocks._queue
             if not queue.pending_event_ids_session.get(evicted, ("unknown",)):  # all was answered
                 queue.pending_event_ids_session.pop(evicted, None)
                 queue.pending_messages_per_session.pop(evicted, None)
+
+    def _dispensable(self, new: str) -> str | None:
+        now = datetime.now()
+        visitors = []
+        for name, session in self.session_data.items():
+            if session.state_data:
+                visitors.append(name)
+            elif name != new and now - self.time_last_used.get(name, now) > _FRESH:
+                return name
+        return visitors[0] if len(visitors) >= self.capacity else None

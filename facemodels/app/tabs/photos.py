@@ -47,11 +47,11 @@ def photos_part(
             js_on_load=static("photos.js"),
             elem_id="fm-photos-results",
         )
-    stop = gr.State(None)  # a `Stop` for each run
+    stop = gr.State(None)  # a `Stop` for each run; None again once the app has forgotten the session
 
     def handle(
         images: Any,
-        stop: Stop,
+        stop: Stop | None,
         max_faces: Any,
         attributes: Any,
         detector: Any,
@@ -59,7 +59,7 @@ def photos_part(
         language: Any,
         *models: Any,
     ) -> Iterator[str | None]:
-        chosen = dict(zip(offered, models, strict=True))
+        chosen, stop = dict(zip(offered, models, strict=True)), stop or Stop()
         for page in analyze_photos(
             analyzer, images, max_faces, attributes, detector, min_score, chosen, language, stop, memory
         ):

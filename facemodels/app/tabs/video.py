@@ -72,14 +72,17 @@ def video_tab(
     shown: list[Any] = [drawn, results, table, preview]
     buttons: list[Any] = [button, cancel]
 
-    stop = gr.State(None)  # a `Stop` for each run
+    stop = gr.State(None)  # a `Stop` for each run; None again once the app has forgotten the session
 
     def begin(clip: Any, language: Any) -> tuple[Any, ...]:
         busy = clip is not None
         answer = clip_waiting_html(words_in(language)) if busy else None
         return None, answer, None, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
 
-    def handle(clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop) -> Iterator[tuple[str | None, ...]]:
+    def handle(
+        clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop | None
+    ) -> Iterator[tuple[str | None, ...]]:
+        stop = stop or Stop()
         with closing(analyze_clip(analyzer, limits, clip, rate, attributes, language)) as steps:
             for step in steps:
                 if stop.wanted or stopping.is_set():
@@ -130,7 +133,8 @@ def video_tab(
     for work in works:
         work.then(end, None, buttons, **at_once)
 
-    def hide(clip: Any, language: Any, stop: Stop) -> Iterator[tuple[str | None, str | None]]:
+    def hide(clip: Any, language: Any, stop: Stop | None) -> Iterator[tuple[str | None, str | None]]:
+        stop = stop or Stop()
         with closing(anonymize_clip(analyzer, limits, clip, language)) as steps:
             for step in steps:
                 if stop.wanted or stopping.is_set():
