@@ -57,6 +57,49 @@ print(expected, statuses)
 """
 
 
+HAAR = """
+import os, sys, threading, time
+from facemodels import read_image
+from facemodels.detection.haar import Haar
+
+detector, image = Haar(), read_image(sys.argv[1])[:200, 130:330]
+stop = threading.Event()
+
+def work():
+    while not stop.is_set():
+        detector.detect(image)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+hung = 0
+for _ in range(150):
+    child = os.fork()
+    if child == 0:
+        detector.detect(image)
+        os._exit(0)
+    end = time.monotonic() + 20
+    while (answer := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
+        time.sleep(0.002)
+    if answer == (0, 0):
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        hung += 1
+        break
+stop.set()
+for thread in threads:
+    thread.join()
+print(hung)
+"""
+
+
+def test_a_forked_child_has_a_cascade_of_its_own(photo: Path) -> None:
+    # OpenCV's own lock within a cascade: one child of seventy found it held when all shared one.
+    command = [sys.executable, "-c", HAAR, str(photo)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 @pytest.mark.parametrize("detector", ["libfacedetection", "haar"])
 def test_a_child_forked_while_threads_analyze(detector: str, photo: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, detector, str(photo)]

@@ -11,7 +11,7 @@ import numpy as np
 from facemodels.detection.base import faces_from_rows, largest_first
 from facemodels.detection.passes import merge, resized
 from facemodels.errors import DetectorError
-from facemodels.forking import Lock
+from facemodels.forking import Lock, after_fork
 from facemodels.types import Face
 
 LONGEST_SIDE = 1280  # larger images are shrunk to this
@@ -35,10 +35,12 @@ class Haar:
 
     def __init__(self, *, threads: int | None = None) -> None:
         self._lock = Lock()
-        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-        self._cascade = cv2.CascadeClassifier(str(path))
-        if self._cascade.empty():
-            raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 includes and OpenCV 5 does not")
+        self._cascade: cv2.CascadeClassifier | None = _cascade()
+        after_fork(self, Haar._renew)
+
+    def _renew(self) -> None:
+        """In a forked child: the cascade has a lock of its own, which another thread may have held."""
+        self._cascade = None
 
     @staticmethod
     def available() -> bool:
@@ -52,6 +54,7 @@ class Haar:
         grey = cv2.equalizeHist(cv2.cvtColor(resized(image, image, scale), cv2.COLOR_RGB2GRAY))
         smallest = max(24, min(grey.shape) // 24)
         with self._lock:
+            self._cascade = self._cascade or _cascade()
             boxes, _, weights = self._cascade.detectMultiScale3(
                 grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
             )
@@ -62,3 +65,11 @@ class Haar:
             box = np.array([cx - w * WIDTH / 2, cy - h * HEIGHT / 2, w * WIDTH, h * HEIGHT]) * scale
             rows.append(np.append(box, score))
         return largest_first(merge(faces_from_rows([row for row in rows if row[-1] >= min_score], width, height)))
+
+
+def _cascade() -> cv2.CascadeClassifier:
+    path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+    cascade = cv2.CascadeClassifier(str(path))
+    if cascade.empty():
+        raise DetectorError(f"the detector 'haar' needs {path}, which OpenCV 4 includes and OpenCV 5 does not")
+    return cascade
