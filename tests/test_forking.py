@@ -72,7 +72,7 @@ def work():
 threads = [threading.Thread(target=work) for _ in range(4)]
 for thread in threads:
     thread.start()
-hung = 0
+failed = 0
 for _ in range(150):
     child = os.fork()
     if child == 0:
@@ -83,13 +83,14 @@ for _ in range(150):
         time.sleep(0.002)
     if answer == (0, 0):
         os.kill(child, 9)
-        os.waitpid(child, 0)
-        hung += 1
+        answer = os.waitpid(child, 0)
+    if answer[1]:
+        failed += 1
         break
 stop.set()
 for thread in threads:
     thread.join()
-print(hung)
+print(failed)
 """
 
 
