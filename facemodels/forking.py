@@ -34,12 +34,31 @@ def after_fork(owner: T, renew: Callable[[T], object]) -> None:
 class Lock:
     """A `threading.Lock` for ``with`` that a forked child finds free, whoever held it.
 
-    What it guards may be half changed in that child: only use it where that does no harm, or renew that too.
+    What it guards may be half changed in that child: only use it where that does no harm, renew that too, or let forks
+    wait.
+
+    Args:
+        delays_forks: Whether a fork waits until the lock is free. For libraries with locks of their own, which a child
+            would inherit as another thread holds them. The thread that holds it must not fork.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, delays_forks: bool = False) -> None:
         self._renew()
         after_fork(self, Lock._renew)
+        if delays_forks and hasattr(os, "register_at_fork"):
+            reference = weakref.ref(self)
+            held: list[threading.Lock] = []
+
+            def acquire() -> None:
+                if (alive := reference()) is not None:
+                    alive._lock.acquire()
+                    held.append(alive._lock)
+
+            def release() -> None:
+                while held:
+                    held.pop().release()
+
+            os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=held.clear)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()

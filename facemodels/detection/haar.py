@@ -11,7 +11,7 @@ import numpy as np
 from facemodels.detection.base import faces_from_rows, largest_first
 from facemodels.detection.passes import merge, resized
 from facemodels.errors import DetectorError
-from facemodels.forking import Lock, after_fork
+from facemodels.forking import Lock
 from facemodels.types import Face
 
 LONGEST_SIDE = 1280  # larger images are shrunk to this
@@ -34,13 +34,8 @@ class Haar:
     name = "haar"
 
     def __init__(self, *, threads: int | None = None) -> None:
-        self._lock = Lock()
-        self._cascade: cv2.CascadeClassifier | None = _cascade()
-        after_fork(self, Haar._renew)
-
-    def _renew(self) -> None:
-        """In a forked child: the cascade has a lock of its own, which another thread may have held."""
-        self._cascade = None
+        self._lock = Lock(delays_forks=True)  # the cascade has one of its own
+        self._cascade = _cascade()
 
     @staticmethod
     def available() -> bool:
@@ -51,10 +46,9 @@ class Haar:
         """See `FaceDetector.detect`; the score is the cascade's last-stage weight, brought to 0..1."""
         height, width = image.shape[:2]
         scale = max(1.0, max(height, width) / LONGEST_SIDE)
-        grey = cv2.equalizeHist(cv2.cvtColor(resized(image, image, scale), cv2.COLOR_RGB2GRAY))
-        smallest = max(24, min(grey.shape) // 24)
         with self._lock:
-            self._cascade = self._cascade or _cascade()
+            grey = cv2.equalizeHist(cv2.cvtColor(resized(image, image, scale), cv2.COLOR_RGB2GRAY))
+            smallest = max(24, min(grey.shape) // 24)
             boxes, _, weights = self._cascade.detectMultiScale3(
                 grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
             )

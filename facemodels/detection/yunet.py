@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from facemodels.detection.passes import MultiPassDetector
-from facemodels.forking import Lock, after_fork
+from facemodels.forking import Lock
 from facemodels.hub import store
 from facemodels.hub.registry import get_spec
 
@@ -29,18 +29,14 @@ class YuNet(MultiPassDetector):
     suffix = ".onnx"
 
     def __init__(self, path: str | Path | None = None, *, threads: int | None = None) -> None:
-        self._lock = Lock()  # the network keeps the size of its input
+        # The network keeps the size of its input, and OpenCV has locks of its own.
+        self._lock = Lock(delays_forks=True)
         spec = get_spec("yunet")
         (file,) = spec.files
         content = store.read(spec, file) if path is None else store.verify(Path(path), spec.files[file])
         # From the bytes that were verified: the file may be another by now.
-        self._graph = np.frombuffer(content, np.uint8)
-        self._network: cv2.FaceDetectorYN | None = _network(self._graph)
-        after_fork(self, YuNet._renew)
-
-    def _renew(self) -> None:
-        """In a forked child: another thread may have been in the middle of the network."""
-        self._network = None
+        graph = np.frombuffer(content, np.uint8)
+        self._network = cv2.FaceDetectorYN.create("onnx", graph, np.empty(0, np.uint8), (320, 320), 0.3, 0.3, 5000)
 
     @staticmethod
     def available() -> bool:
@@ -52,13 +48,8 @@ class YuNet(MultiPassDetector):
     def find(self, image: np.ndarray) -> np.ndarray:
         """See `MultiPassDetector.find`."""
         height, width = image.shape[:2]
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         with self._lock:
-            self._network = self._network or _network(self._graph)
+            bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
             self._network.setInputSize((width, height))
             _, rows = self._network.detect(bgr)
         return np.empty((0, 15)) if rows is None else rows
-
-
-def _network(graph: np.ndarray) -> cv2.FaceDetectorYN:
-    return cv2.FaceDetectorYN.create("onnx", graph, np.empty(0, np.uint8), (320, 320), 0.3, 0.3, 5000)
