@@ -47,11 +47,11 @@ def photos_part(
             js_on_load=static("photos.js"),
             elem_id="fm-photos-results",
         )
-    stop = gr.State(None)  # a `Stop` for each run; None again once the app has forgotten the session
+    stop = gr.State(Stop())  # one for each run
 
     def handle(
         images: Any,
-        stop: Stop | None,
+        stop: Stop,
         max_faces: Any,
         attributes: Any,
         detector: Any,
@@ -59,16 +59,15 @@ def photos_part(
         language: Any,
         *models: Any,
     ) -> Iterator[str | None]:
-        chosen, stop = dict(zip(offered, models, strict=True)), stop or Stop()
+        chosen = dict(zip(offered, models, strict=True))
         for page in analyze_photos(
             analyzer, images, max_faces, attributes, detector, min_score, chosen, language, stop, memory
         ):
             stop.wanted = stop.wanted or stopping.is_set()
             yield page
 
-    def halt(stop: Stop | None) -> None:
-        if stop is not None:
-            stop.wanted = True
+    def halt(stop: Stop) -> None:
+        stop.wanted = True
 
     def open_chosen(language: Any, images: Any, event: gr.EventData) -> str:
         return open_photo(images, getattr(event, "photo", None))

@@ -72,17 +72,14 @@ def video_tab(
     shown: list[Any] = [drawn, results, table, preview]
     buttons: list[Any] = [button, cancel]
 
-    stop = gr.State(None)  # a `Stop` for each run; None again once the app has forgotten the session
+    stop = gr.State(Stop())  # one for each run
 
     def begin(clip: Any, language: Any) -> tuple[Any, ...]:
         busy = clip is not None
         answer = clip_waiting_html(words_in(language)) if busy else None
         return None, answer, None, None, gr.Button(interactive=not busy), gr.Button(interactive=busy), Stop()
 
-    def handle(
-        clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop | None
-    ) -> Iterator[tuple[str | None, ...]]:
-        stop = stop or Stop()
+    def handle(clip: Any, rate: Any, attributes: Any, language: Any, stop: Stop) -> Iterator[tuple[str | None, ...]]:
         with closing(analyze_clip(analyzer, limits, clip, rate, attributes, language)) as steps:
             for step in steps:
                 if stop.wanted or stopping.is_set():
@@ -96,15 +93,14 @@ def video_tab(
     def end() -> tuple[Any, ...]:
         return gr.Button(interactive=True), gr.Button(interactive=False)
 
-    def give_up(stop: Stop | None, language: Any) -> tuple[Any, ...]:
+    def give_up(stop: Stop, language: Any) -> tuple[Any, ...]:
         return halt(stop, clip_cancelled_html(words_in(language)))
 
-    def forget(stop: Stop | None) -> tuple[Any, ...]:
+    def forget(stop: Stop) -> tuple[Any, ...]:
         return halt(stop, None)
 
-    def halt(stop: Stop | None, answer: str | None) -> tuple[Any, ...]:
-        if stop is not None:
-            stop.wanted, stop.answer = True, answer
+    def halt(stop: Stop, answer: str | None) -> tuple[Any, ...]:
+        stop.wanted, stop.answer = True, answer
         return None, answer, None, None, *end()
 
     at_once: dict[str, Any] = {
@@ -133,8 +129,7 @@ def video_tab(
     for work in works:
         work.then(end, None, buttons, **at_once)
 
-    def hide(clip: Any, language: Any, stop: Stop | None) -> Iterator[tuple[str | None, str | None]]:
-        stop = stop or Stop()
+    def hide(clip: Any, language: Any, stop: Stop) -> Iterator[tuple[str | None, str | None]]:
         with closing(anonymize_clip(analyzer, limits, clip, language)) as steps:
             for step in steps:
                 if stop.wanted or stopping.is_set():
