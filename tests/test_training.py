@@ -139,14 +139,17 @@ def test_a_correction_for_the_prior_is_chosen_by_accuracy_and_macro_recall() -> 
     truth = rng.choice(3, 20_000, p=prior)
     likelihood = np.exp(1.5 * (rng.normal(size=(20_000, 3)) + 1.5 * np.eye(3)[truth]))
     says = likelihood * prior / (likelihood * prior).sum(1, keepdims=True)
-    strength = metrics.best_prior_strength(prior, [(truth, says)])
+    strength, temperature = metrics.best_prior_correction(prior, [(truth, says)])
+    assert temperature == pytest.approx(1, abs=0.1)  # they were probabilities
+    too_sure = [(truth, metrics.tempered(says, 0.5))]
+    assert metrics.best_prior_correction(prior, too_sure) == (strength, pytest.approx(2 * temperature, rel=0.05))
     corrected = metrics.without_prior(says, prior, strength)
     assert 0 < strength <= 1
     gains = [measure(truth, corrected) - measure(truth, says) for measure in (metrics.macro_recall_of_common, accuracy)]
     assert gains[0] > 0.05 and gains[1] < 0 < sum(gains)
     assert metrics.without_prior(corrected, prior, -strength) == pytest.approx(says)
     even = np.full(3, 1 / 3)
-    assert metrics.best_prior_strength(even, [(truth, says)]) == 0  # nothing to correct: the smallest
+    assert metrics.best_prior_correction(even, [(truth, says)])[0] == 0  # nothing to correct: the smallest
     assert metrics.served_prior(prior, 1) == pytest.approx(even) and metrics.served_prior(prior, 0) == pytest.approx(
         prior
     )
@@ -595,8 +598,24 @@ def test_a_correction_is_folded_into_the_logits() -> None:
     before = np.asarray(model(crops)["emotion"])
     made = correct_prior(model, config, {"emotion": prior}, held_out)["emotion"]
     after = np.asarray(model(crops)["emotion"])
-    assert after == pytest.approx(metrics.without_prior(before, prior, made["strength"]), abs=1e-6)
+    tempered = metrics.tempered(before, made["temperature"])
+    assert after == pytest.approx(metrics.without_prior(tempered, prior, made["strength"]), abs=1e-6)
     assert made["prior"] == prior.tolist() and set(made["validation"]) == {"synthetic validation"}
+
+
+def test_every_data_set_counts_the_same_in_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.release import calibrate
+
+    def part(name: str, labels: list[int]) -> FaceData:
+        targets = {"emotion": np.eye(8, dtype=np.float32)[labels]}
+        targets["emotion"][-1] = 1  # not known
+        return FaceData(name, [np.zeros((2, 2), np.uint8)] * len(labels), targets, {})
+
+    parts = {"large": part("large train", [0] * 900 + [1]), "small": part("small train", [1] * 90 + [0])}
+    monkeypatch.setattr(calibrate, "load", lambda name, *_: parts[name])
+    config = Config(model="a", version="1.0.0", heads=("emotion",), datasets=("large", "small"))
+    (prior,) = calibrate.label_priors(config, ".").values()
+    assert prior.sum() == pytest.approx(1, abs=1e-5) and prior[:2] == pytest.approx([0.5, 0.47], abs=0.01)
 
 
 def test_every_stage_comes_after_those_it_needs() -> None:

@@ -134,11 +134,8 @@ def _prior(truth: np.ndarray, probabilities: np.ndarray, head: Head | None) -> d
         return {}
     prior = np.array(head.prior)
     uncorrected = metrics.without_prior(probabilities, prior, -head.prior_strength)
-    # Scores are probabilities where labels are as common as in the prior that is left. A handful of faces cannot stand
-    # for the part of a class in it.
-    counts = np.bincount(truth, minlength=len(prior))
-    enough = counts >= min(metrics.SMALLEST_CLASS, counts.max())
-    weights = (enough * metrics.served_prior(prior, head.prior_strength) / np.maximum(counts, 1))[truth]
+    # Scores are probabilities where labels are as common as in the prior that is left.
+    weights = metrics.served_weights(truth, prior, head.prior_strength)
     return {
         "without_prior_correction": {
             "accuracy": accuracy(truth, uncorrected),

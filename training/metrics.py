@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -77,18 +78,24 @@ def five_groups(probabilities: np.ndarray) -> np.ndarray:
 TEMPERATURES = np.geomspace(0.25, 4, 161)
 
 
-def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
+def best_temperature(
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+    correct: Callable[[np.ndarray], np.ndarray] = lambda probabilities: probabilities,
+) -> float:
     """The temperature that makes the true labels most probable; ``p ** (1 / temperature)``, renormalized.
 
     Args:
         truth: ``(N,)`` indices, or ``(N, outputs)`` sets of ones that contain the truth.
         probabilities: ``(N, outputs)``.
         weights: ``(N,)``, the weight of each row; equal by default.
+        correct: Applied to the probabilities that the temperature gives.
     """
     sets = np.eye(probabilities.shape[1])[truth] if truth.ndim == 1 else truth
 
     def loss(temperature: float) -> float:
-        held = (tempered(probabilities, temperature) * sets).sum(1)
+        held = (correct(tempered(probabilities, temperature)) * sets).sum(1)
         return float(np.average(-np.log(np.clip(held, 1e-9, 1)), weights=weights))
 
     return float(min(TEMPERATURES, key=loss))
@@ -97,7 +104,7 @@ def best_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.n
 PRIOR_STRENGTHS = np.arange(21) / 20
 
 
-def best_prior_strength(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+def best_prior_correction(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     """The strength of a prior correction that maximizes accuracy plus macro recall, averaged over data sets.
 
     Ties go to the smallest strength.
@@ -105,20 +112,26 @@ def best_prior_strength(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, 
     Args:
         prior: ``(labels,)``.
         measured: For each data set its true indices and ``(N, labels)`` probabilities under the prior.
+
+    Returns:
+        The strength, and the temperature that comes before it: the best where labels are as common as in the prior
+        that is then served, every data set counting the same.
     """
 
-    def gain(strength: float) -> float:
-        return float(
-            np.mean(
-                [
-                    accuracy(truth, corrected) + macro_recall_of_common(truth, corrected)
-                    for truth, probabilities in measured
-                    for corrected in (without_prior(probabilities, prior, strength),)
-                ]
-            )
-        )
+    def temperature(strength: float) -> float:
+        weights = [served_weights(truth, prior, strength) for truth, _ in measured]
+        truths, probabilities = (np.concatenate(rows) for rows in zip(*measured, strict=True))
+        correct = partial(without_prior, prior=prior, strength=strength)
+        return best_temperature(truths, probabilities, np.concatenate([row / row.sum() for row in weights]), correct)
 
-    return float(max(PRIOR_STRENGTHS, key=lambda strength: round(gain(strength), 6)))
+    def gain(correction: tuple[float, float]) -> float:
+        gains = []
+        for truth, probabilities in measured:
+            corrected = without_prior(tempered(probabilities, correction[1]), prior, correction[0])
+            gains.append(accuracy(truth, corrected) + macro_recall_of_common(truth, corrected))
+        return round(float(np.mean(gains)), 6)
+
+    return max(((float(strength), temperature(strength)) for strength in PRIOR_STRENGTHS), key=gain)
 
 
 def without_prior(probabilities: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
@@ -131,6 +144,16 @@ def served_prior(prior: np.ndarray, strength: float) -> np.ndarray:
     """The class frequencies under which scores corrected by `without_prior` are probabilities, ``(labels,)``."""
     left = np.asarray(prior, float) ** (1 - strength)
     return left / left.sum()
+
+
+def served_weights(truth: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
+    """Weights of rows, ``(N,)``, by which labels are as common as in `served_prior`.
+
+    Labels with fewer than `SMALLEST_CLASS` rows weigh nothing: a handful of faces cannot stand for the part of a class.
+    """
+    counts = np.bincount(truth, minlength=len(prior))
+    enough = counts >= min(SMALLEST_CLASS, counts.max())
+    return (enough * served_prior(prior, strength) / np.maximum(counts, 1))[truth]
 
 
 def interval_temperature(ages: np.ndarray, probabilities: np.ndarray) -> float:

@@ -15,11 +15,12 @@ from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted
 from training.metrics import (
-    best_prior_strength,
+    best_prior_correction,
     best_temperature,
     classifications,
     interval_temperature,
     macro_recall_of_common,
+    tempered,
     without_prior,
 )
 from training.train import predict
@@ -50,8 +51,7 @@ def calibrate(model: keras.Model, config: Config, held_out: list[FaceData]) -> d
             temperatures[head] = best_temperature(
                 np.concatenate(truths), np.concatenate(answers), np.concatenate(weights)
             )
-        layer = model.get_layer(f"{head}_logits")
-        layer.set_weights([weight / temperatures[head] for weight in layer.get_weights()])
+        temper_logits(model, head, temperatures[head])
     return temperatures
 
 
@@ -66,15 +66,28 @@ def _truth_sets(head: str, data: FaceData) -> np.ndarray:
 
 
 def label_priors(config: Config, data_folder: str | Path, limit: int | None = None) -> dict[str, np.ndarray]:
-    """The label frequencies in training for each published emotion head: the mean of all known targets."""
+    """The label frequencies in training for each published emotion head: the mean of those of its data sets.
+
+    Not of all faces together: they would follow the largest data set, and the correction is for all of them.
+    """
     parts = [load(name, "train", data_folder, limit) for name in config.datasets]
     priors = {}
     for head in filter(adjusted, config.heads):
-        rows = np.concatenate([target_for(head, part) for part in parts])
-        known = rows[rows.sum(1) < 1.5]
-        prior = (known.sum(0) + 1) / (len(known) + rows.shape[1])
+        frequencies = []
+        for part in parts:
+            rows = target_for(head, part)
+            known = rows[rows.sum(1) < 1.5]
+            if len(known):
+                frequencies.append((known.sum(0) + 1) / (len(known) + rows.shape[1]))
+        prior = np.mean(frequencies, axis=0)
         priors[head] = np.round(prior / prior.sum(), 6)
     return priors
+
+
+def temper_logits(model: keras.Model, head: str, temperature: float) -> None:
+    """Divide a head's logits by a temperature."""
+    layer = model.get_layer(f"{head}_logits")
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])
 
 
 def shift_logits(model: keras.Model, head: str, prior: np.ndarray, power: float) -> None:
@@ -87,10 +100,11 @@ def shift_logits(model: keras.Model, head: str, prior: np.ndarray, power: float)
 def correct_prior(
     model: keras.Model, config: Config, priors: dict[str, np.ndarray], held_out: list[FaceData]
 ) -> dict[str, Any]:
-    """Correct the logits for the label prior, by the strength chosen on validation (`metrics.best_prior_strength`).
+    """Correct the logits for the label prior, by the strength chosen on validation (`metrics.best_prior_correction`).
 
     Returns:
-        For each head its prior, the strength, and accuracy and macro recall on validation without and with it.
+        For each head its prior, the strength, the temperature that comes before it, and accuracy and macro recall on
+        validation without and with the correction.
     """
     predictions = [predict(model, data, config) for data in held_out]
     corrected = {}
@@ -100,14 +114,19 @@ def correct_prior(
             for data, predicted in zip(held_out, predictions, strict=True)
             if head in data.labels
         }
-        strength = best_prior_strength(prior, list(scored.values()))
+        strength, temperature = best_prior_correction(prior, list(scored.values()))
+        temper_logits(model, head, temperature)
         shift_logits(model, head, prior, -strength)
         corrected[head] = {
             "prior": prior.tolist(),
             "strength": strength,
+            "temperature": temperature,
             "validation": {
                 name: {
-                    key: [round(measure(truth, without_prior(answers, prior, power)), 4) for power in (0.0, strength)]
+                    key: [
+                        round(measure(truth, without_prior(tempered(answers, temperature), prior, power)), 4)
+                        for power in (0.0, strength)
+                    ]
                     for key, measure in (("accuracy", accuracy), ("macro_recall", macro_recall_of_common))
                 }
                 for name, (truth, answers) in scored.items()

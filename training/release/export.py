@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,14 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
     for head, prior in priors.items():
         # A temperature is found where scores are probabilities: under the prior of the data.
         shift_logits(model, head, prior, config.logit_adjustment)
+    temperatures = calibrate(model, config, held_out)
+    corrections = correct_prior(model, config, priors, held_out)
     made = {
         "config": config.to_dict(),
         **history(run, config),
         "parameters": int(model.count_params()),
-        "temperatures": calibrate(model, config, held_out),
-        "prior": correct_prior(model, config, priors, held_out),
+        "temperatures": folded(temperatures, corrections),
+        "prior": corrections,
     }
     return release(model, target, config, made, data_folder, limit)
 
@@ -109,9 +112,22 @@ def export_again(old: Path, target: Path, data_folder: str | Path, limit: int | 
     config = replace(before, version=new.version, prior_correction=True, validation=new.validation)
     model = keras.saving.load_model(old / "model.keras", compile=False)
     held_out = [load(name, "validation", data_folder, limit) for name in config.validated]
-    prior = correct_prior(model, config, label_priors(config, data_folder, limit), held_out)
-    made = {**{key: measured[key] for key in MADE if key in measured}, "config": config.to_dict(), "prior": prior}
+    corrections = correct_prior(model, config, label_priors(config, data_folder, limit), held_out)
+    made = {
+        **{key: measured[key] for key in MADE if key in measured},
+        "config": config.to_dict(),
+        "temperatures": folded(measured["temperatures"], corrections),
+        "prior": corrections,
+    }
     return release(model, target, config, made, data_folder, limit)
+
+
+def folded(temperatures: Mapping[str, float], corrections: Mapping[str, Any]) -> dict[str, float]:
+    """The temperature of each head's logits in all: its own, times that of its prior correction."""
+    return {
+        head: temperature * corrections.get(head, {}).get("temperature", 1.0)
+        for head, temperature in temperatures.items()
+    }
 
 
 def release(
