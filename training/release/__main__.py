@@ -19,7 +19,7 @@ from facemodels.errors import FaceModelsError
 from facemodels.hub.registry import SPEC_FILE, ModelSpec
 from training.config import config_from
 from training.release.describe import card_elsewhere, describe, write_spec_and_card
-from training.release.export import MADE, export, export_again
+from training.release.export import MADE, export
 
 log = logging.getLogger("training")
 
@@ -32,29 +32,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, help="parent of the release folder (default: RUN/release)")
     parser.add_argument("--cards", type=Path, help="also copy the card here, as <model>.md")
     parser.add_argument("--card-only", action="store_true", help="rewrite only spec and card, without measuring")
-    parser.add_argument("--again", action="store_true", help="make the version of the config from a release's weights")
     parser.add_argument("--limit", type=int, help="use only this many images of each data set")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    again = (options.folder / "metrics.json").is_file()
-    if again:
+    released = (options.folder / "metrics.json").is_file()
+    if released:
         measured = json.loads((options.folder / "metrics.json").read_text())
         made = {key: measured[key] for key in MADE if key in measured}
     else:
         made = {"config": json.loads((options.folder / "config.json").read_text())}
     config = config_from(made["config"])
-    if options.card_only and not again:
+    if options.card_only and not released:
         parser.error(f"{options.folder} holds no metrics.json: only a release has a card")
     if not options.data and not options.card_only and config.datasets != ("synthetic",):
         parser.error("give the folder of the data sets with --data or FACEMODELS_DATA")
-    target = options.folder if again and not options.to else (options.to or options.folder / "release") / config.model
+    target = (
+        options.folder if released and not options.to else (options.to or options.folder / "release") / config.model
+    )
     try:
         if options.card_only:
             write_spec_and_card(target, ModelSpec.from_file(target / SPEC_FILE), config, measured)
-        elif options.again:
-            export_again(options.folder, target, options.data or ".", options.limit)
-        elif again:
+        elif released:
             describe(target, made, options.data or ".", options.limit)
         else:
             export(options.folder, target, options.data or ".", options.limit)

@@ -1,19 +1,17 @@
-"""Export a run folder, or another release, to a release folder. No number is copied by hand."""
+"""Export a run folder to a release folder. No number is copied by hand."""
 
 from __future__ import annotations
 
 import csv
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from facemodels.hub.registry import SPEC_FILE, ModelSpec
-from training.config import Config, config_from, load_config
+from training.config import Config, config_from
 from training.data import load
 from training.release.calibrate import calibrate, correct_prior, label_priors, shift_logits
 from training.release.compile import compile_serving_file, save_keras
@@ -84,67 +82,18 @@ def export(run: Path, target: Path, data_folder: str | Path, limit: int | None =
         "config": config.to_dict(),
         **history(run, config),
         "parameters": int(model.count_params()),
-        "temperatures": folded(temperatures, corrections),
+        "temperatures": {
+            head: temperature * corrections.get(head, {}).get("temperature", 1.0)
+            for head, temperature in temperatures.items()
+        },
         "prior": corrections,
     }
-    return release(model, target, config, made, data_folder, limit)
-
-
-def export_again(old: Path, target: Path, data_folder: str | Path, limit: int | None = None) -> ModelSpec:
-    """Make a new version from a release's weights: only the prior correction changes.
-
-    Version and correction are those of the model's config in `configs/`; the rest of the config is unchanged.
-
-    Args:
-        old: The folder of the release; already calibrated.
-        target: See `export`.
-        data_folder: See `export`.
-        limit: See `export`.
-
-    Raises:
-        ValueError: If the weights were corrected before, or the config asks for no correction or no new version.
-    """
-    measured = json.loads((old / "metrics.json").read_text(encoding="utf-8"))
-    before = config_from(measured["config"])
-    new = load_config(before.model)
-    if measured.get("prior") or not new.prior_correction or new.version == before.version:
-        raise ValueError(f"{old}: nothing to make of it: {before.version} is the version, or corrected already")
-    config = replace(before, version=new.version, prior_correction=True, validation=new.validation)
-    model = keras.saving.load_model(old / "model.keras", compile=False)
-    held_out = [load(name, "validation", data_folder, limit) for name in config.validated]
-    corrections = correct_prior(model, config, label_priors(config, data_folder, limit), held_out)
-    made = {
-        **{key: measured[key] for key in MADE if key in measured},
-        "config": config.to_dict(),
-        "temperatures": folded(measured["temperatures"], corrections),
-        "prior": corrections,
-    }
-    return release(model, target, config, made, data_folder, limit)
-
-
-def folded(temperatures: Mapping[str, float], corrections: Mapping[str, Any]) -> dict[str, float]:
-    """The temperature of each head's logits in all: its own, times that of its prior correction."""
-    return {
-        head: temperature * corrections.get(head, {}).get("temperature", 1.0)
-        for head, temperature in temperatures.items()
-    }
-
-
-def release(
-    model: keras.Model,
-    target: Path,
-    config: Config,
-    made: dict[str, Any],
-    data_folder: str | Path,
-    limit: int | None = None,
-) -> ModelSpec:
-    """Write a release folder from a network that is ready to be published; see `export`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         folder = Path(temporary) / target.name
         folder.mkdir()
         save_keras(model, folder / "model.keras")
-        made = {**made, **compile_serving_file(folder, config, data_folder, limit)}
+        made |= compile_serving_file(folder, config, data_folder, limit)
         describe(folder, made, data_folder, limit)
         put_in_place(folder, target)
     return ModelSpec.from_file(target / SPEC_FILE)
