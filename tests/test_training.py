@@ -427,6 +427,46 @@ def test_unlabelled_faces_have_the_teachers_answers_alone(monkeypatch: pytest.Mo
     assert batches.targets["gender"] == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]))
 
 
+def test_consistent_teachers_see_the_crops_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import teachers, train
+
+    seen: list[np.ndarray] = []
+
+    class Teacher:
+        input_shape = (None, 24, 24, 3)
+
+        def __call__(self, crops: np.ndarray, training: bool) -> dict[str, np.ndarray]:
+            assert not training
+            seen.append(crops)
+            first = crops.mean((1, 2, 3)) / 255
+            return {"gender": np.stack([first, 1 - first], axis=1)}
+
+    monkeypatch.setattr(teachers.networks, "open_trained", lambda _: Teacher())
+    config = Config(
+        model="student", version="0.1.0", heads=("gender", "emotion"), datasets=("synthetic",), teachers=("one",),
+        distil=0.4, consistent=True, input_size=48, batch_size=4,
+    )  # fmt: skip
+    faces = [np.full((48, 48, 3), 50 * i, np.uint8) for i in range(4)]
+    targets = {"gender": np.array([[1, 0], [0, 1], [1, 1]], np.float32)}
+    batches = train.Batches(
+        [FaceData("a train", faces[:3], targets, {})], config, [FaceData("b train", faces[3:], {}, {})]
+    )
+    assert not seen  # nothing is asked before there are crops
+    crops, found = batches[0]
+    (shrunk,) = seen
+    assert shrunk.shape == (4, 24, 24, 3) and shrunk.mean((1, 2, 3)) == pytest.approx(crops.mean((1, 2, 3)), rel=0.1)
+    says = np.stack([shrunk.mean((1, 2, 3)) / 255, 1 - shrunk.mean((1, 2, 3)) / 255], axis=1)
+    place = {int(row): at for at, row in enumerate(batches.order)}
+    gender = found["gender"]
+    for row in (0, 1):
+        assert gender[place[row]] == pytest.approx(0.6 * targets["gender"][row] + 0.4 * says[place[row]], abs=1e-5)
+    assert gender[place[2]] == pytest.approx([1, 1])  # labelled "not known"
+    assert gender[place[3]] == pytest.approx(says[place[3]], abs=1e-5)
+    assert (found["emotion"] == 1).all()  # which no teacher answers
+    with pytest.raises(ValueError, match="consistent teachers and logit_adjustment"):
+        train.Batches([FaceData("a train", faces, {}, {})], replace(config, logit_adjustment=1.0))
+
+
 def test_the_networks_behind_a_network_are_told() -> None:
     found = ancestors(load_config("emotion-efficientnet"))
     assert set(found) >= {"runs/emotion-student", "runs/emotion-first", "runs/emotion-imagenet", "runs/emotion4-second"}

@@ -55,6 +55,9 @@ class Config:
         teachers: Run folders or releases whose mean prediction for every training crop and its mirror image is mixed
             into the targets (distillation).
         distil: Weight of the teachers' predictions in the targets, 0..1.
+        consistent: Whether the teachers see every augmented crop as the network does (function matching, Beyer et al.
+            2022), instead of each whole crop and its mirror image once: slower, and the predictions are no longer of
+            faces that a teacher may remember.
         unlabelled: Data set mapped to the number of its training faces that are added with the teachers' predictions
             as their only targets (a noisy student, Xie et al. 2020).
         epochs: Passes over the training split.
@@ -103,6 +106,7 @@ class Config:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     distil: float = 0.5
+    consistent: bool = False
     unlabelled: Mapping[str, int] = field(default_factory=dict)
     epochs: int = 10
     epoch_size: int = 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
+import keras
 import numpy as np
 
 from facemodels.crops import cut_all, whole_window
@@ -66,6 +68,25 @@ def answers_of(reference: str, images: Sequence[np.ndarray], folder: Path | None
         np.savez(unfinished, **found)
         unfinished.replace(kept)
     return found
+
+
+def answering(config: Config) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function from augmented crops, ``(N, H, W, 3)`` RGB 0..255, to the mean prediction of a config's teachers.
+
+    See `Config.consistent`; its result is like that of `taught`.
+    """
+    models = [networks.open_trained(reference) for reference in config.teachers]
+
+    def answer(crops: np.ndarray) -> dict[str, np.ndarray]:
+        answers: dict[str, list[np.ndarray]] = {}
+        for teacher in models:
+            size = teacher.input_shape[1]
+            seen = crops if crops.shape[1] == size else np.stack([cv2.resize(crop, (size, size)) for crop in crops])
+            for head, rows in teacher(seen, training=False).items():
+                answers.setdefault(head, []).append(keras.ops.convert_to_numpy(rows))
+        return {head: np.mean(rows, axis=0) for head, rows in answers.items() if head in config.learned}
+
+    return answer
 
 
 def prior_strength(reference: str, head: str) -> float:

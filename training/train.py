@@ -30,7 +30,7 @@ from training.data.face_data import HEADS, FaceData, smooth_bins, target_for
 from training.drawing import adjusted, balanced, class_weights, log_priors
 from training.losses import adjusted_crossentropy, partial_label_crossentropy
 from training.metrics import head_metrics
-from training.teachers import distilled, prior_strength, taught, teachers_leave_prior_out, with_prior
+from training.teachers import answering, distilled, prior_strength, taught, teachers_leave_prior_out, with_prior
 
 log = logging.getLogger("training")
 
@@ -64,7 +64,14 @@ class Batches(keras.utils.PyDataset):
         self.targets = {head: np.concatenate([target_for(head, part) for part in parts]) for head in config.learned}
         if config.smooth_bins and "age" in self.targets:
             self.targets["age"] = smooth_bins(self.targets["age"])
-        answers = taught(config, self.images, answers_folder) if config.teachers else {}
+        self.labelled = labelled
+        self.answers = answering(config) if config.consistent and config.teachers else None
+        answers: dict[str, np.ndarray] = {}
+        if self.answers is not None:
+            if config.logit_adjustment:
+                raise ValueError(f"{config.model}: consistent teachers and logit_adjustment do not go together")
+        elif config.teachers:
+            answers = taught(config, self.images, answers_folder)
         for head, rows in answers.items():
             self.targets[head][labelled:] = rows[labelled:]
         sizes = [len(part) for part in parts]
@@ -95,7 +102,14 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng((self.config.seed, self.epoch, step))
         size = self.config.input_size
         crops = np.stack([self.config.augment(self.images[row], size, rng) for row in rows])
-        return crops.astype(np.float32), {head: target[rows] for head, target in self.targets.items()}
+        images = crops.astype(np.float32)
+        targets = {head: target[rows] for head, target in self.targets.items()}
+        if self.answers is not None:
+            answers = self.answers(images)
+            targets = distilled(targets, answers, self.config.distil)
+            for head, said in answers.items():
+                targets[head][rows >= self.labelled] = said[rows >= self.labelled]
+        return images, targets
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
