@@ -193,7 +193,7 @@ def test_an_own_model_from_a_folder(release: Path, astronaut: np.ndarray) -> Non
 
 
 def test_a_further_head_is_asked_for_by_name(astronaut: np.ndarray) -> None:
-    models = {"emotion": "emotion-efficientnet@1.3.0#emotion_fer2013"}
+    models = {"emotion": "emotion-efficientnet@2.0.0#emotion_fer2013"}
     analyzer = FaceAnalyzer(["emotion"], models=models, detector=FixedDetector(FACE))
     analysis = analyzer.analyze(astronaut)
     assert analyzer.models == models == analysis.models

@@ -167,7 +167,7 @@ def test_the_models_table_lists_every_model_with_its_licences() -> None:
     assert all(spec.name in page and spec.version in page for spec in specs)
     assert page.count("in use") == 1 and "non-commercial-research" not in page
     rows = {cells[0]: cells[1:] for cells in table_rows(page)}
-    licences = ["Apache 2.0", "Non-commercial research", "FER2013", "no"]
+    licences = ["Apache 2.0", "Non-commercial research", "FER2013, LFW expressions", "no"]
     assert next(rows[name] for name in rows if name.startswith("emotion-eff")) == ["Emotion", *licences]
     assert next(rows[name] for name in rows if name.startswith("yunet")) == [
         *("Detector", "Apache 2.0", "MIT", "WIDER FACE", "yes")

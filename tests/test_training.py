@@ -148,6 +148,11 @@ def test_a_correction_for_the_prior_is_chosen_by_accuracy_and_macro_recall() -> 
     gains = [measure(truth, corrected) - measure(truth, says) for measure in (metrics.macro_recall_of_common, accuracy)]
     assert gains[0] > 0.05 and gains[1] < 0 < sum(gains)
     assert metrics.without_prior(corrected, prior, -strength) == pytest.approx(says)
+    vague = metrics.tempered(likelihood / likelihood.sum(1, keepdims=True), 3) * prior
+    more, same = metrics.best_prior_correction(
+        prior, [(truth, says)], [(truth, vague / vague.sum(1, keepdims=True))] * 9
+    )
+    assert more > strength and same == pytest.approx(temperature, abs=0.05)
     even = np.full(3, 1 / 3)
     assert metrics.best_prior_correction(even, [(truth, says)])[0] == 0  # nothing to correct: the smallest
     assert metrics.served_prior(prior, 1) == pytest.approx(even) and metrics.served_prior(prior, 0) == pytest.approx(

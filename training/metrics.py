@@ -104,7 +104,11 @@ def best_temperature(
 PRIOR_STRENGTHS = np.arange(21) / 20
 
 
-def best_prior_correction(prior: np.ndarray, measured: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+def best_prior_correction(
+    prior: np.ndarray,
+    measured: Sequence[tuple[np.ndarray, np.ndarray]],
+    disturbed: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+) -> tuple[float, float]:
     """The strength of a prior correction that maximizes accuracy plus macro recall, averaged over data sets.
 
     Ties go to the smallest strength.
@@ -112,6 +116,8 @@ def best_prior_correction(prior: np.ndarray, measured: Sequence[tuple[np.ndarray
     Args:
         prior: ``(labels,)``.
         measured: For each data set its true indices and ``(N, labels)`` probabilities under the prior.
+        disturbed: The same of worse copies of the images, which count for the strength alone: the less an image shows,
+            the more an answer follows the prior.
 
     Returns:
         The strength, and the temperature that comes before it: the best where labels are as common as in the prior
@@ -126,7 +132,7 @@ def best_prior_correction(prior: np.ndarray, measured: Sequence[tuple[np.ndarray
 
     def gain(correction: tuple[float, float]) -> float:
         gains = []
-        for truth, probabilities in measured:
+        for truth, probabilities in (*measured, *disturbed):
             corrected = without_prior(tempered(probabilities, correction[1]), prior, correction[0])
             gains.append(accuracy(truth, corrected) + macro_recall_of_common(truth, corrected))
         return round(float(np.mean(gains)), 6)

@@ -13,7 +13,7 @@ config = replace(
     model="emotion4-vgg16",
     version="1.2.0",
     start="runs/emotion4-fifth",
-    teachers=("runs/emotion-efficientnet", "runs/emotion4-fifth"),
+    teachers=("runs/emotion-fourth", "runs/emotion4-fifth"),
     epochs=36,
     # Half of each is a little better than either, on validation faces that have no copy among those learned from.
     average={"runs/emotion4-fifth": 0.5},

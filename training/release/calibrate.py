@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from training.config import Config
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
 from training.drawing import adjusted
+from training.evaluate import DISTURBANCES, disturbed
 from training.metrics import (
     best_prior_correction,
     best_temperature,
@@ -102,11 +104,19 @@ def correct_prior(
 ) -> dict[str, Any]:
     """Correct the logits for the label prior, by the strength chosen on validation (`metrics.best_prior_correction`).
 
+    Its images count as they are and under each of `DISTURBANCES`.
+
     Returns:
         For each head its prior, the strength, the temperature that comes before it, and accuracy and macro recall on
         validation without and with the correction.
     """
     predictions = [predict(model, data, config) for data in held_out]
+    worse = [
+        replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
+        for data in (held_out if priors else ())
+        for name in DISTURBANCES
+    ]
+    worse_predictions = [predict(model, data, config) for data in worse]
     corrected = {}
     for head, prior in priors.items():
         scored = {
@@ -114,7 +124,12 @@ def correct_prior(
             for data, predicted in zip(held_out, predictions, strict=True)
             if head in data.labels
         }
-        strength, temperature = best_prior_correction(prior, list(scored.values()))
+        worse_scored = [
+            classifications(data, predicted)[head]
+            for data, predicted in zip(worse, worse_predictions, strict=True)
+            if head in data.labels
+        ]
+        strength, temperature = best_prior_correction(prior, list(scored.values()), worse_scored)
         temper_logits(model, head, temperature)
         shift_logits(model, head, prior, -strength)
         corrected[head] = {

@@ -1,6 +1,6 @@
 """The fifth stage of emotion4-vgg16: less augmentation, as it read its training faces hardly better than others.
 
-Train emotion4-fourth, emotion-efficientnet and all they need before. The run of the log started from the release 1.1.0,
+Train emotion4-fourth, emotion-fourth and all they need before. The run of the log started from the release 1.1.0,
 which is emotion4-fourth without its auxiliary heads: it learned those anew.
 """
 
@@ -14,7 +14,7 @@ config = replace(
     fourth,
     model="emotion4-fifth",
     start="runs/emotion4-fourth",
-    teachers=("runs/emotion-efficientnet",),
+    teachers=("runs/emotion-fourth",),
     # And more of the labels themselves, for the same reason.
     distil=0.4,
     learning_rate=1e-3,
