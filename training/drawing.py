@@ -41,6 +41,18 @@ def balanced(parts: list[FaceData], balance: float, emphasis: Mapping[str, float
     return often / often.sum()
 
 
+def label_frequencies(targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """How common each label is, ``(outputs,)``, with one row of each added so that none is impossible.
+
+    Args:
+        targets: ``(N, outputs)``; rows that are not distributions are ignored.
+        weights: ``(N,)``, how often each row is drawn; once by default.
+    """
+    known = targets.sum(1) < 1.5
+    often = np.ones(len(targets)) if weights is None else weights
+    return ((targets * often[:, None])[known].sum(0) + 1) / (often[known].sum() + targets.shape[1])
+
+
 def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> np.ndarray:
     """How often each row is drawn relative to the others of its data set, ``(N,)``, for `Config.class_balance`.
 
@@ -55,8 +67,7 @@ def class_weights(targets: np.ndarray, sizes: Sequence[int], balance: float) -> 
     weights = []
     for rows in np.split(targets, np.cumsum(sizes)[:-1]):
         known = rows.sum(1) < 1.5
-        share = (rows[known].sum(0) + 1) / (known.sum() + rows.shape[1])
-        often = np.minimum((share * rows.shape[1]) ** -balance, 10.0)
+        often = np.minimum((label_frequencies(rows) * rows.shape[1]) ** -balance, 10.0)
         weight = np.where(known, rows @ often, 1.0)
         if known.any():
             weight[~known] = weight[known].mean()
@@ -77,8 +88,7 @@ def log_priors(targets: np.ndarray, sizes: Sequence[int], weights: np.ndarray | 
     drawn = np.ones(len(targets)) if weights is None else weights / weights.mean()
     priors = []
     for rows, often in zip(np.split(targets, ends), np.split(drawn, ends), strict=True):
-        known = rows.sum(1) < 1.5
-        prior = ((rows * often[:, None])[known].sum(0) + 1) / (often[known].sum() + rows.shape[1])
+        prior = label_frequencies(rows, often)
         priors.append(np.repeat(strength * np.log(prior)[None], len(rows), axis=0))
     return np.concatenate(priors).astype(np.float32)
 

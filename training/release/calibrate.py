@@ -14,7 +14,7 @@ from facemodels.evaluation.metrics import accuracy
 from training.config import Config
 from training.data import load
 from training.data.face_data import HEADS, FaceData, target_for
-from training.drawing import adjusted
+from training.drawing import adjusted, label_frequencies
 from training.evaluate import DISTURBANCES, disturbed
 from training.metrics import (
     best_prior_correction,
@@ -75,13 +75,9 @@ def label_priors(config: Config, data_folder: str | Path, limit: int | None = No
     parts = [load(name, "train", data_folder, limit) for name in config.datasets]
     priors = {}
     for head in filter(adjusted, config.heads):
-        frequencies = []
-        for part in parts:
-            rows = target_for(head, part)
-            known = rows[rows.sum(1) < 1.5]
-            if len(known):
-                frequencies.append((known.sum(0) + 1) / (len(known) + rows.shape[1]))
-        prior = np.mean(frequencies, axis=0)
+        rows = [target_for(head, part) for part in parts]
+        # A data set without this label says nothing of it.
+        prior = np.mean([label_frequencies(one) for one in rows if (one.sum(1) < 1.5).any()], axis=0)
         priors[head] = np.round(prior / prior.sum(), 6)
     return priors
 
@@ -110,26 +106,25 @@ def correct_prior(
         For each head its prior, the strength, the temperature that comes before it, and accuracy and macro recall on
         validation without and with the correction.
     """
-    predictions = [predict(model, data, config) for data in held_out]
+
+    def answered(parts: list[FaceData]) -> list[tuple[FaceData, dict[str, np.ndarray]]]:
+        return [(data, predict(model, data, config)) for data in parts]
+
     worse = [
         replace(data, images=disturbed(data.images, name, np.random.default_rng(0)))
         for data in (held_out if priors else ())
         for name in DISTURBANCES
     ]
-    worse_predictions = [predict(model, data, config) for data in worse]
+    plain_answers, worse_answers = answered(held_out), answered(worse)
     corrected = {}
     for head, prior in priors.items():
-        scored = {
-            data.name: classifications(data, predicted)[head]
-            for data, predicted in zip(held_out, predictions, strict=True)
-            if head in data.labels
-        }
-        worse_scored = [
-            classifications(data, predicted)[head]
-            for data, predicted in zip(worse, worse_predictions, strict=True)
-            if head in data.labels
-        ]
-        strength, temperature = best_prior_correction(prior, list(scored.values()), worse_scored)
+        scored, worse_scored = (
+            [(data.name, classifications(data, predicted)[head]) for data, predicted in answers if head in data.labels]
+            for answers in (plain_answers, worse_answers)
+        )
+        strength, temperature = best_prior_correction(
+            prior, [one for _, one in scored], [one for _, one in worse_scored]
+        )
         temper_logits(model, head, temperature)
         shift_logits(model, head, prior, -strength)
         corrected[head] = {
@@ -144,7 +139,7 @@ def correct_prior(
                     ]
                     for key, measure in (("accuracy", accuracy), ("macro_recall", macro_recall_of_common))
                 }
-                for name, (truth, answers) in scored.items()
+                for name, (truth, answers) in scored
             },
         }
     return corrected
